@@ -1,0 +1,44 @@
+"""One YAML file declares the core services of a platform, and `runtime apply spec.yaml` runs them.
+
+The names below are the whole public surface for a user's own code. They load on first use, so that importing the package
+costs nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from runtime.environment import Environment
+    from runtime.errors import Fault
+    from runtime.plugins import subscriber, task
+    from runtime.services.events.ports import Event
+    from runtime.services.jobs.ports import JobContext, Reject, Retry
+    from runtime.spec.load import load
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "Environment": "runtime.environment",
+    "Event": "runtime.services.events.ports",
+    "Fault": "runtime.errors",
+    "JobContext": "runtime.services.jobs.ports",
+    "Reject": "runtime.services.jobs.ports",
+    "Retry": "runtime.services.jobs.ports",
+    "load": "runtime.spec.load",
+    "subscriber": "runtime.plugins",
+    "task": "runtime.plugins",
+}
+
+__all__ = ["Environment", "Event", "Fault", "JobContext", "Reject", "Retry", "load", "subscriber", "task"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
+    raise AttributeError(f"module 'runtime' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

@@ -1,0 +1,173 @@
+"""Every error that the runtime raises on purpose, as one tree.
+
+    Fault                        what went wrong, and what to do about it
+    ├── SpecFault                the file is wrong; carries its diagnostics
+    ├── UsageFault               the command line is wrong
+    ├── AlreadyRunning           another process owns this state folder
+    ├── StartFailed              a component could not start
+    ├── Unreachable              a dependency does not answer
+    ├── NotBuilt                 declared in the spec, not built in this version
+    └── RequestFault             the caller's request is at fault
+        ├── Invalid              400  wrong body or parameter, with JSON pointers
+        ├── Unauthenticated      401
+        ├── Forbidden            403
+        ├── NotFound             404  with the nearest name
+        ├── Conflict             409
+        ├── TooLarge             413
+        └── TooMany              429  with the seconds to wait
+
+`exit_code` is what the command line ends with (0 done, 1 the spec or the request, 2 usage, 3 a dependency), `status` what
+the HTTP API answers. A message says what, where and why; `remedy` says what to do. Neither ever holds a secret.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
+
+if TYPE_CHECKING:
+    from runtime.spec.diagnostics import Diagnostic
+
+
+class Fault(Exception):
+    """The root of the tree.
+
+    Args:
+        message: what went wrong, where and why, in one sentence.
+        remedy: what the reader can do about it, in one sentence.
+    """
+
+    exit_code: ClassVar[int] = 1
+    status: ClassVar[int] = 500
+    title: ClassVar[str] = "Internal error"
+
+    def __init__(self, message: str, *, remedy: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        return f"{self.message}\n  {self.remedy}" if self.remedy else self.message
+
+
+class SpecFault(Fault):
+    """The spec is wrong. All its errors are in `diagnostics`, never only the first."""
+
+    status = 400
+    title = "The spec is wrong"
+
+    def __init__(self, diagnostics: Sequence[Diagnostic]) -> None:
+        count = len(diagnostics)
+        super().__init__(f"{count} error{'s' if count != 1 else ''} in the spec")
+        self.diagnostics = tuple(diagnostics)
+
+
+class UsageFault(Fault):
+    exit_code = 2
+    status = 400
+    title = "Wrong usage"
+
+
+class AlreadyRunning(Fault):
+    status = 409
+    title = "Already running"
+
+
+class StartFailed(Fault):
+    """A component could not start; what had been started for it was stopped again."""
+
+    title = "A component could not start"
+
+    def __init__(self, component: str, message: str, *, remedy: str = "") -> None:
+        super().__init__(f"{component}: {message}", remedy=remedy)
+        self.component = component
+
+
+class Unreachable(Fault):
+    """A dependency does not answer.
+
+    Args:
+        name: the component's id, `storage.redis`.
+        address: where it was looked for, without a password.
+        reason: what the connection said.
+    """
+
+    exit_code = 3
+    status = 503
+    title = "A dependency is out of reach"
+
+    def __init__(self, name: str, address: str, reason: str, *, remedy: str = "") -> None:
+        super().__init__(f"{name}: cannot reach {address}: {reason}", remedy=remedy)
+        self.name = name
+        self.address = address
+        self.reason = reason
+
+
+class NotBuilt(Fault):
+    """The spec declares it, this version does not run it yet. Never pretend otherwise."""
+
+    status = 501
+    title = "Not built"
+
+    def __init__(self, what: str) -> None:
+        super().__init__(f"{what} is not built in this version", remedy="See CHANGELOG.md for what is.")
+
+
+class Pointer(NamedTuple):
+    """One wrong place in a request body: a JSON pointer (RFC 6901) and what is wrong there."""
+
+    pointer: str
+    detail: str
+
+
+class RequestFault(Fault):
+    status = 400
+    title = "Bad request"
+
+
+class Invalid(RequestFault):
+    title = "Invalid request"
+
+    def __init__(self, message: str, *, errors: Sequence[Pointer] = (), remedy: str = "") -> None:
+        super().__init__(message, remedy=remedy)
+        self.errors = tuple(errors)
+
+
+class Unauthenticated(RequestFault):
+    status = 401
+    title = "Not signed in"
+
+
+class Forbidden(RequestFault):
+    status = 403
+    title = "Not allowed"
+
+
+class NotFound(RequestFault):
+    status = 404
+    title = "Not found"
+
+
+class Conflict(RequestFault):
+    status = 409
+    title = "Conflict"
+
+
+class TooLarge(RequestFault):
+    status = 413
+    title = "Too large"
+
+
+class TooMany(RequestFault):
+    """A limit is reached.
+
+    Args:
+        retry_after: seconds until it makes sense to ask again.
+    """
+
+    status = 429
+    title = "Too many requests"
+
+    def __init__(self, message: str, *, retry_after: float, remedy: str = "") -> None:
+        super().__init__(message, remedy=remedy)
+        self.retry_after = retry_after

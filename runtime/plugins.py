@@ -1,0 +1,165 @@
+"""The user's own code: what marks a function, and what collects the marks.
+
+A decorator only marks. `Registry.load` imports the modules that a spec names and collects the marks, so that there is no
+global state: two environments in one process have two registries, and loading a module again is safe.
+
+Example:
+    >>> from runtime import task
+    >>> @task("images.resize")
+    ... async def resize(job, payload: dict) -> dict:
+    ...     return {"width": payload["width"]}
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+import importlib.util
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Literal, TypeVar
+
+from runtime.errors import Fault
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+Kind = Literal["task", "subscriber"]
+
+ENTRY_POINTS = "runtime.plugins"
+_MARK = "__runtime_marks__"
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """One decorated function.
+
+    Args:
+        kind: `task` runs jobs, `subscriber` receives events.
+        name: what the spec calls it, in `handler:`.
+        function: the function itself, unchanged.
+        process: run it in a process of its own (CPU-bound work); tasks only.
+    """
+
+    kind: Kind
+    name: str
+    function: Callable[..., Any]
+    process: bool = False
+
+    @property
+    def origin(self) -> str:
+        """Where it was written: `tasks.py:12`."""
+        code = getattr(self.function, "__code__", None)
+        return f"{Path(code.co_filename).name}:{code.co_firstlineno}" if code else repr(self.function)
+
+
+def task(name: str, *, process: bool = False) -> Callable[[Function], Function]:
+    """Marks a function as the handler of jobs: `async def f(job: JobContext, payload: T) -> R`.
+
+    A plain function runs in a thread, with `process=True` in a process. The annotated type of `payload` is the queue's
+    payload schema.
+
+    Args:
+        name: what `queues.<queue>.handler` says.
+        process: run it in a process of its own.
+    """
+    return _marking("task", name, process)
+
+
+def subscriber(name: str) -> Callable[[Function], Function]:
+    """Marks a function as the handler of events: `async def f(event: Event) -> None`.
+
+    Args:
+        name: what `events.subscriptions.<subscription>.handler` says.
+    """
+    return _marking("subscriber", name, False)
+
+
+def _marking(kind: Kind, name: str, process: bool) -> Callable[[Function], Function]:
+    if not isinstance(name, str) or not name:
+        raise TypeError(f'@{kind} needs a name, as in @{kind}("images.resize")')
+
+    def mark(function: Function) -> Function:
+        marks: list[Mark] = function.__dict__.setdefault(_MARK, [])
+        marks.append(Mark(kind, name, function, process))
+        return function
+
+    return mark
+
+
+class Registry:
+    """The marked functions of an environment, by kind and name."""
+
+    def __init__(self, marks: Iterable[Mark] = ()) -> None:
+        self._marks: dict[tuple[Kind, str], Mark] = {}
+        for mark in marks:
+            self.add(mark)
+
+    def add(self, mark: Mark) -> None:
+        """Adds one mark.
+
+        Raises:
+            Fault: another function has that name.
+        """
+        known = self._marks.get((mark.kind, mark.name))
+        if known is not None and known.function is not mark.function:
+            raise Fault(
+                f'two {mark.kind}s are called "{mark.name}": {known.origin} and {mark.origin}',
+                remedy="Rename one of them.",
+            )
+        self._marks[mark.kind, mark.name] = mark
+
+    def get(self, kind: Kind, name: str) -> Mark | None:
+        return self._marks.get((kind, name))
+
+    def __iter__(self) -> Iterator[Mark]:
+        return iter(self._marks.values())
+
+    @classmethod
+    def load(cls, modules: Iterable[str], folder: Path) -> Registry:
+        """Imports the modules and the installed packages' entry points, and collects their marks.
+
+        Args:
+            modules: dotted names; a file beside the spec comes before an installed module.
+            folder: the root spec's folder.
+
+        Raises:
+            Fault: a module is missing or raises while it is imported.
+        """
+        registry = cls()
+        for module in modules:
+            registry._collect(_import(module, folder))
+        for entry in importlib.metadata.entry_points(group=ENTRY_POINTS):
+            registry._collect(entry.load())
+        return registry
+
+    def _collect(self, module: ModuleType) -> None:
+        for value in vars(module).values():
+            for mark in getattr(value, "__dict__", {}).get(_MARK, ()):
+                self.add(mark)
+
+
+def _import(name: str, folder: Path) -> ModuleType:
+    parent = str(folder)
+    if parent not in sys.path:
+        sys.path.insert(0, parent)
+    importlib.invalidate_caches()
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name == name or name.startswith(f"{error.name}."):
+            raise Fault(
+                f'plugins: no module "{name}" beside the spec ({folder}) or installed',
+                remedy=f"Create {name.replace('.', '/')}.py there, or install the package that holds it.",
+            ) from error
+        raise Fault(
+            f'plugins: "{name}" imports "{error.name}", which is not installed',
+            remedy=f"Install {error.name} in this environment.",
+        ) from error
+    except Exception as error:  # the user's code: anything may come out of it
+        frame = error.__traceback__
+        while frame is not None and frame.tb_next is not None:
+            frame = frame.tb_next
+        where = f" ({Path(frame.tb_frame.f_code.co_filename).name}:{frame.tb_lineno})" if frame else ""
+        raise Fault(f'plugins: "{name}" failed to import{where}: {type(error).__name__}: {error}') from error
