@@ -1,0 +1,43 @@
+"""What every test is held to: it leaves no process, no open port and no temporary folder behind."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+
+@pytest.fixture
+def anyio_backend() -> tuple[str, dict[str, bool]]:
+    return "asyncio", {"use_uvloop": True}
+
+
+@pytest.fixture(autouse=True)
+def _leaves_nothing_behind() -> Iterator[None]:
+    """Fails a test that leaves something. What wider fixtures hold was there before, and does not count."""
+    before = _leftovers()
+    yield
+    deadline = time.monotonic() + 2  # a killed process takes a moment to be reaped
+    while (left := _leftovers() - before) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    if left:
+        pytest.fail("left behind: " + "; ".join(sorted(left)))
+
+
+def _leftovers() -> set[str]:
+    me = psutil.Process()
+    found = {f"folder {path}" for path in Path(tempfile.gettempdir()).glob("runtime-test-*")}
+    for child in me.children(recursive=True):
+        try:
+            if child.status() != psutil.STATUS_ZOMBIE:
+                found.add(f"process {child.pid} {' '.join(child.cmdline())[:120]}")
+        except psutil.NoSuchProcess:
+            continue
+    for connection in me.net_connections(kind="inet"):
+        if connection.status == psutil.CONN_LISTEN:
+            found.add(f"port {connection.laddr.port}")
+    return found
