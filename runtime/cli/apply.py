@@ -1,0 +1,81 @@
+"""`runtime apply`: boots an environment and stays in the foreground."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from runtime.environment import Environment
+    from runtime.kernel.reconcile import ComponentStatus
+
+EXAMPLE = "runtime apply specs/development.yaml"
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("spec", type=Path, metavar="SPEC", help="the file that declares the environment")
+    parser.add_argument("--quiet", action="store_true", help="no progress, only what goes wrong")
+
+
+def run(args: argparse.Namespace) -> int:
+    import anyio
+
+    from runtime.environment import Environment
+    from runtime.settings import Settings
+    from runtime.spec.load import load
+
+    loaded = load(args.spec)
+    environment = Environment(loaded, Settings())
+    report = Report(args.spec, quiet=args.quiet)
+    anyio.run(environment.serve, report.change, report.ready, backend_options={"use_uvloop": True})
+    report.stopped()
+    return 0
+
+
+class Report:
+    """What a person sees while an environment starts, serves and stops: one line a component."""
+
+    def __init__(self, spec: Path, *, quiet: bool = False) -> None:
+        self._spec = spec
+        self._quiet = quiet
+        self._colour = sys.stdout.isatty()
+
+    def change(self, status: ComponentStatus) -> None:
+        """A component has changed its state."""
+        if status.state == "running" and not status.restarts:
+            took = f"{status.took * 1000:.0f} ms" if status.took is not None else ""
+            self._print(f"  {self._dim('✓')} {status.id:<28} {self._dim(f'{status.title:<34} {took:>8}')}")
+        elif status.state == "restarting":
+            self._print(f"  ↻ {status.id:<28} restarting: {status.error}")
+
+    def ready(self, environment: Environment) -> None:
+        """Everything runs: where it answers, and lines to try it with."""
+        spec = shlex.quote(str(self._spec))
+        key = f'-H "Authorization: Bearer $(cat {shlex.quote(str(environment.state.operator_key))})"'
+        self._print(
+            f"\n{environment.name} is up: {environment.url}  (revision {environment.revision}, "
+            f"{environment.boot_seconds:.1f} s; pages at {environment.url}/docs)\n\nTry it, in a second terminal:\n"
+        )
+        self._print(f"  curl {key} {environment.url}/v1/queues")
+        for path, body in environment.demonstrations():
+            self._print(
+                f"  curl {key} -H 'Content-Type: application/json' \\\n       {environment.url}{path} -d {shlex.quote(body)}"
+            )
+        if environment.catches_mail:
+            self._print(f"  runtime notify mails {spec}")
+        if environment.not_built:
+            self._print(f"\nDeclared, not built in this version: {', '.join(environment.not_built)}.")
+        self._print(f"Ctrl+C or `runtime down {spec}` stops it.\n")
+
+    def stopped(self) -> None:
+        self._print("Stopped; nothing is left running.")
+
+    def _print(self, text: str) -> None:
+        if not self._quiet:
+            print(text, flush=True)
+
+    def _dim(self, text: str) -> str:
+        return f"\x1b[2m{text}\x1b[0m" if self._colour else text
