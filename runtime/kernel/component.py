@@ -7,8 +7,8 @@ The life of a service:
 
     factory(component, ports)   no I/O; `ports` holds the services that it needs, by id, already started
     start()                     returns when it is ready; raises a Fault when it cannot be
-    watch()          optional   runs as long as the service does; raising says "I have died", and the kernel restarts it
-    update(fields)   optional   changes live fields in place, whole or not at all
+    watch()          optional   runs as long as the service does; raising says "I have died", and the kernel
+    restarts it update(fields)   optional   changes live fields in place, whole or not at all
     health()         optional   answers within a second
     stop()                      drains; idempotent; tolerates a service that never started or has already died
 
@@ -21,9 +21,10 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
-from runtime.health import Health
+if TYPE_CHECKING:
+    from runtime.health import Health
 
 Ports = Mapping[str, Any]
 """The started services that a component needs, by component id."""
@@ -72,6 +73,9 @@ class Component:
         live: names of the top-level fields that change without a restart.
         factory: makes the service.
         title: what a person sees while it starts, "Redis (embedded)".
+        grace: seconds that `stop()` may take to drain before the kernel goes on without it.
+        exclusive: no two instances may run at once, since they share a folder; a replacement stops the old
+            one first.
     """
 
     id: str
@@ -80,6 +84,8 @@ class Component:
     needs: frozenset[str] = frozenset()
     live: frozenset[str] = frozenset()
     title: str = ""
+    grace: float = field(default=30.0, compare=False)
+    exclusive: bool = field(default=False, compare=False)
 
     @property
     def service(self) -> str:
