@@ -1,0 +1,103 @@
+"""Who may call what: scopes on routes, the caller of a request, and the refusal of routes that say nothing.
+
+opt=scope("jobs:write")   the caller must hold that scope; `runtime:admin` holds all
+opt=OPEN                  anyone may call
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
+
+from litestar import Litestar
+from litestar.handlers import HTTPRouteHandler
+from litestar.handlers.base import BaseRouteHandler
+from litestar.routes import HTTPRoute
+
+from runtime.errors import Fault
+
+ADMIN: Final = "runtime:admin"
+
+OPEN: Final[dict[str, Any]] = {"open": True}
+"""What a route declares that anyone may call."""
+
+
+def scope(name: str) -> dict[str, Any]:
+    """What a route declares that only callers with a scope may call.
+
+    Args:
+        name: `jobs:write`, `events:read` and so on.
+
+    Example:
+        >>> scope("jobs:write")
+        {'scope': 'jobs:write'}
+    """
+    return {"scope": name}
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Whoever sent a request.
+
+    Args:
+        id: stable and safe to log: `key:operator`, `address:127.0.0.1`.
+        scopes: what it may do.
+    """
+
+    id: str
+    scopes: frozenset[str] = frozenset()
+
+    def may(self, name: str) -> bool:
+        """Whether it holds a scope, `runtime:admin` being all of them."""
+        return name in self.scopes or ADMIN in self.scopes
+
+
+class Access(Protocol):
+    """Whoever knows the callers: the operator's key now, accounts and API keys when they exist."""
+
+    async def caller(self, credential: str) -> Caller | None:
+        """The caller that a bearer token or an API key belongs to; None where it belongs to nobody."""
+        ...
+
+
+class Undeclared(Fault):
+    """A route says neither `scope` nor `open`."""
+
+
+def declared(handler: BaseRouteHandler) -> bool:
+    """Whether a route says who may call it: a scope or openness, never both."""
+    name, opened = handler.opt.get("scope"), handler.opt.get("open")
+    if opened is None:
+        return isinstance(name, str) and bool(name)
+    return opened is True and name is None
+
+
+def answers_options(handler: BaseRouteHandler) -> bool:
+    """Whether it is Litestar's own answer to OPTIONS: the methods of the path, and nothing else."""
+    return (
+        isinstance(handler, HTTPRouteHandler)
+        and handler.http_methods == {"OPTIONS"}
+        and handler.fn.__module__ == HTTPRoute.__module__
+    )
+
+
+def require_declared(app: Litestar) -> None:
+    """Refuses an application that has a route which is open by accident.
+
+    Raises:
+        Undeclared: names each such route.
+    """
+    wrong = sorted(_undeclared(app))
+    if wrong:
+        raise Undeclared(
+            f"nothing says who may call {', '.join(wrong)}",
+            remedy='Give the route opt=scope("…") or opt=OPEN.',
+        )
+
+
+def _undeclared(app: Litestar) -> Iterable[str]:
+    for route in app.routes:
+        handlers = route.route_handlers if isinstance(route, HTTPRoute) else [route.route_handler]
+        for handler in handlers:
+            if not (declared(handler) or answers_options(handler)):
+                methods = "/".join(sorted(getattr(handler, "http_methods", ()))) or type(handler).__name__
+                yield f"{methods} {route.path_format}"
