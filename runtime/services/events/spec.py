@@ -1,0 +1,137 @@
+"""The `events` section: streams, their events and who gets them."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import StringConstraints
+
+from runtime.spec.fields import (
+    Dotted,
+    DottedName,
+    Duration,
+    Items,
+    Keyed,
+    Live,
+    Named,
+    PathField,
+    Positive,
+    Ref,
+    Retry,
+    Secret,
+    Section,
+    Switch,
+    Text,
+    section,
+    setting,
+)
+
+Start = Annotated[
+    str,
+    StringConstraints(
+        strict=True,
+        pattern=r"^(new|beginning|[0-9]+-[0-9]+|[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?Z)$",
+    ),
+]
+
+BUILT_IN_SUBSCRIBERS = ("audit.record",)
+"""Subscribers that a subscription may name without a plugin."""
+
+
+class RetentionSpec(Section):
+    """How much of a stream is kept."""
+
+    max_length: Positive = setting(100000, "About so many events.", example=10000)
+    max_age: Duration = setting("7d", "Events of this age and younger.", example="30d")
+
+
+class EventTypeSpec(Section):
+    """A type of event."""
+
+    schema_: PathField | None = setting(
+        None,
+        "A JSON Schema that the data must fit; without it any object does.",
+        example="schemas/events/credits-used.json",
+    )
+    description: Text | None = setting(
+        None, "What has happened when this event appears.", example="Credits were spent."
+    )
+
+
+class StreamSpec(Section):
+    """An ordered log of events."""
+
+    events: Dotted[EventTypeSpec] = setting(
+        {}, "The types of its events, by name.", example={"payment.received": {}}
+    )
+    retention: Live[RetentionSpec | None] = setting(
+        None,
+        "How much of this stream is kept; by default as `events.retention` says.",
+        example={"max_length": 10000},
+    )
+
+
+class SubscriptionSpec(Section):
+    """A subscriber of a stream; every subscription gets every event, and its workers share them."""
+
+    stream: Annotated[Text, Ref("events.streams")] = setting(..., "The stream it reads.", example="billing")
+    handler: Annotated[Text, Ref("subscribers")] = setting(
+        ...,
+        "What handles the events: the name of a `@subscriber` in a plugin, or a built-in one.",
+        example="billing.log",
+    )
+    types: Items[Annotated[DottedName, Ref("events.types")]] = setting(
+        [], "The types of events that it wants; all, where none is named.", example=["credits.used"]
+    )
+    filter: Keyed[Text, str | bool | int | float] = setting(
+        {}, "Values that fields of an event's data must have.", example={"currency": "USD"}
+    )
+    from_: Start = setting(
+        "new",
+        "Where a new subscription begins: `new`, `beginning`, an event's position, or a time in UTC.",
+        example="beginning",
+    )
+    concurrency: Live[Positive] = setting(1, "How many events it handles at once.", example=4)
+    timeout: Duration = setting(
+        "60s", "How long one try of an event may take before another worker gets it.", example="5m"
+    )
+    retry: Retry = section("How often and how soon a failed event is tried again.")
+    dead_letter: Switch = setting(
+        True,
+        "Whether an event whose last try failed is kept for a replay; otherwise it is dropped.",
+        example=False,
+    )
+    key_order: Switch = setting(
+        True, "Whether events with the same key are handled one after another, in order.", example=False
+    )
+    inbox: Switch = setting(
+        False,
+        "Whether the ids of handled events are remembered, so that none is handled twice.",
+        example=True,
+    )
+
+
+class PaymentSpec(Section):
+    """A payment processor whose signed callbacks become `payment.received` events."""
+
+    kind: Literal["stripe"] = setting(..., "How its callbacks are signed.", example="stripe")
+    signing_secret: Secret = setting(
+        ..., "The secret with which it signs them.", example="${STRIPE_SIGNING_SECRET}"
+    )
+    stream: Annotated[Text, Ref("events.streams")] = setting(
+        "billing", "The stream for the events.", example="billing"
+    )
+
+
+class EventsSpec(Section):
+    """The event bus."""
+
+    backend: Literal["redis", "memory"] = setting(
+        "redis", "`redis` for all instances, or `memory` within one process.", example="memory"
+    )
+    retention: Live[RetentionSpec] = section("How much of each stream is kept.")
+    streams: Named[StreamSpec] = section("Streams by name.")
+    subscriptions: Named[SubscriptionSpec] = section("Subscriptions by name.")
+    payments: Named[PaymentSpec] = section(
+        "Payment processors by name, as in `/v1/credits/callbacks/{processor}`."
+    )

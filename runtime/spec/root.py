@@ -1,0 +1,81 @@
+"""The whole spec: every section under its key."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from runtime.http.spec import ApiSpec
+from runtime.services.ai.spec import AiSpec
+from runtime.services.auth.spec import AuthSpec
+from runtime.services.events.spec import EventsSpec
+from runtime.services.jobs.spec import BUILT_IN_QUEUES, QueueSpec, ScheduleSpec
+from runtime.services.notifications.spec import NotificationsSpec
+from runtime.services.routines.spec import RoutineSpec
+from runtime.services.sandbox.spec import SandboxSpec
+from runtime.services.secrets.spec import SecretsSpec
+from runtime.spec.fields import (
+    BuiltIn,
+    Items,
+    ModuleName,
+    Name,
+    Named,
+    Natural,
+    PathField,
+    Positive,
+    Section,
+    Shorthand,
+    section,
+    setting,
+)
+from runtime.storage.spec import StorageSpec
+from runtime.telemetry.spec import ObservabilitySpec
+
+
+class ProcessesSpec(Section):
+    """How many processes the environment is split into on this machine."""
+
+    api: Positive = setting(1, "Processes that serve the API.", example=2)
+    workers: Natural = setting(0, "Processes that run jobs; with 0 they run in the API's process.", example=4)
+
+
+class Spec(Section):
+    """A whole environment: its services, and how they are run."""
+
+    version: Literal[1] = setting(..., "The version of this language.", example=1)
+    extends: PathField | Items[PathField] = setting(
+        [], "Specs that this one is laid over; of several, later ones win.", example="base.yaml"
+    )
+    name: Name = setting(
+        ...,
+        "The name of the environment; it keeps its keys in Redis apart from others.",
+        example="core-services",
+    )
+    environment: Name = setting("development", "What the environment is for.", example="production")
+    plugins: Items[ModuleName] = setting(
+        [],
+        "Python modules with tasks and subscribers: files beside the spec, or installed.",
+        example=["tasks"],
+    )
+    storage: StorageSpec = section("Where the state lives.")
+    api: ApiSpec = section("The HTTP interface.")
+    processes: ProcessesSpec = section("How many processes the environment is split into on this machine.")
+    secrets: SecretsSpec = section("Where secrets come from.")
+    auth: AuthSpec | None = setting(
+        None,
+        "Accounts, sessions and API keys; without it only the operator's key is known.",
+        example={"signup": "invite"},
+    )
+    queues: Annotated[Named[QueueSpec], BuiltIn(BUILT_IN_QUEUES)] = section("Queues of jobs by name.")
+    schedules: Named[ScheduleSpec] = section("Jobs that are enqueued at set times, by name.")
+    routines: Named[RoutineSpec] = section("Steps that the `run` queue executes, by name.")
+    events: EventsSpec = section("The event bus.")
+    ai: AiSpec | None = setting(
+        None,
+        "Models of several providers behind one interface.",
+        example={"providers": {"echo": {"kind": "echo"}}},
+    )
+    notifications: NotificationsSpec | None = setting(
+        None, "How people are told of what happens.", example={"channels": {"in_app": {"kind": "in_app"}}}
+    )
+    sandbox: SandboxSpec | None = setting(None, "Where untrusted code runs.", example={"memory": "32MB"})
+    observability: ObservabilitySpec = section("How the environment is watched.")

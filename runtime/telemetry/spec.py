@@ -1,0 +1,62 @@
+"""The `observability` section: logs, metrics, traces, errors and the audit trail."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import StringConstraints
+
+from runtime.spec.fields import Fraction, Live, Secret, Section, Switch, Url, section, setting
+
+RoutePath = Annotated[str, StringConstraints(strict=True, pattern=r"^/[A-Za-z0-9._~/-]*$")]
+
+
+class LogsSpec(Section):
+    """What is logged, and how it looks."""
+
+    format: Literal["console", "json"] = setting(
+        "console", "Lines for people or for machines.", example="json"
+    )
+    level: Live[Literal["debug", "info", "warning", "error"]] = setting(
+        "info", "The least severe messages to log.", example="debug"
+    )
+
+
+class MetricsSpec(Section):
+    """Figures for Prometheus."""
+
+    path: RoutePath = setting("/metrics", "Where the API serves them.", example="/internal/metrics")
+
+
+class TracingSpec(Section):
+    """Traces by OpenTelemetry."""
+
+    exporter: Literal["none", "otlp"] = setting("none", "Where traces go.", example="otlp")
+    endpoint: Url | None = setting(
+        None,
+        "The collector's address; by default what `OTEL_EXPORTER_OTLP_ENDPOINT` says.",
+        example="http://otel-collector:4318",
+    )
+    sample: Live[Fraction] = setting(1.0, "The share of requests to trace, from 0 to 1.", example=0.1)
+
+
+class ErrorsSpec(Section):
+    """Where unexpected errors are reported."""
+
+    dsn: Secret | None = setting(
+        None,
+        "The address of a Sentry-compatible service; without it nothing is sent.",
+        example="${SENTRY_DSN}",
+    )
+
+
+class ObservabilitySpec(Section):
+    """How the environment is watched."""
+
+    logs: LogsSpec = section("What is logged, and how it looks.")
+    metrics: MetricsSpec = section("Figures for Prometheus.")
+    tracing: TracingSpec = section("Traces by OpenTelemetry.")
+    errors: ErrorsSpec = section("Where unexpected errors are reported.")
+    audit: Switch = setting(
+        True, "Whether actions that matter for security are kept in an audit trail.", example=False
+    )
