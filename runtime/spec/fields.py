@@ -36,7 +36,6 @@ from pydantic.types import Strict
 from pydantic_core import CoreSchema, core_schema
 
 from runtime.spec import units
-from runtime.spec.defaults import overlaid
 from runtime.spec.units import Money as Amount
 from runtime.spec.units import Rate as Frequency
 
@@ -157,7 +156,7 @@ class Shorthand:
 
 
 class BuiltIn:
-    """Entries of a mapping that exist without being declared; what the spec says of them is laid over these figures.
+    """Entries of a mapping that exist without being declared; what the spec says of one is laid over its figures.
 
     Args:
         entries: the entries as they would be written in YAML.
@@ -165,12 +164,6 @@ class BuiltIn:
 
     def __init__(self, entries: Mapping[str, Mapping[str, Any]]) -> None:
         self.entries = entries
-
-    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        def overlay(value: Any) -> Any:
-            return overlaid(self.entries, value) if isinstance(value, Mapping) else value
-
-        return core_schema.no_info_before_validator_function(overlay, handler(source))
 
     def __get_pydantic_json_schema__(
         self, core: CoreSchema, handler: GetJsonSchemaHandler

@@ -1,8 +1,12 @@
 """The whole spec: every section under its key."""
+# ruff: noqa: TC001 - pydantic reads the annotations when the module is loaded
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import model_validator
 
 from runtime.http.spec import ApiSpec
 from runtime.services.ai.spec import AiSpec
@@ -13,6 +17,7 @@ from runtime.services.notifications.spec import NotificationsSpec
 from runtime.services.routines.spec import RoutineSpec
 from runtime.services.sandbox.spec import SandboxSpec
 from runtime.services.secrets.spec import SecretsSpec
+from runtime.spec.defaults import with_built_in
 from runtime.spec.fields import (
     BuiltIn,
     Items,
@@ -23,7 +28,6 @@ from runtime.spec.fields import (
     PathField,
     Positive,
     Section,
-    Shorthand,
     section,
     setting,
 )
@@ -67,7 +71,13 @@ class Spec(Section):
     )
     queues: Annotated[Named[QueueSpec], BuiltIn(BUILT_IN_QUEUES)] = section("Queues of jobs by name.")
     schedules: Named[ScheduleSpec] = section("Jobs that are enqueued at set times, by name.")
-    routines: Named[RoutineSpec] = section("Steps that the `run` queue executes, by name.")
+    routines: Named[RoutineSpec] | None = setting(
+        None,
+        "Steps that the `run` queue executes, by name.",
+        example={
+            "brief": {"steps": {"tell": {"uses": "event", "stream": "user", "type": "profile.changed"}}}
+        },
+    )
     events: EventsSpec = section("The event bus.")
     ai: AiSpec | None = setting(
         None,
@@ -79,3 +89,8 @@ class Spec(Section):
     )
     sandbox: SandboxSpec | None = setting(None, "Where untrusted code runs.", example={"memory": "32MB"})
     observability: ObservabilitySpec = section("How the environment is watched.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _with_built_in_queues(cls, data: Any) -> Any:
+        return with_built_in(data, BUILT_IN_QUEUES, cls.model_fields) if isinstance(data, Mapping) else data

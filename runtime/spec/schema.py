@@ -110,6 +110,9 @@ def write(folder: Path) -> list[Path]:
 class _Words(GenerateJsonSchema):
     """pydantic's generator, with the words of our vocabulary only."""
 
+    def sort(self, value: JsonSchemaValue, parent_key: str | None = None) -> JsonSchemaValue:
+        return value  # the order of the models is the order of the schema
+
     def field_title_should_be_set(self, schema: Any) -> bool:
         return False
 
@@ -144,13 +147,11 @@ class _Maker:
     def mapping(self, section: dict[str, Any]) -> dict[str, Any]:
         """A mapping with fixed keys."""
         required = [] if self._overlay else section.get("required", [])
+        fields = sorted(section.get("properties", {}).items(), key=lambda item: "const" not in item[1])
         made = {
             "description": section["description"],
             "type": "object",
-            "properties": {
-                name: self._property(field, required=name in required)
-                for name, field in section.get("properties", {}).items()
-            },
+            "properties": {name: self._property(field, required=name in required) for name, field in fields},
             "patternProperties": _USER_KEYS,
             "additionalProperties": False,
         }
@@ -190,10 +191,9 @@ class _Maker:
         if not isinstance(values, dict) or not values:
             return {word: value for word, value in shape.items() if word != "additionalProperties"}
         made = self._shape(values)
-        shape = {
-            **shape,
-            "additionalProperties": self._open(made, null=self._overlay or self._may_be_empty(made)),
-        }
+        empty = self._may_be_empty(made)
+        entry = self._open(made, null=self._overlay or empty)
+        shape = {**shape, "additionalProperties": {**entry, "default": {}} if empty else entry}
         if shape.pop("x-entries", False):
             shape["patternProperties"] = _USER_KEYS
             if pattern := shape["propertyNames"].get("pattern"):

@@ -7,10 +7,8 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from runtime.spec.fields import (
-    Dotted,
     DottedName,
     Duration,
-    Live,
     Money,
     Named,
     PathField,
@@ -22,7 +20,6 @@ from runtime.spec.fields import (
     Switch,
     Text,
     Values,
-    section,
     setting,
 )
 
