@@ -61,7 +61,7 @@ class RemoteRedis(Redis):
         probe = connect(self._options(), connections=1, limit=REACH_LIMIT, patience=0.0)
         try:
             with anyio.fail_after(REACH_LIMIT):
-                await probe.ping()
+                await probe.execute_command("PING")  # type: ignore[no-untyped-call]
                 await self._inspect(probe)
         except TimeoutError as error:
             raise self._out_of_reach(f"no answer within {REACH_LIMIT:g} s") from error

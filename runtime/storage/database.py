@@ -1,0 +1,218 @@
+"""The environment's database: connected, on the right schema, and nobody else's."""
+
+from __future__ import annotations
+
+import logging
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import anyio
+
+from runtime.errors import Fault, Unreachable
+from runtime.health import Health
+from runtime.storage.adapters.postgresql import Postgresql
+from runtime.storage.adapters.sqlite import Sqlite
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+logger = logging.getLogger("runtime.storage")
+
+MIGRATIONS = Path(__file__).parent / "migrations"
+PROBE_LIMIT = 0.8
+SAMPLE = "postgresql://user:password@host:5432/name"
+
+
+class Database:
+    """SQLAlchemy Core over SQLite or PostgreSQL.
+
+    Args:
+        url: `sqlite` (the file `<name>.db` in the folder), `sqlite:///path`, or `postgresql://…`.
+        folder: the state folder.
+        name: the environment's name. It is written into the database, so that two environments do not share
+            one by accident.
+        root: the folder from which a relative path of SQLite starts; the current one by default.
+
+    Example:
+        >>> async with database.transaction() as connection:
+        ...     await connection.execute(insert(accounts).values(name="Ada"))
+    """
+
+    def __init__(self, url: str, folder: Path, name: str, *, root: Path | None = None) -> None:
+        self._name = name
+        self._backend = _backend(url, folder, name, root or Path.cwd())
+        self._engine: AsyncEngine | None = None
+
+    @property
+    def address(self) -> str:
+        """Where it is, without user or password."""
+        return self._backend.address
+
+    @property
+    def engine(self) -> AsyncEngine:
+        """The engine, for reads: `async with database.engine.connect() as connection`."""
+        if self._engine is None:
+            raise Fault("storage.database: not started", remedy="Declare `storage.database` as a need.")
+        return self._engine
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[AsyncConnection]:
+        """A connection in a transaction that writes: committed at the end of the block, rolled back by an
+        exception.
+
+        Raises:
+            Unreachable: the database does not answer.
+        """
+        async with self._connection(writes=True) as connection, connection.begin():
+            yield connection
+
+    async def start(self) -> None:
+        """Connects, brings the schema to this version, and looks whose database it is.
+
+        Raises:
+            Unreachable: it does not answer within 5 s.
+            Fault: it is damaged, cannot be written, newer than this version, or another environment's.
+        """
+        from sqlalchemy.exc import SQLAlchemyError
+
+        await self._backend.check()
+        if self._engine is None:
+            self._engine = self._backend.engine()
+        try:
+            if not await self._settled():
+                async with self._backend.alone(self.transaction) as connection:
+                    await self._migrate(connection)
+                    await self._claim(connection)
+        except SQLAlchemyError as error:
+            raise self._backend.explained(error) from error
+
+    async def stop(self) -> None:
+        """Closes the connections; the engine stays usable and would open new ones."""
+        if self._engine is not None:
+            await self._engine.dispose()
+
+    async def health(self) -> Health:
+        """Answers a query; version, size, and connections in use."""
+        from sqlalchemy.exc import SQLAlchemyError
+
+        if self._engine is None:
+            return Health("down", "not started")
+        try:
+            with anyio.fail_after(PROBE_LIMIT):
+                async with self._connection(writes=False) as connection:
+                    facts = await self._backend.facts(connection)
+        except (Unreachable, SQLAlchemyError, OSError) as error:
+            return Health("down", f"{self.address} does not answer ({type(error).__name__})")
+        in_use = getattr(self._engine.pool, "checkedout", int)()
+        return Health(details={"kind": self._backend.kind, **facts, "connections_in_use": in_use})
+
+    @asynccontextmanager
+    async def _connection(self, *, writes: bool) -> AsyncIterator[AsyncConnection]:
+        connection = self.engine.execution_options(writes=writes).connect()
+        try:
+            await connection.start()
+        except Exception as error:
+            raise self._backend.explained(error) from error
+        try:
+            yield connection
+        finally:
+            with anyio.CancelScope(shield=True):
+                await connection.close()
+
+    async def _settled(self) -> bool:
+        """Whether nothing is left to do: this version's schema, with this environment's name in it."""
+        async with self._connection(writes=False) as connection:
+            return self._checked(await _revision(connection)) and await self._owned(connection)
+
+    def _checked(self, found: str | None) -> bool:
+        """Whether the database is on the newest known revision.
+
+        Raises:
+            Fault: it is on one that this version does not know.
+        """
+        known = revisions()
+        if found is not None and found not in known:
+            raise Fault(
+                f"storage.database: {self.address} has schema {found}, newer than ours, {known[-1]}",
+                remedy="Run the version of this program that wrote it, or a newer one.",
+            )
+        return found == known[-1]
+
+    async def _migrate(self, connection: AsyncConnection) -> None:
+        found = await _revision(connection)
+        if self._checked(found):
+            return  # another process was faster
+        from alembic import command  # takes 0.1 s to import, and is seldom needed
+        from alembic.config import Config
+
+        config = Config()
+        config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
+
+        def upgrade(synchronous: Any) -> None:
+            config.attributes["connection"] = synchronous
+            command.upgrade(config, "head")
+
+        await connection.run_sync(upgrade)
+        logger.info("schema brought to %s", revisions()[-1], extra={"from": found, "address": self.address})
+
+    async def _claim(self, connection: AsyncConnection) -> None:
+        from sqlalchemy import insert
+
+        from runtime.storage.tables import environment
+
+        if not await self._owned(connection):
+            row = {"id": 1, "name": self._name, "created_at": datetime.now(UTC)}
+            await connection.execute(insert(environment).values(row))
+
+    async def _owned(self, connection: AsyncConnection) -> bool:
+        """Whether the database is this environment's; false where it is nobody's yet.
+
+        Raises:
+            Fault: it is another's.
+        """
+        from sqlalchemy import select
+
+        from runtime.storage.tables import environment
+
+        owner = (await connection.execute(select(environment.c.name))).scalar_one_or_none()
+        if owner not in (None, self._name):
+            raise Fault(
+                f'storage.database: {self.address} is of the environment "{owner}", not "{self._name}"',
+                remedy="Give each environment a database of its own. "
+                f"Was it renamed? Then set `name` in its table `environment` to '{self._name}'.",
+            )
+        return owner is not None
+
+
+def revisions() -> list[str]:
+    """The known revisions of the schema, oldest first, by the names of their files."""
+    return sorted(file.name.partition("_")[0] for file in (MIGRATIONS / "versions").glob("[0-9]*_*.py"))
+
+
+async def _revision(connection: AsyncConnection) -> str | None:
+    """The revision that a database is on, read without Alembic."""
+    from sqlalchemy import inspect
+
+    if not await connection.run_sync(lambda synchronous: inspect(synchronous).has_table("alembic_version")):
+        return None
+    found = (await connection.exec_driver_sql("SELECT version_num FROM alembic_version")).scalar_one_or_none()
+    return None if found is None else str(found)
+
+
+def _backend(url: str, folder: Path, name: str, root: Path) -> Sqlite | Postgresql:
+    scheme, _, rest = url.partition("://")
+    kind = scheme.partition("+")[0]
+    if kind == "sqlite":
+        path = rest.partition("?")[0].removeprefix("/")
+        if path == ":memory:":
+            raise Fault(
+                "storage.database: a database in memory would be lost", remedy="Name a file: sqlite:///app.db"
+            )
+        return Sqlite(root / path if path else folder / f"{name}.db")
+    if kind in ("postgresql", "postgres") and rest:
+        return Postgresql(url)
+    raise Fault(f'storage.database: cannot use "{kind}"', remedy=f"Write sqlite, sqlite:///path or {SAMPLE}.")
