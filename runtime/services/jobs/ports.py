@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
 
 JobStatus = Literal["scheduled", "queued", "running", "completed", "failed", "cancelled"]
 
@@ -30,6 +32,39 @@ class JobView:
     finished_at: datetime | None
 
 
+@dataclass(frozen=True, slots=True)
+class QueueView:
+    """A queue as a caller sees it.
+
+    Args:
+        name: its name in the spec.
+        handler: the name of the task that runs its jobs.
+        built: whether this version has that task; where not, the queue takes no jobs.
+        waiting: jobs that may run now.
+        scheduled: jobs whose time has not come: delayed ones, and failed ones before their next try.
+        running: jobs that workers hold.
+        dead: jobs that have failed for good and are still kept.
+        completed: jobs that have succeeded since the queue exists.
+        failed: jobs that have failed for good since the queue exists.
+        retried: tries that failed and were not the last, since the queue exists.
+        workers: worker processes that are alive.
+        concurrency: how many jobs one worker runs at once.
+    """
+
+    name: str
+    handler: str
+    built: bool
+    concurrency: int
+    waiting: int = 0
+    scheduled: int = 0
+    running: int = 0
+    dead: int = 0
+    completed: int = 0
+    failed: int = 0
+    retried: int = 0
+    workers: int = 0
+
+
 class Jobs(Protocol):
     """The job queues, for whoever puts work into them."""
 
@@ -48,6 +83,7 @@ class Jobs(Protocol):
             NotFound: no such queue.
             NotBuilt: the queue's handler is not built in this version.
             Invalid: the payload does not fit the handler.
+            TooLarge: the payload is over 1 MB as JSON.
             Conflict: an unfinished job has that key.
             Unreachable: Redis does not answer.
         """
@@ -58,6 +94,18 @@ class Jobs(Protocol):
 
         Raises:
             NotFound: no such job, or its result has expired.
+        """
+        ...
+
+    async def queues(self) -> list[QueueView]:
+        """Every queue, in the spec's order."""
+        ...
+
+    async def queue(self, name: str) -> QueueView:
+        """One queue.
+
+        Raises:
+            NotFound: no such queue.
         """
         ...
 

@@ -1,0 +1,72 @@
+"""Names that callers give, and the ids that we give."""
+
+from __future__ import annotations
+
+import difflib
+import re
+import secrets
+import time
+from typing import TYPE_CHECKING, Final
+
+from runtime.errors import NotFound
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+_DIGITS: Final = "0123456789abcdefghjkmnpqrstvwxyz"
+_TIME_DIGITS: Final = 11
+_CHANCE_DIGITS: Final = 10
+_UNITS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
+
+
+def time_ordered() -> str:
+    """A new unique id; ids made later sort later, down to the microsecond.
+
+    Example:
+        >>> len(time_ordered())
+        21
+    """
+    chance = secrets.randbits(5 * _CHANCE_DIGITS)
+    return _text(time.time_ns() // 1000, _TIME_DIGITS) + _text(chance, _CHANCE_DIGITS)
+
+
+def unknown(kind: str, name: str, known: Iterable[str]) -> NotFound:
+    """The refusal of a name that nothing has, with the nearest one that something has.
+
+    Args:
+        kind: what it should have named, in the singular: `queue`.
+        name: what the caller wrote.
+        known: the names that exist.
+
+    Example:
+        >>> unknown("queue", "emial", ["email", "sms"]).remedy
+        'Did you mean "email"?'
+    """
+    names = sorted(known)
+    near = difflib.get_close_matches(name, names, n=1)
+    if near:
+        remedy = f'Did you mean "{near[0]}"?'
+    elif names:
+        remedy = f"There {'is' if len(names) == 1 else 'are'}: {', '.join(names)}."
+    else:
+        remedy = f"The spec declares no {kind}."
+    return NotFound(f'no {kind} "{name[:100]}"', remedy=remedy)
+
+
+def seconds(duration: str) -> float | None:
+    """The seconds of a duration as callers write it; None where it is none.
+
+    Example:
+        >>> seconds("1.5m")
+        90.0
+    """
+    match = re.fullmatch(r"(\d{1,12}(?:\.\d{1,9})?)(ms|s|m|h|d)", duration)
+    return float(match[1]) * _UNITS[match[2]] if match else None
+
+
+def _text(number: int, digits: int) -> str:
+    text = ""
+    for _ in range(digits):
+        number, digit = divmod(number, 32)
+        text = _DIGITS[digit] + text
+    return text
