@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from runtime.spec.fields import Duration, Items, Live, Port, Rate, Section, Size, Text, Url, section, setting
+from runtime.spec.fields import Items, Live, Section, section, setting
+from runtime.spec.kinds import Duration, Port, Rate, Size, Text, Url
 
 
 class CorsSpec(Section):

@@ -18,19 +18,8 @@ from runtime.services.routines.spec import RoutineSpec
 from runtime.services.sandbox.spec import SandboxSpec
 from runtime.services.secrets.spec import SecretsSpec
 from runtime.spec.defaults import with_built_in
-from runtime.spec.fields import (
-    BuiltIn,
-    Items,
-    ModuleName,
-    Name,
-    Named,
-    Natural,
-    PathField,
-    Positive,
-    Section,
-    section,
-    setting,
-)
+from runtime.spec.fields import BuiltIn, Items, Named, Section, section, setting
+from runtime.spec.kinds import ModuleName, Name, Natural, PathField, Positive
 from runtime.storage.spec import StorageSpec
 from runtime.telemetry.spec import ObservabilitySpec
 

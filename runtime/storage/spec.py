@@ -4,15 +4,29 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import StringConstraints
-
-from runtime.spec.fields import Section, StatePath, setting
+from runtime.spec.fields import Section, setting
+from runtime.spec.kinds import Form, StatePath
 
 RedisAddress = Annotated[
-    str, StringConstraints(strict=True, pattern=r"^(embedded|rediss?://\S+|unix:///\S+)$")
+    str,
+    Form(
+        "RedisAddress",
+        "`embedded`, or a redis://, rediss:// or unix:// address.",
+        pattern=r"^(embedded|rediss?://\S+|unix:///\S+)$",
+        refusal='not a Redis: write "embedded", or an address such as "redis://localhost:6379/0"',
+        examples=["embedded", "redis://localhost:6379/0", "unix:///run/redis.sock"],
+    ),
 ]
+
 DatabaseAddress = Annotated[
-    str, StringConstraints(strict=True, pattern=r"^(sqlite|sqlite:///\S+|postgres(ql)?://\S+)$")
+    str,
+    Form(
+        "DatabaseAddress",
+        "`sqlite`, or a sqlite:/// or postgresql:// address.",
+        pattern=r"^(sqlite|sqlite:///\S+|postgres(ql)?://\S+)$",
+        refusal='not a database: write "sqlite", or an address such as "postgresql://user@host/name"',
+        examples=["sqlite", "sqlite:///state/core.db", "postgresql://core@localhost/core"],
+    ),
 ]
 
 

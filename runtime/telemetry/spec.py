@@ -4,11 +4,19 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import StringConstraints
+from runtime.spec.fields import Live, Section, section, setting
+from runtime.spec.kinds import Form, Fraction, Secret, Switch, Url
 
-from runtime.spec.fields import Fraction, Live, Secret, Section, Switch, Url, section, setting
-
-RoutePath = Annotated[str, StringConstraints(strict=True, pattern=r"^/[A-Za-z0-9._~/-]*$")]
+RoutePath = Annotated[
+    str,
+    Form(
+        "RoutePath",
+        "The path of a route.",
+        pattern=r"^/[A-Za-z0-9._~/-]*$",
+        refusal='not the path of a route: begin with a slash, such as "/metrics"',
+        examples=["/metrics"],
+    ),
+]
 
 
 class LogsSpec(Section):

@@ -6,30 +6,11 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from runtime.spec.fields import (
-    Breaker,
-    Duration,
-    Items,
-    Keyed,
-    Live,
-    ModelName,
-    Money,
-    Named,
-    Positive,
-    Price,
-    Rate,
-    Ref,
-    Secret,
-    Section,
-    Shorthand,
-    Switch,
-    Text,
-    Url,
-    section,
-    setting,
-)
+from runtime.spec.fields import Breaker, Items, Keyed, Live, Named, Ref, Section, Shorthand, section, setting
+from runtime.spec.kinds import Duration, ModelName, Money, Positive, Price, Rate, Secret, Switch, Text, Url
 
 ProviderName = Annotated[Text, Ref("ai.providers")]
+DeclaredModel = Annotated[ModelName, Ref("ai.models")]
 
 
 class AiLimits(Section):
@@ -127,7 +108,7 @@ class FallbackSpec(Section):
 class ChainSpec(Section):
     """Models that are asked in order until one answers."""
 
-    models: Annotated[Items[ModelName], Field(min_length=1)] = setting(
+    models: Annotated[Items[DeclaredModel], Field(min_length=1)] = setting(
         ..., "The models, each as `provider/model`.", example=["openai/gpt-5", "anthropic/claude-sonnet-4-5"]
     )
     attempts: Positive = setting(2, "Tries of each model, the first one counted.", example=1)
@@ -213,7 +194,7 @@ class AiSpec(Section):
     limits: Live[CallerLimits] = section("How much one caller may ask.")
     budgets: Live[Named[BudgetSpec]] = section("Budgets by name; all that apply to a caller hold.")
     max_cost: Live[Money] = setting("0.50 USD", "The most that one answer may cost.", example="2.00 USD")
-    prices: Live[Keyed[ModelName, PriceSpec]] = setting(
+    prices: Live[Keyed[DeclaredModel, PriceSpec]] = setting(
         {},
         "Prices that override the packaged table, by `provider/model`.",
         example={"openai/gpt-5": {"input": 1.25, "output": 10}},

@@ -6,23 +6,33 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from runtime.spec.fields import (
+from runtime.spec.fields import Live, Section, section, setting
+from runtime.spec.kinds import (
     Duration,
     DurationOrZero,
-    Live,
+    Form,
     Positive,
     Rate,
     Secret,
-    Section,
     Size,
     StatePath,
     Text,
     Url,
-    section,
-    setting,
 )
 
 BcryptRounds = Annotated[int, Field(strict=True, ge=4, le=20)]
+
+
+KeyPrefix = Annotated[
+    str,
+    Form(
+        "KeyPrefix",
+        "Lower-case letters and digits with `_` at the end.",
+        pattern=r"^[a-z][a-z0-9]{0,15}_$",
+        refusal='not a prefix: write lower-case letters and "_" at the end, such as "rt_"',
+        examples=["rt_"],
+    ),
+]
 
 
 class JwtSpec(Section):
@@ -110,7 +120,7 @@ class ApiKeysSpec(Section):
 
     hash: Literal["bcrypt"] = setting("bcrypt", "How they are kept.", example="bcrypt")
     rounds: BcryptRounds = setting(10, "The cost of bcrypt.", example=12)
-    prefix: Annotated[str, Field(strict=True, pattern=r"^[a-z][a-z0-9]{0,15}_$")] = setting(
+    prefix: KeyPrefix = setting(
         "rt_", "What they begin with, so that a leaked one is recognised.", example="core_"
     )
     rate: Live[Rate | None] = setting(

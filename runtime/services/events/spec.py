@@ -4,33 +4,17 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import StringConstraints
-
-from runtime.spec.fields import (
-    Dotted,
-    DottedName,
-    Duration,
-    Items,
-    Keyed,
-    Live,
-    Named,
-    PathField,
-    Positive,
-    Ref,
-    Retry,
-    Secret,
-    Section,
-    Switch,
-    Text,
-    section,
-    setting,
-)
+from runtime.spec.fields import Dotted, Items, Keyed, Live, Named, Ref, Retry, Section, section, setting
+from runtime.spec.kinds import DottedName, Duration, Form, PathField, Positive, Secret, Switch, Text
 
 Start = Annotated[
     str,
-    StringConstraints(
-        strict=True,
-        pattern=r"^(new|beginning|[0-9]+-[0-9]+|[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?Z)$",
+    Form(
+        "Start",
+        "`new`, `beginning`, the position of an event, or a time in UTC.",
+        pattern=r"^(new|beginning|[0-9]{1,20}-[0-9]{1,20}|[0-9]{4}-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-5][0-9]:[0-5][0-9]Z)$",
+        refusal='not a start: write "new", "beginning", a position such as "1732320000000-0" or a time in UTC',
+        examples=["new", "beginning", "1732320000000-0", "2025-01-31T00:00:00Z"],
     ),
 ]
 

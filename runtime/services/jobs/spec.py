@@ -4,25 +4,18 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from runtime.spec.fields import (
+from runtime.spec.fields import Live, Named, Ref, Retry, Section, Values, section, setting
+from runtime.spec.kinds import (
     Cron,
     Duration,
     DurationOrZero,
     Integer,
-    Live,
-    Named,
     Natural,
     PathField,
     Positive,
     Rate,
-    Ref,
-    Retry,
-    Section,
     Text,
     TimeZone,
-    Values,
-    section,
-    setting,
 )
 
 

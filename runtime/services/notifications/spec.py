@@ -6,30 +6,47 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from runtime.spec.fields import (
-    Breaker,
+from runtime.spec.fields import Breaker, Items, Live, Named, Ref, Section, section, setting
+from runtime.spec.kinds import (
     ClockTime,
     Duration,
     EmailAddress,
-    Items,
+    Form,
     Language,
-    Live,
-    Named,
     PathField,
     Port,
     Positive,
-    Ref,
     Secret,
-    Section,
     StatePath,
     Switch,
     Text,
     Url,
-    section,
-    setting,
 )
 
 ChannelName = Annotated[Text, Ref("notifications.channels")]
+
+
+Contact = Annotated[
+    str,
+    Form(
+        "Contact",
+        "A mailto: or https: address.",
+        pattern=r"^(mailto:[^@\s]+@[^@\s]+|https://\S+)$",
+        refusal='not a contact: write "mailto:ops@example.com" or an https address',
+        examples=["mailto:ops@example.com", "https://example.com/contact"],
+    ),
+]
+
+Country = Annotated[
+    str,
+    Form(
+        "Country",
+        "The two letters of a country.",
+        pattern=r"^[A-Z]{2}$",
+        refusal='not a country: write its two letters, such as "AT"',
+        examples=["AT", "US"],
+    ),
+]
 
 
 class Channel(Section):
@@ -71,7 +88,7 @@ class SmtpChannel(Channel):
 class VapidSpec(Section):
     """How the application server proves who it is to push services."""
 
-    subject: Annotated[str, Field(strict=True, pattern=r"^(mailto:\S+@\S+|https://\S+)$")] = setting(
+    subject: Contact = setting(
         ..., "Whom a push service may reach: a mailto: or https: address.", example="mailto:ops@example.com"
     )
     private_key: StatePath | None = setting(
@@ -98,7 +115,7 @@ class SmsChannel(Channel):
     """Text messages through an HTTP provider."""
 
     kind: Literal["http"] = setting(..., "Text messages through an HTTP provider.", example="http")
-    region: Annotated[str, Field(strict=True, pattern=r"^[A-Z]{2}$")] | None = setting(
+    region: Country | None = setting(
         None, "The country of numbers that are written without one.", example="AT"
     )
     timeout: Duration = setting("10s", "How long the provider may take to answer.", example="5s")

@@ -6,22 +6,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from runtime.spec.fields import (
-    DottedName,
-    Duration,
-    Money,
-    Named,
-    PathField,
-    Ref,
-    Retry,
-    Secret,
-    Section,
-    Size,
-    Switch,
-    Text,
-    Values,
-    setting,
-)
+from runtime.spec.fields import Named, Ref, Retry, Section, Values, setting
+from runtime.spec.kinds import DottedName, Duration, Money, PathField, Secret, Size, Switch, Text
 
 
 class InputSpec(Section):
@@ -150,7 +136,7 @@ class RoutineSpec(Section):
     input: Named[InputSpec] = setting(
         {}, "What it is started with, by name.", example={"topic": {"type": "string"}}
     )
-    steps: Annotated[Named[AnyStep], Field(min_length=1)] = setting(
+    steps: Named[AnyStep] = setting(
         ...,
         "The steps by name, in order.",
         example={"tell": {"uses": "event", "stream": "user", "type": "profile.changed"}},

@@ -6,18 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from runtime.spec.fields import (
-    Duration,
-    Items,
-    Live,
-    Natural,
-    PathField,
-    Positive,
-    Section,
-    Size,
-    Switch,
-    setting,
-)
+from runtime.spec.fields import Items, Live, Section, setting
+from runtime.spec.kinds import Duration, Natural, PathField, Positive, Size, Switch
 
 
 class SandboxSpec(Section):

@@ -6,21 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from runtime.spec.fields import (
-    Duration,
-    Live,
-    Named,
-    PathField,
-    Positive,
-    Ref,
-    Secret,
-    Section,
-    Switch,
-    Text,
-    Url,
-    section,
-    setting,
-)
+from runtime.spec.fields import Live, Named, Ref, Section, section, setting
+from runtime.spec.kinds import Duration, PathField, Positive, Secret, Switch, Text, Url
 
 
 class TokenAuth(Section):
