@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 
-from runtime.errors import Fault, NotFound, StartFailed
+from runtime.errors import Fault, NotFound
+from runtime.kernel.attempt import Attempt, drain
 from runtime.kernel.graph import Graph
 from runtime.kernel.plan import Plan, plan
 from runtime.kernel.sockets import Sockets
@@ -30,7 +31,7 @@ logger = logging.getLogger("runtime.kernel")
 START_LIMIT = 60.0
 HURRIED = 1.0
 HEALTH_KEPT = 1.0
-CANCELLED = "the apply was interrupted"
+INTERRUPTED = "the apply was interrupted"
 
 
 class Kernel:
@@ -162,23 +163,22 @@ class Kernel:
         wanted = _by_id(components)
         async with self._applying:
             if self._tasks is None or self._closing:
-                raise Fault(
-                    "the kernel is not running", remedy="Apply inside `async with Kernel() as kernel:`."
-                )
+                raise Fault("the kernel does not run", remedy="Apply inside `async with Kernel()`.")
             steps = plan(self.components, wanted)
             with anyio.CancelScope() as self._apply_scope:
                 try:
-                    await self._carry_out(_Attempt(steps, wanted))
-                except Fault as error:
-                    await self._record(declared, steps, "failed", error)
-                    raise
-                except BaseException:
+                    await self._attempt(steps, wanted).carry_out()
+                except BaseException as error:
+                    reason = error if isinstance(error, Fault) else Fault(INTERRUPTED)
+                    self.sockets.prune()
                     with anyio.CancelScope(shield=True):
-                        await self._record(declared, steps, "failed", Fault(CANCELLED))
+                        await self._record(declared, steps, reason)
                     raise
-                await self._record(declared, steps, "applied", None)
+                with anyio.CancelScope(shield=True):
+                    await self._commit(steps, wanted)
+                    await self._record(declared, steps, None)
             if self._apply_scope.cancelled_caught:
-                raise Fault(CANCELLED, remedy="The environment is being stopped.")
+                raise Fault(INTERRUPTED, remedy="The environment is being stopped.")
             return steps
 
     async def stop(self) -> None:
@@ -188,7 +188,7 @@ class Kernel:
             self._apply_scope.cancel()
         with anyio.CancelScope(shield=True):
             async with self._applying:
-                await self._stop_all(self._running)
+                await drain(self._running, self._limit)
             self.sockets.close()
 
     def hurry(self) -> None:
@@ -197,148 +197,49 @@ class Kernel:
         for supervisor in (*self._running.values(), *self._staged.values(), *self._leaving.values()):
             supervisor.hurry(HURRIED)
 
-    async def _carry_out(self, attempt: _Attempt) -> None:
-        try:
-            await self._start(attempt)
-            await self._update(attempt)
-        except BaseException:
-            with anyio.CancelScope(shield=True):
-                await self._undo(attempt)
-            raise
-        with anyio.CancelScope(shield=True):
-            await self._commit(attempt)
+    def _attempt(self, steps: Plan, wanted: Mapping[str, Component]) -> Attempt:
+        return Attempt(
+            steps,
+            wanted,
+            running=self._running,
+            staged=self._staged,
+            supervise=self._supervise,
+            watch=self._watch,
+            limit=self._limit,
+        )
 
-    async def _start(self, attempt: _Attempt) -> None:
-        """Starts what is new, each as soon as all that it needs is ready; the first failure ends it."""
-        begun = attempt.plan.ids("create", "replace")
-        ready = {id_: anyio.Event() for id_ in begun}
-        failures: list[Fault] = []
-
-        async def begin(component: Component) -> None:
-            for need in component.needs & ready.keys():
-                await ready[need].wait()
-            try:
-                await self._start_one(component, attempt)
-            except Fault as error:
-                failures.append(error)
-                tasks.cancel_scope.cancel()
-            else:
-                ready[component.id].set()
-
-        async with anyio.create_task_group() as tasks:
-            for id_ in begun:
-                tasks.start_soon(begin, attempt.wanted[id_])
-        if failures:
-            raise failures[0]
-
-    async def _start_one(self, component: Component, attempt: _Attempt) -> None:
-        assert self._tasks is not None  # noqa: S101 - apply() has looked
-        current = {**self._running, **self._staged}
-        ports = {need: current[need].service for need in component.needs}
-        old = self._running.get(component.id)
-        if old is not None and component.exclusive:
-            attempt.paused.append(old)
-            await old.stop(self._limit(old))
-        try:
-            service = component.factory(component, ports)
-        except Fault:
-            raise
-        except Exception as error:
-            raise StartFailed(component.id, describe(error)) from error
-        supervisor = self._supervise(component, service)
-        self._staged[component.id] = supervisor
-        await supervisor.start()
-        self._tasks.start_soon(supervisor.run)
-
-    async def _update(self, attempt: _Attempt) -> None:
-        for step in attempt.plan.steps:
-            if step.action == "update":
-                supervisor, new = self._running[step.id], attempt.wanted[step.id]
-                old = supervisor.component
-                await supervisor.update(new, {name: new.fields.get(name) for name in step.fields})
-                attempt.updated.append((supervisor, old, step.fields))
-
-    async def _undo(self, attempt: _Attempt) -> None:
-        """Sets live fields back, stops the new instances, and starts the paused old ones again."""
-        for supervisor, old, fields in reversed(attempt.updated):
-            try:
-                await supervisor.update(old, {name: old.fields.get(name) for name in fields})
-            except Fault as error:
-                logger.error("%s: its live fields could not be set back: %s", old.id, describe(error))
-        await self._stop_all(self._staged)
-        for paused in attempt.paused:
-            await self._resume(paused)
-
-    async def _resume(self, paused: Supervisor) -> None:
-        assert self._tasks is not None  # noqa: S101 - apply() has looked
-        supervisor = self._supervise(paused.component, paused.service)
-        self._running[paused.component.id] = supervisor
-        try:
-            await supervisor.start()
-        except Fault as error:
-            logger.error("%s did not come back: %s", paused.component.id, describe(error))
-        self._tasks.start_soon(supervisor.run)
-
-    async def _commit(self, attempt: _Attempt) -> None:
+    async def _commit(self, steps: Plan, wanted: Mapping[str, Component]) -> None:
         """The new set is in charge from here on; what it no longer needs drains."""
         before, staged = self._running, self._staged
-        for id_, component in attempt.wanted.items():
-            if id_ in before and id_ not in staged:
-                before[id_].component = component
-        order = Graph(attempt.wanted).order
-        self._running = {id_: staged.get(id_) or before[id_] for id_ in order}
-        self._leaving = {id_: before[id_] for id_ in attempt.plan.ids("replace", "remove")}
+        for id_ in wanted.keys() & before.keys() - staged.keys():
+            before[id_].component = wanted[id_]
+        self._running = {id_: staged.get(id_) or before[id_] for id_ in Graph(wanted).order}
+        self._leaving = {id_: before[id_] for id_ in steps.ids("replace", "remove")}
         self._staged, self._answers = {}, None
-        await self._stop_all(self._leaving)
+        await drain(self._leaving, self._limit)
         self.sockets.prune()
-
-    async def _stop_all(self, supervisors: dict[str, Supervisor]) -> None:
-        """Stops side by side, each after all that need it, and forgets each when it has stopped."""
-        stopped = {id_: anyio.Event() for id_ in supervisors}
-        leaving = dict(supervisors)
-
-        async def end(id_: str, supervisor: Supervisor) -> None:
-            for other, dependent in leaving.items():
-                if id_ in dependent.component.needs:
-                    await stopped[other].wait()
-            await supervisor.stop(self._limit(supervisor))
-            supervisors.pop(id_, None)
-            stopped[id_].set()
-
-        async with anyio.create_task_group() as tasks:
-            for id_, supervisor in reversed(leaving.items()):
-                tasks.start_soon(end, id_, supervisor)
-        self._answers = None
 
     def _limit(self, supervisor: Supervisor) -> float:
         return min(HURRIED, supervisor.component.grace) if self._hurried else supervisor.component.grace
 
+    def _watch(self, supervisor: Supervisor) -> None:
+        if self._tasks is not None:
+            self._tasks.start_soon(supervisor.run)
+
     def _supervise(self, component: Component, service: Any) -> Supervisor:
         return Supervisor(component, service, on_change=self._on_change, start_limit=self._start_limit)
 
-    async def _record(
-        self, declared: Mapping[str, Any] | None, steps: Plan, outcome: str, error: Fault | None
-    ) -> None:
-        if self.journal is None:
+    async def _record(self, declared: Mapping[str, Any] | None, steps: Plan, error: Fault | None) -> None:
+        journal = self.journal
+        if journal is None:
             return
+        outcome, reason = ("failed", describe(error)) if error else ("applied", None)
         try:
             self.revision = await anyio.to_thread.run_sync(
-                lambda: self.journal.append(  # type: ignore[union-attr]
-                    declared or {}, steps.to_data(), outcome, describe(error) if error else None
-                )
+                lambda: journal.append(declared or {}, steps.to_data(), outcome, reason)
             )
         except Fault as problem:
             logger.warning("the journal was not written: %s", problem.message)
-
-
-class _Attempt:
-    """One apply under way, and what it has done so far."""
-
-    def __init__(self, steps: Plan, wanted: Mapping[str, Component]) -> None:
-        self.plan = steps
-        self.wanted = wanted
-        self.updated: list[tuple[Supervisor, Component, tuple[str, ...]]] = []
-        self.paused: list[Supervisor] = []
 
 
 def _by_id(components: Mapping[str, Component] | Iterable[Component]) -> dict[str, Component]:

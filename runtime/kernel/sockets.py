@@ -122,7 +122,7 @@ def _explained(error: OSError, host: str, port: int, field: str) -> Fault:
         return _refused(
             field,
             f"this user may not listen on {shown}",
-            f"Choose a {field} of 1024 or more, or allow low ones: "
+            f"Set {field} to 1024 or more, or allow low ones: "
             f"`sysctl net.ipv4.ip_unprivileged_port_start={port}`.",
         )
     if error.errno == errno.EADDRNOTAVAIL:

@@ -102,9 +102,11 @@ class Postgresql:
             yield connection
 
     async def facts(self, connection: AsyncConnection) -> dict[str, Any]:
-        query = "SELECT current_setting('server_version'), pg_database_size(current_database())"
-        row = (await connection.exec_driver_sql(query)).one()
-        return {"version": row[0], "size_bytes": row[1]}
+        query = """
+            SELECT current_setting('server_version') AS version,
+                   pg_database_size(current_database()) AS size_bytes
+        """
+        return dict((await connection.exec_driver_sql(query)).mappings().one())
 
     def explained(self, error: Exception) -> Fault:
         """What a failure means for the reader."""
