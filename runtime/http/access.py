@@ -4,6 +4,7 @@ opt=scope("jobs:write")   the caller must hold that scope; `runtime:admin` holds
 opt=OPEN                  anyone may call
 """
 
+import ipaddress
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
@@ -12,6 +13,7 @@ from litestar import Litestar
 from litestar.handlers import HTTPRouteHandler
 from litestar.handlers.base import BaseRouteHandler
 from litestar.routes import HTTPRoute
+from litestar.types import Scope
 
 from runtime.errors import Fault
 
@@ -57,6 +59,24 @@ class Access(Protocol):
     async def caller(self, credential: str) -> Caller | None:
         """The caller that a bearer token or an API key belongs to; None where it belongs to nobody."""
         ...
+
+
+def caller_of(connection: Scope) -> Caller:
+    """Whoever sent the request, as the guard found; an unknown caller is known by its address."""
+    caller = connection.get("user")
+    return caller if isinstance(caller, Caller) else Caller(f"address:{address_of(connection)}")
+
+
+def address_of(connection: Scope) -> str:
+    """The caller's address; of IPv6 the network, since a single caller has a whole one of them."""
+    client = connection.get("client")
+    host = client[0] if client else "unknown"
+    if ":" not in host:
+        return host
+    try:
+        return str(ipaddress.IPv6Network((host.partition("%")[0], 64), strict=False).network_address) + "/64"
+    except ValueError:
+        return host
 
 
 class Undeclared(Fault):

@@ -70,7 +70,7 @@ def position(kind: str, after: str) -> Any:
         pass
     raise Invalid(
         "`after` is not a cursor of this list",
-        errors=[Pointer("/after", "pass the `next` of an earlier answer as it is")],
+        errors=[Pointer("?after", "pass the `next` of an earlier answer as it is")],
         remedy="Begin again without `after`.",
     )
 

@@ -1,7 +1,7 @@
 """Logs on the standard library's `logging`: readable columns on a console, or one JSON object a line.
 
-Every record passes one handler, which adds the request's id and masks known secrets in the message, its arguments, the
-`extra` fields and the exception. An exception is one record, its stack a field of it.
+Every record passes one handler, which adds the request's id and masks known secrets in the message, its
+arguments, the `extra` fields and the exception. An exception is one record, its stack a field of it.
 """
 
 from __future__ import annotations
@@ -12,10 +12,13 @@ import os
 import sys
 import traceback
 from datetime import UTC, datetime
-from typing import Any, Final, Literal, TextIO
+from typing import TYPE_CHECKING, Any, Final, Literal, TextIO
 
 from runtime.telemetry.context import request_id
 from runtime.telemetry.redaction import Redactor
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 Format = Literal["console", "json"]
 Level = Literal["debug", "info", "warning", "error"]
@@ -111,6 +114,21 @@ class Logs:
             logging.getLogger(name).setLevel(max(threshold, loud))
 
 
+def configure(*, level: Level = "info", format: Format = "console", secrets: Iterable[str] = ()) -> Logs:  # noqa: A002
+    """Installs the log output of the process.
+
+    Args:
+        level: the least level that is written.
+        format: `console` or `json`.
+        secrets: values that must never be written.
+
+    Returns:
+        The installed output; `set_level` and `remove` belong to it, and `redactor.learn` takes further
+        secrets.
+    """
+    return Logs(format, level, Redactor(secrets)).install()
+
+
 def _state(logger: logging.Logger) -> tuple[logging.Logger, int, list[logging.Handler], bool]:
     return logger, logger.level, list(logger.handlers), logger.propagate
 
@@ -199,7 +217,7 @@ class _Console(_Formatter):
 
 
 def _printable(text: str) -> str:
-    """Text without control characters: what a caller sent must neither begin a line nor steer the terminal."""
+    """Text that neither begins a line nor steers the terminal, whoever sent it."""
     return (
         text
         if text.isprintable()

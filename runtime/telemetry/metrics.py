@@ -1,15 +1,18 @@
-"""Figures for Prometheus, in a registry of the environment's own: two environments in one process share nothing."""
+"""Figures for Prometheus, in a registry of the environment's own."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
-from prometheus_client.registry import Collector
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from prometheus_client.registry import Collector
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -51,7 +54,8 @@ class Metrics:
         """Notes one HTTP request.
 
         Args:
-            route: the template, `/v1/jobs/{job_id}`, never the path itself: a path would make a series a job.
+            route: the template, `/v1/jobs/{job_id}`, never the path itself: a path would make a series a
+                job.
         """
         key = (route, method, status)
         series = self._known.get(key)

@@ -1,8 +1,8 @@
 """Keeps known secrets out of whatever is written.
 
-The environment knows the values that references resolved to. Each of them is looked for as it is and in the forms in which
-a library may print it: base64 (wherever it falls inside a longer value, as in `user:password`), URL-encoded, JSON-escaped
-and as Python's `repr` writes it.
+The environment knows the values that references resolved to. Each of them is looked for as it is and in the
+forms in which a library may print it: base64 (wherever it falls inside a longer value, as in `user:password`),
+URL-encoded, JSON-escaped and as Python's `repr` writes it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from urllib.parse import quote, quote_plus
 
 MASK: Final = "•••"
 SHORTEST: Final = 4
-"""Values of fewer characters are no secrets: masking `on` or `80` everywhere would only make the logs unreadable."""
+"""Values of fewer characters are no secrets: masking `on` or `80` would only make the logs unreadable."""
 
 _DEPTH: Final = 8
 
@@ -48,7 +48,7 @@ class Redactor:
         return self._pattern.sub(MASK, text) if self._pattern else text
 
     def value(self, value: Any, _depth: int = 0) -> Any:
-        """The same data with its texts masked: mappings and sequences become dicts and lists, numbers stay."""
+        """The same data with its texts masked: mappings and sequences become dicts and lists."""
         if self._pattern is None or value is None or isinstance(value, bool | int | float):
             return value
         if isinstance(value, str):
@@ -82,7 +82,7 @@ def _forms(secret: str) -> set[str]:
 
 
 def _base64_forms(raw: bytes) -> set[str]:
-    """Its base64 text, and the part of a longer value's that it alone decides, at each of the three offsets."""
+    """Its base64 text, and the part of a longer value's that it alone decides, at each of three offsets."""
     forms = set()
     for offset in range(3):
         encoded = b64encode(b"\0" * offset + raw).decode()

@@ -1,0 +1,218 @@
+"""The application: Litestar with the services' controllers, inside the layers that every request passes.
+
+RequestId · Observe · SecurityHeaders        every request, also those that find no route
+CORS, routing                                Litestar's
+Guard · RateLimit · Bodies · Idempotency     every route
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from functools import cache as once
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from litestar import Controller, Litestar, Request, Response, Router, get
+from litestar.config.cors import CORSConfig
+from litestar.datastructures import ResponseHeader
+from litestar.di import Provide
+from litestar.enums import ScopeType
+from litestar.openapi.config import OpenAPIConfig
+from litestar.types import ASGIApp, Receive, Scope, Send
+
+from runtime.errors import NotBuilt
+from runtime.http.access import OPEN, Access, Caller, caller_of, require_declared, scope
+from runtime.http.body import Bodies
+from runtime.http.docs import POLICY, DocsPage
+from runtime.http.guard import Guard
+from runtime.http.headers import SecurityHeaders
+from runtime.http.health import HealthSource, health_controller
+from runtime.http.idempotency import Idempotency
+from runtime.http.json import JsonRequest
+from runtime.http.limits import Limiter, RateLimit
+from runtime.http.live import Live
+from runtime.http.not_built import register_not_built
+from runtime.http.observe import Observe
+from runtime.http.openapi import complete
+from runtime.http.problems import handle
+from runtime.http.request_id import RequestId
+from runtime.http.runtime_routes import EnvironmentView, runtime_controller
+from runtime.storage.ports import Cache
+from runtime.telemetry.metrics import CONTENT_TYPE, Metrics
+
+if TYPE_CHECKING:
+    from redis.asyncio import Redis
+
+    from runtime.http.spec import ApiSpec
+
+_TOLD = [
+    "Idempotency-Replayed",
+    "RateLimit-Limit",
+    "RateLimit-Remaining",
+    "RateLimit-Reset",
+    "Retry-After",
+    "X-Request-ID",
+]
+
+
+class Api:
+    """The ASGI application, and what of it changes while it runs.
+
+    Args:
+        litestar: the routes.
+        live: the settings that change in place.
+        limiter: counts the callers' requests.
+        metrics: where the figures of requests go.
+    """
+
+    def __init__(self, litestar: Litestar, live: Live, limiter: Limiter, metrics: Metrics | None) -> None:
+        self.litestar = litestar
+        self.live = live
+        self.limiter = limiter
+        self._handle: ASGIApp = RequestId(Observe(SecurityHeaders(litestar), metrics))
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != ScopeType.HTTP:
+            raise NotBuilt("the WebSocket")
+        await self._handle(scope, receive, send)
+
+    def lifespan(self) -> AbstractAsyncContextManager[None]:
+        """What surrounds the application's life: the controllers' hooks."""
+        return self.litestar.lifespan()
+
+
+def create_app(
+    settings: ApiSpec,
+    *,
+    name: str,
+    version: str,
+    access: Access,
+    health: HealthSource,
+    cache: Cache,
+    environment: EnvironmentView | None = None,
+    controllers: Sequence[type[Controller]] = (),
+    dependencies: Mapping[str, object] | None = None,
+    redis: Redis | None = None,
+    metrics: Metrics | None = None,
+    metrics_path: str = "/metrics",
+) -> Api:
+    """Makes the application. No I/O.
+
+    Args:
+        settings: the spec's `api` section.
+        name: the environment's; part of the keys in Redis.
+        version: of the runtime.
+        access: who knows the callers.
+        health: who knows the services.
+        cache: where answers to `Idempotency-Key` are kept, shared over instances.
+        environment: what `/v1/runtime` shows; without it those routes answer 404.
+        controllers: the services' routes.
+        dependencies: what handlers ask for by keyword name, as `jobs: Port[Jobs]`. Besides them there is
+            `caller`.
+        redis: where instances share the counts of `api.rate_limit`; without it each counts alone.
+        metrics: the figures; without them `metrics_path` answers 404.
+        metrics_path: where they are served.
+
+    Raises:
+        Undeclared: a route does not say who may call it.
+
+    Example:
+        >>> api = create_app(
+        ...     spec.api, name="core", version="0.1.0", access=OperatorKey.open(path), health=source, cache=cache,
+        ...     controllers=[JobsController], dependencies={"jobs": jobs}, redis=client,
+        ... )
+    """
+    live = Live(settings.rate_limit, settings.max_body)
+    limiter = Limiter(redis, f"rt:{{{name}}}:limit:")
+    handlers: list[Any] = [*controllers, health_controller(health, version)]
+    if environment is not None:
+        handlers.append(runtime_controller(environment))
+    if metrics is not None:
+        handlers.append(_metrics_route(metrics, metrics_path))
+
+    @once
+    def document() -> dict[str, Any]:
+        return complete(app.openapi_schema.to_schema(), app)
+
+    @get("/openapi.json", opt=OPEN, include_in_schema=False, sync_to_thread=False)
+    def openapi() -> Response[bytes]:
+        body = msgspec.json.encode(document())
+        return Response(body, media_type="application/vnd.oai.openapi+json")
+
+    app = Litestar(
+        [openapi, *handlers],
+        middleware=[
+            partial(Guard, access=access, limiter=limiter, live=live),
+            partial(RateLimit, limiter=limiter, live=live),
+            partial(Bodies, live=live),
+            partial(Idempotency, cache=cache),
+        ],
+        dependencies={
+            "caller": Provide(_caller, sync_to_thread=False),
+            **{
+                key: Provide(_constant(value), sync_to_thread=False)
+                for key, value in (dependencies or {}).items()
+            },
+        },
+        exception_handlers={Exception: handle},
+        request_class=JsonRequest,
+        request_max_body_size=None,  # `Bodies` counts
+        cors_config=_cors(settings.cors.origins),
+        openapi_config=_openapi(name, version, document),
+        logging_config=None,
+        debug=False,
+    )
+    register_not_built(app)
+    require_declared(app)
+    return Api(app, live, limiter, metrics)
+
+
+def _caller(request: Request[Any, Any, Any]) -> Caller:
+    return caller_of(request.scope)
+
+
+def _constant(value: object) -> Any:
+    return lambda: value
+
+
+def _cors(origins: Sequence[str]) -> CORSConfig | None:
+    if not origins:
+        return None
+    return CORSConfig(
+        allow_origins=list(origins),
+        allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
+        allow_headers=[
+            "Authorization",
+            "Content-Type",
+            "Idempotency-Key",
+            "Last-Event-ID",
+            "X-API-Key",
+            "X-Request-ID",
+        ],
+        allow_credentials="*" not in origins,
+        expose_headers=_TOLD,
+    )
+
+
+def _openapi(name: str, version: str, document: Any) -> OpenAPIConfig:
+    policy = ResponseHeader(name="content-security-policy", value=POLICY)
+    return OpenAPIConfig(
+        title=name,
+        version=version,
+        use_handler_docstrings=True,
+        render_plugins=[DocsPage(document)],
+        openapi_router=Router(
+            "/docs", route_handlers=[], opt=OPEN, include_in_schema=False, response_headers=[policy]
+        ),
+    )
+
+
+def _metrics_route(metrics: Metrics, path: str) -> Any:
+    @get(path, opt={**scope("metrics:read"), "unlimited": True}, tags=["health"], media_type="text/plain")
+    async def figures() -> Response[bytes]:
+        """The figures, in Prometheus's text format."""
+        return Response(metrics.render(), headers={"content-type": CONTENT_TYPE})
+
+    return figures

@@ -1,0 +1,80 @@
+"""Lets a request through to its route, or refuses it.
+
+A right credential always passes, however many wrong ones came from the same address: a neighbour's attack
+must not lock the operator out. Wrong ones are limited by address far more tightly than requests are.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from litestar.types import ASGIApp, Receive, Scope, Send
+
+from runtime.errors import Forbidden, RequestFault, TooMany, Unauthenticated
+from runtime.http.access import Access, Caller, address_of, answers_options, declared
+from runtime.http.headers import header
+from runtime.http.limits import Limiter
+from runtime.http.live import Live
+from runtime.spec.units import Rate
+
+WRONG: Final = Rate(30, 60.0)
+"""How often an address may show a wrong credential."""
+
+_REMEDY: Final = (
+    "Send the header Authorization: Bearer rt_…; the operator's key is in operator.key of the state folder."
+)
+
+
+class Guard:
+    """Finds the caller of each request and holds it against what the route declares."""
+
+    def __init__(self, app: ASGIApp, access: Access, limiter: Limiter, live: Live) -> None:
+        self._app = app
+        self._access = access
+        self._limiter = limiter
+        self._live = live
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        handler = scope["route_handler"]
+        if not answers_options(handler):
+            if not declared(handler):
+                raise Forbidden("nothing says who may call this route")
+            await self._check(scope, handler.opt.get("scope"))
+        await self._app(scope, receive, send)
+
+    async def _check(self, scope: Scope, needed: str | None) -> None:
+        credential, wrong = _credential(scope)
+        caller = await self._access.caller(credential) if credential else None
+        if caller is not None:
+            scope["user"] = caller
+            if needed is not None and not caller.may(needed):
+                raise Forbidden(f"this needs the scope {needed}", remedy="Use a key that has it.")
+            return
+        who = f"address:{address_of(scope)}"
+        scope["user"] = Caller(who)
+        refusal: RequestFault | None = None
+        if credential or wrong:
+            refusal = await self._limited(f"{who}:wrong", WRONG, wrong or "the key is not valid")
+        elif needed is not None:
+            refusal = await self._limited(who, self._live.rate_limit, "this needs a key")
+        if needed is not None and refusal is not None:
+            raise refusal
+
+    async def _limited(self, who: str, limit: Rate, why: str) -> RequestFault:
+        verdict = await self._limiter.hit(who, limit)
+        if verdict.allowed:
+            return Unauthenticated(why, remedy=_REMEDY)
+        return TooMany("too many refused requests from this address", retry_after=verdict.reset)
+
+
+def _credential(scope: Scope) -> tuple[str, str]:
+    """What the caller shows of itself, and what is wrong with the way it does."""
+    authorization = header(scope, b"authorization")
+    if authorization is not None:
+        scheme, _, token = authorization.decode("latin-1").partition(" ")
+        token = token.strip()
+        if scheme.lower() != "bearer" or not token:
+            return "", "the Authorization header is not `Bearer <key>`"
+        return token, ""
+    key = header(scope, b"x-api-key")
+    return (key.decode("latin-1").strip(), "") if key is not None else ("", "")

@@ -1,0 +1,52 @@
+"""What the head of a request says, and the security headers of every answer."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from litestar.types import ASGIApp, Message, Receive, Scope, Send
+
+_ALWAYS: Final = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+)
+_NO_STORE: Final = (b"cache-control", b"no-store")
+_DATA_POLICY: Final = (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'")
+
+
+def header(scope: Scope, name: bytes) -> bytes | None:
+    """The first header of a name, which is given in lower case; None where there is none."""
+    for known, value in scope["headers"]:
+        if known == name:
+            return value
+    return None
+
+
+def method_of(scope: Scope) -> str:
+    """The request's method, in capitals."""
+    method = scope.get("method")
+    return method if isinstance(method, str) else ""
+
+
+class SecurityHeaders:
+    """Adds to each answer what keeps a browser from misusing it.
+
+    An answer that says something of its own (the docs page its policy, an asset its caching) keeps it.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def guarded(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = list(message.get("headers", ()))
+                said = {name for name, _ in headers}
+                headers.extend(_ALWAYS)
+                headers.extend(default for default in (_NO_STORE, _DATA_POLICY) if default[0] not in said)
+                message["headers"] = headers
+            await send(message)
+
+        await self._app(scope, receive, guarded)

@@ -1,0 +1,62 @@
+"""The outermost layer: every request is timed, counted and logged, and no exception leaves it."""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import Final
+
+from litestar.types import ASGIApp, Message, Receive, Scope, Send
+
+from runtime.http.access import caller_of
+from runtime.http.headers import method_of
+from runtime.http.problems import send_problem
+from runtime.telemetry.metrics import Metrics
+
+_PROBES: Final = frozenset({"/livez", "/readyz", "/healthz", "/metrics"})
+_METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+
+_log = logging.getLogger("runtime.http")
+
+
+class Observe:
+    """Writes the access log and the figures of each request.
+
+    Args:
+        metrics: where the figures go; None for none.
+    """
+
+    def __init__(self, app: ASGIApp, metrics: Metrics | None) -> None:
+        self._app = app
+        self._metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        started = time.perf_counter()
+        status = 0
+
+        async def watched(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        path = scope["path"]
+        try:
+            await self._app(scope, receive, watched)
+        except Exception as error:  # noqa: BLE001 - whatever it is: a problem for the caller
+            if status:  # too late for an answer: the server closes the connection
+                _log.error("an answer broke off: %s", type(error).__name__, exc_info=error)
+            else:
+                await send_problem(watched, error, method=method_of(scope))
+        finally:
+            self._note(scope, path, status, time.perf_counter() - started)
+
+    def _note(self, scope: Scope, path: str, status: int, seconds: float) -> None:
+        method = method_of(scope)
+        if self._metrics is not None:
+            route = scope["path_template"] if "route_handler" in scope else "none"
+            self._metrics.request(route, method if method in _METHODS else "other", status, seconds)
+        level = logging.DEBUG if path in _PROBES else logging.INFO
+        if _log.isEnabledFor(level):
+            fields = {"ms": round(seconds * 1000, 1), "caller": caller_of(scope).id}
+            _log.log(level, "%s %s %d", method, path, status, extra=fields)

@@ -1,0 +1,204 @@
+"""The HTTP server: uvicorn inside the running event loop, on a socket that it is handed."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from typing import Any, Final
+
+import uvicorn
+
+from runtime.errors import Fault, StartFailed
+from runtime.health import Health
+from runtime.http.app import Api
+from runtime.http.slot import Slot
+
+KEEP_ALIVE: Final = 30
+"""Seconds that an idle connection stays open."""
+
+DRAIN: Final = 5.0
+
+
+class _Uvicorn(uvicorn.Server):
+    """uvicorn without its signal handlers: signals belong to the environment."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.accepting = asyncio.Event()
+        self._ended = asyncio.Event()
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.accepting.set()
+
+    async def main_loop(self) -> None:
+        """Wakes once a second, for the Date header, and at once for the end."""
+        while not await self.on_tick(0):
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._ended.wait(), 1.0)
+
+    def end(self) -> None:
+        self.should_exit = True
+        self._ended.set()
+
+
+class HttpServer:
+    """Serves an application over HTTP/1.1; a component of the kernel.
+
+    Args:
+        api: the application; `swap` replaces it while running.
+        listen: gives a listening socket, once a start; the server closes it when it stops.
+        trusted_proxies: addresses or networks whose `X-Forwarded-For` and `X-Forwarded-Proto` count; nobody's by
+            default.
+        drain: seconds that requests may take to end when it stops.
+
+    Example:
+        >>> server = HttpServer(api, lambda: sockets.listen("127.0.0.1", 8080))
+        >>> await server.start()
+        >>> server.url
+        'http://127.0.0.1:8080'
+    """
+
+    def __init__(
+        self,
+        api: Api,
+        listen: Callable[[], socket.socket],
+        *,
+        trusted_proxies: Sequence[str] = (),
+        drain: float = DRAIN,
+    ) -> None:
+        self._api = api
+        self._listen = listen
+        self._trusted_proxies = list(trusted_proxies)
+        self._drain = drain
+        self._slot = Slot()
+        self._uvicorn: _Uvicorn | None = None
+        self._serving: asyncio.Task[None] | None = None
+        self._stopping = False
+        self.url = ""
+        """Where it answers; empty before the first start."""
+
+    async def start(self) -> None:
+        """Returns when it accepts connections.
+
+        Raises:
+            StartFailed: the application's lifespan or the socket failed.
+        """
+        self._stopping = False
+        await self._slot.take(self._api, drain=self._drain)
+        try:
+            listener = self._listen()
+            if listener.family in (socket.AF_INET, socket.AF_INET6):  # or small answers wait 40 ms for an ACK
+                listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            self.url = _url(listener)
+            server = self._uvicorn = _Uvicorn(self._config())
+            serving = self._serving = asyncio.create_task(_serve(server, listener), name="http")
+            accepting = asyncio.create_task(server.accepting.wait())
+            await asyncio.wait({serving, accepting}, return_when=asyncio.FIRST_COMPLETED)
+            if serving.done():
+                accepting.cancel()
+                raise StartFailed("http", "the server ended while it started") from serving.exception()
+        except BaseException:
+            await self.stop()
+            raise
+
+    async def stop(self) -> None:
+        """Stops accepting, lets requests end and streams say good-bye, cuts off what takes too long."""
+        self._stopping = True
+        server, serving = self._uvicorn, self._serving
+        self._uvicorn = self._serving = None
+        self._slot.drain()
+        if server is not None and serving is not None:
+            server.end()
+            try:
+                await asyncio.wait({serving}, timeout=self._drain + 1.0)
+            finally:
+                late = {serving, *server.server_state.tasks}
+                for task in late:
+                    task.cancel()
+                await asyncio.wait(late, timeout=1.0)
+        await self._slot.empty(1.0)
+
+    async def watch(self) -> None:
+        """Runs as long as the server does.
+
+        Raises:
+            Fault: it has died.
+        """
+        serving = self._serving
+        if serving is None:
+            return
+        await asyncio.wait({serving})
+        if not self._stopping:
+            error = None if serving.cancelled() else serving.exception()
+            raise Fault(
+                f"the HTTP server died: {type(error).__name__ if error else 'it ended by itself'}"
+            ) from error
+
+    async def swap(self, api: Api) -> None:
+        """Puts another application in the place of the present one; no connection is refused, no request
+        lost.
+
+        Raises:
+            StartFailed: the new one did not start; the present one stays.
+        """
+        await self._slot.take(api, drain=self._drain)
+        self._api = api
+
+    async def update(self, fields: Mapping[str, Any]) -> None:
+        """Takes new live settings: `rate_limit`, `max_body`."""
+        self._api.live.update(fields)
+
+    async def health(self) -> Health:
+        server, serving = self._uvicorn, self._serving
+        if server is None or serving is None or serving.done():
+            return Health("down", "the server does not run")
+        details = {
+            "url": self.url,
+            "connections": len(server.server_state.connections),
+            "requests": self._slot.requests,
+            "limits_shared": self._api.limiter.shared,
+        }
+        if self._api.limiter.alone:
+            return Health(
+                "degraded", "limits are counted by this instance alone: Redis does not answer", details
+            )
+        return Health(details=details)
+
+    def _config(self) -> uvicorn.Config:
+        return uvicorn.Config(
+            self._slot,
+            loop="none",
+            http="httptools",
+            ws="none",
+            interface="asgi3",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            proxy_headers=bool(self._trusted_proxies),
+            forwarded_allow_ips=self._trusted_proxies,
+            timeout_keep_alive=KEEP_ALIVE,
+            timeout_graceful_shutdown=max(1, round(self._drain)),
+        )
+
+
+async def _serve(server: _Uvicorn, listener: socket.socket) -> None:
+    try:
+        await server.serve([listener])
+    except SystemExit as error:  # uvicorn's way of saying that it cannot start; it must not end the process
+        raise Fault(f"uvicorn gave up (exit {error.code})") from error
+    finally:
+        listener.close()
+
+
+def _url(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - as callers here reach it
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
