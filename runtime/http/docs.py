@@ -81,8 +81,8 @@ def page(document: Mapping[str, Any]) -> str:
 <body><header><h1>{title}</h1>
 <p class="quiet">HTTP API, version {escape(info["version"])} · <a href="/openapi.json">openapi.json</a>
 </p>
-<p>Calls need a key: <code>Authorization: Bearer rt_…</code>. The operator's is in <code>operator.key</code> of the
-state folder.</p></header><main>{sections}{_problems()}</main></body></html>"""
+<p>Calls need a key: <code>Authorization: Bearer rt_…</code>. The operator's is in
+<code>operator.key</code> of the state folder.</p></header><main>{sections}{_problems()}</main></body></html>"""
 
 
 def _operation(document: Mapping[str, Any], method: str, path: str, operation: Mapping[str, Any]) -> str:
@@ -155,7 +155,8 @@ def _problems() -> str:
         for kind in kinds
     )
     return (
-        '<section id="problems"><h2>Problems</h2><p>Errors are <code>application/problem+json</code> (RFC 9457).</p>'
+        '<section id="problems"><h2>Problems</h2>'
+        "<p>Errors are <code>application/problem+json</code> (RFC 9457).</p>"
         "<table><thead><tr><th>Type</th><th>Status</th><th>Title</th></tr></thead>"
         f'<tbody>{rows}<tr id="internal"><td><code>internal</code></td><td>500</td>'
         f"<td>{errors.Fault.title}</td></tr></tbody></table></section>"

@@ -12,7 +12,7 @@ import uvicorn
 
 from runtime.errors import Fault, StartFailed
 from runtime.health import Health
-from runtime.http.app import Api
+from runtime.http.api import Api
 from runtime.http.slot import Slot
 
 KEEP_ALIVE: Final = 30
@@ -54,8 +54,7 @@ class HttpServer:
     Args:
         api: the application; `swap` replaces it while running.
         listen: gives a listening socket, once a start; the server closes it when it stops.
-        trusted_proxies: addresses or networks whose `X-Forwarded-For` and `X-Forwarded-Proto` count; nobody's by
-            default.
+        trusted_proxies: addresses or networks whose `X-Forwarded-For` and `X-Forwarded-Proto` count.
         drain: seconds that requests may take to end when it stops.
 
     Example:

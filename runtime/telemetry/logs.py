@@ -18,7 +18,7 @@ from runtime.telemetry.context import request_id
 from runtime.telemetry.redaction import Redactor
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
 Format = Literal["console", "json"]
 Level = Literal["debug", "info", "warning", "error"]
@@ -112,6 +112,24 @@ class Logs:
         for name, quiet in _QUIET.items():
             loud = logging.INFO if threshold <= logging.DEBUG and quiet == logging.WARNING else quiet
             logging.getLogger(name).setLevel(max(threshold, loud))
+
+
+class LogLevel:
+    """The log level as a component: `update` changes it while the environment runs."""
+
+    def __init__(self, logs: Logs) -> None:
+        self._logs = logs
+
+    async def start(self) -> None:
+        """The output is there from the process's beginning."""
+
+    async def stop(self) -> None:
+        """It stays to the process's end."""
+
+    async def update(self, fields: Mapping[str, Any]) -> None:
+        """Takes a new `level`."""
+        if "level" in fields:
+            self._logs.set_level(fields["level"])
 
 
 def configure(*, level: Level = "info", format: Format = "console", secrets: Iterable[str] = ()) -> Logs:  # noqa: A002

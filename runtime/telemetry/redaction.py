@@ -1,7 +1,7 @@
 """Keeps known secrets out of whatever is written.
 
 The environment knows the values that references resolved to. Each of them is looked for as it is and in the
-forms in which a library may print it: base64 (wherever it falls inside a longer value, as in `user:password`),
+forms in which a library may print it: base64 (wherever it falls inside a longer value, as `user:password`),
 URL-encoded, JSON-escaped and as Python's `repr` writes it.
 """
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from functools import cache as once
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -58,20 +57,78 @@ _TOLD = [
 
 
 class Api:
-    """The ASGI application, and what of it changes while it runs.
+    """The ASGI application, and what of it changes while it runs. Making it does no I/O.
 
     Args:
-        litestar: the routes.
-        live: the settings that change in place.
-        limiter: counts the callers' requests.
-        metrics: where the figures of requests go.
+        settings: the spec's `api` section.
+        name: the environment's.
+        version: of the runtime.
+        access: who knows the callers.
+        health: who knows the services.
+        cache: where answers to an `Idempotency-Key` are kept, shared over instances.
+        view: what `/v1/runtime` shows; without it those routes answer 404.
+        controllers: the services' routes.
+        dependencies: what handlers ask for by keyword name, as `jobs: Port[Jobs]`; `caller` is always there.
+        redis: where instances share the counts of `api.rate_limit`; without it each counts alone.
+        prefix: of the keys in Redis.
+        metrics: the figures; without them `metrics_path` answers 404.
+        metrics_path: where they are served.
+
+    Raises:
+        Undeclared: a route does not say who may call it.
+
+    Example:
+        >>> api = Api(
+        ...     spec.api, name="core", version="0.1.0", access=OperatorKey.open(path), health=source,
+        ...     cache=cache, controllers=[JobRoutes], dependencies={"jobs": jobs}, redis=client,
+        ... )
     """
 
-    def __init__(self, litestar: Litestar, live: Live, limiter: Limiter, metrics: Metrics | None) -> None:
-        self.litestar = litestar
-        self.live = live
-        self.limiter = limiter
-        self._handle: ASGIApp = RequestId(Observe(SecurityHeaders(litestar), metrics))
+    def __init__(
+        self,
+        settings: ApiSpec,
+        *,
+        name: str,
+        version: str,
+        access: Access,
+        health: HealthSource,
+        cache: Cache,
+        view: EnvironmentView | None = None,
+        controllers: Sequence[type[Controller]] = (),
+        dependencies: Mapping[str, object] | None = None,
+        redis: Redis | None = None,
+        prefix: str = "rt:",
+        metrics: Metrics | None = None,
+        metrics_path: str = "/metrics",
+    ) -> None:
+        self.live = Live(settings.rate_limit, settings.max_body)
+        self.limiter = Limiter(redis, f"{prefix}limit:")
+        self._document: dict[str, Any] = {}
+        routes: list[Any] = [self._openapi_route(), *controllers, health_controller(health, version)]
+        if view is not None:
+            routes.append(runtime_controller(view))
+        if metrics is not None:
+            routes.append(_metrics_route(metrics, metrics_path))
+        self.litestar = Litestar(
+            routes,
+            middleware=[
+                partial(Guard, access=access, limiter=self.limiter, live=self.live),
+                partial(RateLimit, limiter=self.limiter, live=self.live),
+                partial(Bodies, live=self.live),
+                partial(Idempotency, cache=cache),
+            ],
+            dependencies=_provided(dependencies or {}),
+            exception_handlers={Exception: handle},
+            request_class=JsonRequest,
+            request_max_body_size=None,  # `Bodies` counts
+            cors_config=_cors(settings.cors.origins),
+            openapi_config=_openapi(name, version, self.document),
+            logging_config=None,
+            debug=False,
+        )
+        register_not_built(self.litestar)
+        require_declared(self.litestar)
+        self._handle: ASGIApp = RequestId(Observe(SecurityHeaders(self.litestar), metrics))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != ScopeType.HTTP:
@@ -82,91 +139,24 @@ class Api:
         """What surrounds the application's life: the controllers' hooks."""
         return self.litestar.lifespan()
 
+    def document(self) -> dict[str, Any]:
+        """The OpenAPI document; made when it is first asked for."""
+        if not self._document:
+            self._document = complete(self.litestar.openapi_schema.to_schema(), self.litestar)
+        return self._document
 
-def create_app(
-    settings: ApiSpec,
-    *,
-    name: str,
-    version: str,
-    access: Access,
-    health: HealthSource,
-    cache: Cache,
-    environment: EnvironmentView | None = None,
-    controllers: Sequence[type[Controller]] = (),
-    dependencies: Mapping[str, object] | None = None,
-    redis: Redis | None = None,
-    metrics: Metrics | None = None,
-    metrics_path: str = "/metrics",
-) -> Api:
-    """Makes the application. No I/O.
+    def _openapi_route(self) -> Any:
+        @get("/openapi.json", opt=OPEN, include_in_schema=False, sync_to_thread=False)
+        def openapi() -> Response[bytes]:
+            body = msgspec.json.encode(self.document())
+            return Response(body, media_type="application/vnd.oai.openapi+json")
 
-    Args:
-        settings: the spec's `api` section.
-        name: the environment's; part of the keys in Redis.
-        version: of the runtime.
-        access: who knows the callers.
-        health: who knows the services.
-        cache: where answers to `Idempotency-Key` are kept, shared over instances.
-        environment: what `/v1/runtime` shows; without it those routes answer 404.
-        controllers: the services' routes.
-        dependencies: what handlers ask for by keyword name, as `jobs: Port[Jobs]`. Besides them there is
-            `caller`.
-        redis: where instances share the counts of `api.rate_limit`; without it each counts alone.
-        metrics: the figures; without them `metrics_path` answers 404.
-        metrics_path: where they are served.
+        return openapi
 
-    Raises:
-        Undeclared: a route does not say who may call it.
 
-    Example:
-        >>> api = create_app(
-        ...     spec.api, name="core", version="0.1.0", access=OperatorKey.open(path), health=source, cache=cache,
-        ...     controllers=[JobsController], dependencies={"jobs": jobs}, redis=client,
-        ... )
-    """
-    live = Live(settings.rate_limit, settings.max_body)
-    limiter = Limiter(redis, f"rt:{{{name}}}:limit:")
-    handlers: list[Any] = [*controllers, health_controller(health, version)]
-    if environment is not None:
-        handlers.append(runtime_controller(environment))
-    if metrics is not None:
-        handlers.append(_metrics_route(metrics, metrics_path))
-
-    @once
-    def document() -> dict[str, Any]:
-        return complete(app.openapi_schema.to_schema(), app)
-
-    @get("/openapi.json", opt=OPEN, include_in_schema=False, sync_to_thread=False)
-    def openapi() -> Response[bytes]:
-        body = msgspec.json.encode(document())
-        return Response(body, media_type="application/vnd.oai.openapi+json")
-
-    app = Litestar(
-        [openapi, *handlers],
-        middleware=[
-            partial(Guard, access=access, limiter=limiter, live=live),
-            partial(RateLimit, limiter=limiter, live=live),
-            partial(Bodies, live=live),
-            partial(Idempotency, cache=cache),
-        ],
-        dependencies={
-            "caller": Provide(_caller, sync_to_thread=False),
-            **{
-                key: Provide(_constant(value), sync_to_thread=False)
-                for key, value in (dependencies or {}).items()
-            },
-        },
-        exception_handlers={Exception: handle},
-        request_class=JsonRequest,
-        request_max_body_size=None,  # `Bodies` counts
-        cors_config=_cors(settings.cors.origins),
-        openapi_config=_openapi(name, version, document),
-        logging_config=None,
-        debug=False,
-    )
-    register_not_built(app)
-    require_declared(app)
-    return Api(app, live, limiter, metrics)
+def _provided(dependencies: Mapping[str, object]) -> dict[str, Provide]:
+    provided = {name: Provide(_constant(value), sync_to_thread=False) for name, value in dependencies.items()}
+    return {"caller": Provide(_caller, sync_to_thread=False), **provided}
 
 
 def _caller(request: Request[Any, Any, Any]) -> Caller:
