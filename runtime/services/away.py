@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from redis.exceptions import ConnectionError as Broken
 from redis.exceptions import RedisError
 from redis.exceptions import TimeoutError as TooLate
 
 from runtime.errors import Unreachable
-from runtime.services.blocking import Client
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from runtime.services.blocking import Client
 
 AWAY: Final = (Broken, TooLate, OSError, RedisError)
 """What a command raises while the server is out of reach, is loading or refuses."""

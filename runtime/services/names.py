@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 import re
 import secrets
 import time
@@ -12,6 +13,9 @@ from runtime.errors import NotFound
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+PROCESS: Final = f"{os.getpid()}-{secrets.token_hex(4)}"
+"""Names this process among all that ever ran."""
 
 _DIGITS: Final = "0123456789abcdefghjkmnpqrstvwxyz"
 _TIME_DIGITS: Final = 11

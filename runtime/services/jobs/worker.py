@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import random
 from typing import TYPE_CHECKING, Any, Final
 
 from runtime.errors import Fault, Invalid
@@ -16,13 +15,13 @@ from runtime.services.jobs.payload import plain
 from runtime.services.jobs.ports import Reject, Retry
 from runtime.services.jobs.service import AT_MOST, LONGEST_DELAY, JobQueues, limits, slots
 from runtime.services.names import seconds
+from runtime.services.retry import pause
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from runtime.services.events.ports import Events
     from runtime.services.jobs.spec import QueueSpec
-    from runtime.spec.fields import Retry as RetrySpec
 
 logger = logging.getLogger("runtime.jobs")
 
@@ -149,20 +148,6 @@ class QueueWorker:
             extra=about,
         )
         return Outcome("retry", error=sentence, delay=delay)
-
-
-def pause(attempt: int, retry: RetrySpec, *, chance: Callable[[], float] = random.random) -> float:
-    """Seconds between a failed try and the next one.
-
-    It doubles with each try up to `retry.max`; with jitter up to a half of it is taken off at random.
-
-    Args:
-        attempt: the failed try, 1 for the first.
-        retry: the queue's `retry`.
-        chance: gives a number from 0 to 1.
-    """
-    longest: float = min(retry.max, retry.backoff * 2.0 ** min(attempt - 1, 60))
-    return longest * (1.0 - chance() / 2) if retry.jitter else longest
 
 
 def _wanted(after: str | float) -> float:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import secrets
 import time
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
@@ -23,6 +22,7 @@ from runtime.services.away import AWAY, reason
 from runtime.services.blocking import blocking_client
 from runtime.services.jobs.adapters import scripts
 from runtime.services.jobs.backend import Activity, Claimed, Limits, Outcome, Run
+from runtime.services.names import PROCESS
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine
@@ -40,8 +40,6 @@ LAST_WORD: Final = 2.0
 SHORTEST_PAUSE: Final = 0.05
 LONGEST_PAUSE: Final = 1.0
 MOST_DUE: Final = 500
-
-PROCESS: Final = f"{os.getpid()}-{secrets.token_hex(4)}"
 
 
 class KeepingWorker(Worker[Context]):

@@ -1,0 +1,208 @@
+"""Streams in Redis.
+
+The keys of a stream, all with one hash tag, so that a cluster keeps them together:
+
+    log          stream  the events, one field `event` each
+    seen:<id>    string  the position of an event, for a day; a minute where the id is ours
+    dead:<s>     stream  events that a subscription could not handle, with the error
+
+Reads that wait have connections of their own: one for each subscription, and one for all who follow a stream.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final
+
+from runtime.services.away import AWAY, answering, reason
+from runtime.services.blocking import Client, blocking_client
+from runtime.services.events.backend import Consumer, Figures, Handle, Retention, Terms
+from runtime.services.events.envelope import pack, unpack
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from redis.commands.core import AsyncScript
+
+    from runtime.services.events.ports import Event
+
+logger = logging.getLogger("runtime.events")
+
+DAY: Final = 86_400
+MOMENT: Final = 60
+"""Seconds for which an id of ours is remembered: as long as a client may send a command again."""
+WAIT_MS: Final = 5_000
+PAGE: Final = 200
+FIRST_PAUSE: Final = 0.05
+LONGEST_PAUSE: Final = 1.0
+
+_APPEND: Final = """
+-- KEYS log seen   ARGV event max_length oldest_ms remembered_s
+local known = redis.call('GET', KEYS[2])
+if known then return {known, 0} end
+local position = redis.call('XADD', KEYS[1], 'MAXLEN', '~', ARGV[2], '*', 'event', ARGV[1])
+redis.call('XTRIM', KEYS[1], 'MINID', '~', ARGV[3])
+redis.call('SET', KEYS[2], position, 'EX', ARGV[4])
+return {position, 1}
+"""
+
+
+class RedisStreams:
+    """All streams of an environment in one Redis server; implements `Backend`.
+
+    Args:
+        redis: answers in bytes; shared with others.
+        prefix: of every key of the environment, `rt:core-services:`.
+        source: who publishes, as CloudEvents calls it.
+        instance: names whoever holds the lock of one state folder, the same at each start: what its killed process has left
+            unhandled comes again as soon as the next one starts.
+    """
+
+    def __init__(self, redis: Client, prefix: str, *, source: str = "runtime", instance: str = "") -> None:
+        self.redis = redis
+        self._prefix = prefix
+        self._source = source
+        self._instance = instance
+        self._append: AsyncScript | None = None
+        self._bells: dict[str, Bell] = {}
+
+    def key(self, stream: str, part: str) -> str:
+        """The name of one of a stream's keys."""
+        return f"{self._prefix}{{events.{stream}}}:{part}"
+
+    async def append(self, event: Event, retention: Retention, *, once: bool) -> Event:
+        if self._append is None:
+            self._append = self.redis.register_script(_APPEND)
+        with answering(self.redis):
+            position, new = await self._append(
+                keys=[self.key(event.stream, "log"), self.key(event.stream, f"seen:{event.id}")],
+                args=[
+                    pack(event, self._source),
+                    retention.max_length,
+                    max(0, int((event.time.timestamp() - retention.max_age) * 1000)),
+                    DAY if once else MOMENT,
+                ],
+            )
+            stored = replace(event, position=position.decode())
+            if new:
+                return stored
+            first = await self.redis.xrange(self.key(event.stream, "log"), stored.position, stored.position)
+        return self.parse(event.stream, first)[0] if first else stored
+
+    async def read(self, stream: str, after: str, limit: int) -> list[Event]:
+        with answering(self.redis):
+            entries = await self.redis.xrange(self.key(stream, "log"), f"({after}", "+", count=limit)
+        return self.parse(stream, entries)
+
+    async def figures(self, stream: str) -> Figures:
+        key = self.key(stream, "log")
+        with answering(self.redis):
+            async with self.redis.pipeline(transaction=True) as pipe:
+                pipe.xlen(key)
+                pipe.xrange(key, count=1)
+                pipe.xrevrange(key, count=1)
+                length, first, last = await pipe.execute()
+        return Figures(
+            length, first[0][0].decode() if first else None, last[0][0].decode() if last else "0-0"
+        )
+
+    async def follow(self, stream: str, after: str) -> AsyncIterator[Event]:
+        bell = self._bells.setdefault(stream, Bell(self.redis, self.key(stream, "log")))
+        async with bell:
+            if after == "$":
+                after = bell.position
+            while True:
+                heard = bell.position
+                events = await self.read(stream, after, PAGE)
+                for event in events:
+                    yield event
+                    after = event.position
+                if not events:
+                    await bell.rung(heard)
+
+    def consumer(self, name: str, stream: str, terms: Terms, handle: Handle) -> Consumer:
+        from runtime.services.events.adapters.redis_group import Group
+
+        return Group(self, name, stream, terms, handle, instance=self._instance)
+
+    async def close(self) -> None:
+        for bell in self._bells.values():
+            await bell.close()
+
+    def parse(self, stream: str, entries: list[Any]) -> list[Event]:
+        """The events of entries; an entry that is none is left out and logged."""
+        events = []
+        for position, fields in entries:
+            try:
+                events.append(unpack((fields or {}).get(b"event", b""), stream, position.decode()))
+            except ValueError as error:
+                logger.error("an entry is left out: %s", error, extra={"stream": stream})
+        return events
+
+
+class Bell:
+    """Rings when a stream grows, for all who follow it: one waiting connection, however many they are.
+
+    Args:
+        redis: the client to take address and password from.
+        key: the stream's.
+    """
+
+    def __init__(self, redis: Client, key: str) -> None:
+        self.position = "0-0"
+        self._redis = redis
+        self._key = key
+        self._listeners = 0
+        self._task: asyncio.Task[None] | None = None
+        self._moved = asyncio.Condition()
+        self._opening = asyncio.Lock()
+
+    async def __aenter__(self) -> Bell:
+        async with self._opening:
+            if self._task is None or self._task.done():
+                with answering(self._redis):
+                    last = await self._redis.xrevrange(self._key, count=1)
+                self.position = last[0][0].decode() if last else "0-0"
+                self._task = asyncio.create_task(self._listen(), name=f"follow {self._key}")
+            self._listeners += 1
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._listeners -= 1
+        if not self._listeners:
+            await self.close()
+
+    async def rung(self, heard: str) -> None:
+        """Waits until the stream has grown beyond what was heard of it."""
+        async with self._moved:
+            await self._moved.wait_for(lambda: self.position != heard)
+
+    async def close(self) -> None:
+        """Ends the waiting read; the next listener begins another."""
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
+            await asyncio.wait({task})
+
+    async def _listen(self) -> None:
+        client = blocking_client(self._redis, WAIT_MS / 1000)
+        pause = FIRST_PAUSE
+        try:
+            while True:
+                try:
+                    answer = await client.xread({self._key: self.position}, block=WAIT_MS, count=PAGE)
+                    pause = FIRST_PAUSE
+                except AWAY as error:
+                    logger.debug("a stream cannot be followed, trying again: %s", reason(error))
+                    await asyncio.sleep(pause)
+                    pause = min(LONGEST_PAUSE, pause * 2)
+                    continue
+                if answer:
+                    async with self._moved:
+                        self.position = answer[0][1][-1][0].decode()
+                        self._moved.notify_all()
+        finally:
+            await client.aclose()
+            await client.connection_pool.disconnect()

@@ -1,0 +1,172 @@
+"""The event bus: what may be published, and what a reader sees of it."""
+
+from __future__ import annotations
+
+import json
+import re
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Final
+
+from runtime.errors import Invalid, NotBuilt, Pointer, TooLarge
+from runtime.health import Health
+from runtime.services.document import Document
+from runtime.services.events.backend import Backend, Retention
+from runtime.services.events.ports import Event, StreamView
+from runtime.services.names import time_ordered, unknown
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping
+
+    from runtime.services.events.spec import EventsSpec, StreamSpec
+
+LARGEST_EVENT: Final = 256_000
+LONGEST_ID: Final = 200
+POSITION: Final = re.compile(r"\d{1,20}(-\d{1,20})?")
+
+
+class EventBus:
+    """All streams of an environment; implements the port `Events`.
+
+    Args:
+        spec: the `events` section.
+        backend: where the streams are kept.
+
+    Raises:
+        NotBuilt: `backend: memory`.
+        Fault: a type's schema cannot be used.
+    """
+
+    def __init__(self, spec: EventsSpec, backend: Backend) -> None:
+        if spec.backend == "memory":
+            raise NotBuilt("`events.backend: memory`")
+        self.backend = backend
+        self._spec = spec
+        self._documents = {
+            (stream, name): Document(kind.schema_, "/data")
+            for stream, declared in spec.streams.items()
+            for name, kind in declared.events.items()
+            if kind.schema_ is not None
+        }
+
+    async def start(self) -> None:
+        """Nothing to do: the streams are where they are kept."""
+
+    async def stop(self) -> None:
+        """Lets go of those who follow a stream."""
+        await self.backend.close()
+
+    async def update(self, fields: Mapping[str, Any]) -> None:
+        changed = type(self._spec).model_validate(fields)
+        self._spec = self._spec.model_copy(update={name: getattr(changed, name) for name in fields})
+
+    async def health(self) -> Health:
+        return Health(details={"streams": len(self._spec.streams)})
+
+    async def publish(
+        self,
+        stream: str,
+        type: str,  # noqa: A002 - the envelope's word
+        data: Mapping[str, Any],
+        *,
+        key: str | None = None,
+        id: str | None = None,  # noqa: A002 - the envelope's word
+    ) -> Event:
+        declared = self._stream(stream)
+        if type not in declared.events:
+            raise unknown(f'event type of the stream "{stream}":', type, declared.events)
+        _require_text("id", id)
+        _require_text("key", key)
+        _require_size(data)
+        if document := self._documents.get((stream, type)):
+            document.check(data, f'the data of "{type}"')
+        event = Event(id or time_ordered(), "", stream, type, datetime.now(UTC), data, key)
+        return await self.backend.append(event, self._retention(declared), once=id is not None)
+
+    async def read(
+        self, stream: str, *, after: str = "0", types: frozenset[str] = frozenset(), limit: int = 100
+    ) -> list[Event]:
+        self._wanted(stream, types)
+        position = _position(after)
+        found: list[Event] = []
+        while True:
+            batch = await self.backend.read(stream, position, limit)
+            found += [event for event in batch if not types or event.type in types]
+            if len(found) >= limit or len(batch) < limit:
+                return found[:limit]
+            position = batch[-1].position
+
+    def follow(
+        self, stream: str, *, after: str = "$", types: frozenset[str] = frozenset()
+    ) -> AsyncIterator[Event]:
+        self._wanted(stream, types)
+        return self._follow(stream, after if after == "$" else _position(after), types)
+
+    async def streams(self) -> list[StreamView]:
+        return [await self.stream(name) for name in self._spec.streams]
+
+    async def stream(self, name: str) -> StreamView:
+        declared = self._stream(name)
+        figures = await self.backend.figures(name)
+        return StreamView(
+            name=name,
+            types=sorted(declared.events),
+            length=figures.length,
+            first=figures.first,
+            last=figures.last,
+            subscriptions=sorted(
+                known
+                for known, subscription in self._spec.subscriptions.items()
+                if subscription.stream == name
+            ),
+        )
+
+    async def _follow(self, stream: str, after: str, types: frozenset[str]) -> AsyncIterator[Event]:
+        async for event in self.backend.follow(stream, after):
+            if not types or event.type in types:
+                yield event
+
+    def _stream(self, name: str) -> StreamSpec:
+        try:
+            return self._spec.streams[name]
+        except KeyError:
+            raise unknown("stream", name, self._spec.streams) from None
+
+    def _wanted(self, stream: str, types: frozenset[str]) -> None:
+        declared = self._stream(stream)
+        for name in types:
+            if name not in declared.events:
+                raise unknown(f'event type of the stream "{stream}":', name, declared.events)
+
+    def _retention(self, stream: StreamSpec) -> Retention:
+        kept = stream.retention or self._spec.retention
+        return Retention(kept.max_length, kept.max_age)
+
+
+def _position(after: str) -> str:
+    if not POSITION.fullmatch(after) or any(int(part) >= 2**64 for part in after.split("-")):
+        raise Invalid(
+            f'"{after[:100]}" is no position in a stream',
+            errors=[Pointer("/after", "such as 1732320000000-0")],
+            remedy="Give the `position` of an event, or 0 for the beginning.",
+        )
+    return after
+
+
+def _require_text(name: str, value: str | None) -> None:
+    if value is not None and not 0 < len(value) <= LONGEST_ID:
+        raise Invalid(
+            f"an event's {name} has 1 to {LONGEST_ID} characters, this one has {len(value)}",
+            errors=[Pointer(f"/{name}", f"1 to {LONGEST_ID} characters")],
+        )
+
+
+def _require_size(data: Mapping[str, Any]) -> None:
+    try:
+        size = len(json.dumps(data, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode())
+    except (TypeError, ValueError) as error:
+        raise Invalid(f"the data is no JSON: {error}", errors=[Pointer("/data", str(error))]) from error
+    if size > LARGEST_EVENT:
+        raise TooLarge(
+            f"the data has {size:,} bytes as JSON, an event takes at most {LARGEST_EVENT:,}",
+            remedy="Store the bulk elsewhere and put its address into the event.",
+        )

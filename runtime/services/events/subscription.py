@@ -1,0 +1,136 @@
+"""A subscription: calls a subscriber for each event of a stream."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any, Final
+
+from runtime.errors import Fault, NotBuilt
+from runtime.health import Health
+from runtime.services.away import AWAY
+from runtime.services.events.backend import Consumer, Terms
+from runtime.services.function import TimedOut, call
+from runtime.services.retry import pause
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from runtime.plugins import Mark
+    from runtime.services.events.ports import Event
+    from runtime.services.events.service import EventBus
+    from runtime.services.events.spec import SubscriptionSpec
+
+logger = logging.getLogger("runtime.events")
+
+DRAIN: Final = 20.0
+RECLAIM: Final = 15.0
+"""Seconds without a sign of life after which a worker's events are given to another."""
+
+
+class Subscription:
+    """Gives every event of a stream to one subscriber.
+
+    Args:
+        name: the subscription's name.
+        spec: its section of the spec.
+        mark: the subscriber; None where this version does not have it.
+        events: the bus.
+        reclaim: seconds, see `RECLAIM`.
+
+    Raises at `start`:
+        NotBuilt: this version does not have the subscriber.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        spec: SubscriptionSpec,
+        mark: Mark | None,
+        events: EventBus,
+        *,
+        reclaim: float = RECLAIM,
+    ) -> None:
+        self._name = name
+        self._spec = spec
+        self._mark = mark
+        self._events = events
+        self._reclaim = reclaim
+        self._consumer: Consumer | None = None
+
+    async def start(self) -> None:
+        if self._mark is None:
+            raise NotBuilt(f'the subscriber "{self._spec.handler}" of "{self._name}"')
+        consumer = self._events.backend.consumer(self._name, self._spec.stream, self._terms(), self.handle)
+        await consumer.begin()
+        self._consumer = consumer
+
+    async def watch(self) -> None:
+        if self._consumer is not None:
+            await self._consumer.watch()
+
+    async def stop(self) -> None:
+        consumer, self._consumer = self._consumer, None
+        if consumer is not None:
+            await consumer.end(DRAIN)
+
+    async def update(self, fields: Mapping[str, Any]) -> None:
+        whole = {"stream": self._spec.stream, "handler": self._spec.handler, **fields}
+        changed = type(self._spec).model_validate(whole)
+        self._spec = self._spec.model_copy(update={name: getattr(changed, name) for name in fields})
+        if self._consumer is not None:
+            self._consumer.resize(self._spec.concurrency)
+
+    async def health(self) -> Health:
+        if self._consumer is None:
+            return Health("down", "it does not run")
+        activity = self._consumer.activity
+        details: dict[str, Any] = {
+            "running": activity.running,
+            "handled": activity.handled,
+            "failed": activity.failed,
+            "dead": activity.dead,
+        }
+        if missing := self._missing():
+            details["not built"] = missing
+        try:
+            details["lag"] = await self._consumer.lag()
+        except AWAY as error:
+            return Health("degraded", f"Redis does not answer: {error}", details)
+        if activity.away is not None:
+            return Health("degraded", f"Redis does not answer: {activity.away}", details)
+        return Health(details=details)
+
+    async def handle(self, event: Event) -> str | None:
+        """Makes one try of an event: None when it is done, else what went wrong."""
+        if self._mark is None or not self._wants(event):
+            return None
+        returned = await call(self._mark.function, event, limit=self._spec.timeout)
+        if returned.error is None:
+            return None
+        error = returned.error
+        sentence = error.message if isinstance(error, Fault) else f"{type(error).__name__}: {error}"
+        about = {"subscription": self._name, "event": event.id, "stream": event.stream}
+        trace = None if isinstance(error, Fault | TimedOut) else error
+        logger.warning("%s failed on %s: %s", self._name, event.id, sentence, exc_info=trace, extra=about)
+        return sentence
+
+    def _wants(self, event: Event) -> bool:
+        if self._spec.types and event.type not in self._spec.types:
+            return False
+        return all(event.data.get(field) == value for field, value in self._spec.filter.items())
+
+    def _missing(self) -> list[str]:
+        """What the spec asks of this subscription and this version does not do."""
+        return ["inbox"] if self._spec.inbox else []
+
+    def _terms(self) -> Terms:
+        retry = self._spec.retry
+        return Terms(
+            start=self._spec.from_,
+            concurrency=self._spec.concurrency,
+            attempts=retry.attempts,
+            pause=lambda attempt: pause(attempt, retry),
+            reclaim=self._reclaim,
+            dead_letter=self._spec.dead_letter,
+            key_order=self._spec.key_order,
+        )

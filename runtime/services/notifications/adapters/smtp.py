@@ -1,0 +1,170 @@
+"""E-mail by SMTP."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from email.headerregistry import Address
+from email.message import EmailMessage
+from email.policy import SMTP
+from email.utils import formatdate
+from typing import TYPE_CHECKING, Any, Final
+
+import aiosmtplib
+import anyio
+
+from runtime.errors import Fault
+from runtime.health import Health
+from runtime.services.notifications.ports import Letter, Undeliverable, Undelivered
+
+if TYPE_CHECKING:
+    from runtime.services.notifications.spec import SmtpChannel
+
+logger = logging.getLogger("runtime.notifications")
+
+Where = Callable[[], tuple[str, int]]
+
+IMPLICIT: Final = 465
+REACH: Final = 0.8
+"""Seconds that the mail server has to answer a look at its health."""
+
+
+class SmtpMailer:
+    """Sends through a mail server; implements `Mailer` and is the channel's component.
+
+    Args:
+        name: the channel's name in the spec.
+        spec: its section.
+        where: host and port, for a server whose port is known only when it runs (the embedded mailbox).
+    """
+
+    def __init__(self, name: str, spec: SmtpChannel, where: Where | None = None) -> None:
+        self._name = name
+        self._spec = spec
+        self._where: Where = where or (lambda: (spec.host, spec.port))
+        self._from = _one_address(spec.from_, "from")
+        self._places = anyio.CapacityLimiter(spec.connections)
+        self._sent = 0
+        self._failed = 0
+        self._last_error: str | None = None
+
+    async def start(self) -> None:
+        """Nothing connects before there is something to send."""
+
+    async def stop(self) -> None:
+        """Every letter has a connection of its own, closed when it is sent."""
+
+    async def health(self) -> Health:
+        details: dict[str, Any] = {"sent": self._sent, "failed": self._failed}
+        try:
+            with anyio.fail_after(REACH):
+                stream = await anyio.connect_tcp(*self._where())
+            await stream.aclose()
+        except (OSError, TimeoutError):
+            host, port = self._where()
+            return Health("degraded", f"the mail server {host}:{port} does not answer", details)
+        if self._last_error is not None:
+            return Health("degraded", f"the last mail was not delivered: {self._last_error}", details)
+        return Health(details=details)
+
+    async def send(self, letter: Letter) -> None:
+        message = self.compose(letter)
+        async with self._places:
+            try:
+                await self._deliver(message)
+            except Undelivered as error:
+                self._failed += 1
+                self._last_error = str(error)
+                raise
+            except Undeliverable:
+                self._failed += 1
+                self._last_error = None  # the server works: it is this letter that it does not want
+                raise
+        self._sent += 1
+        self._last_error = None
+
+    def compose(self, letter: Letter) -> EmailMessage:
+        """The message of a letter.
+
+        Raises:
+            Undeliverable: the address or the subject cannot stand in a header.
+        """
+        message = EmailMessage(policy=SMTP)
+        try:
+            message["From"] = self._from
+            message["To"] = _one_address(letter.to, "to")
+            if self._spec.reply_to:
+                message["Reply-To"] = _one_address(self._spec.reply_to, "reply_to")
+            message["Subject"] = _one_line(letter.subject, "subject")
+            message["Date"] = formatdate(localtime=False, usegmt=True)
+            message["Message-ID"] = f"<{letter.id}@{self._from.domain}>"
+            message["Auto-Submitted"] = "auto-generated"
+            message.set_content(letter.text)
+            if letter.html is not None:
+                message.add_alternative(letter.html, subtype="html")
+        except (ValueError, Fault) as error:
+            raise Undeliverable(str(error)) from error
+        return message
+
+    async def _deliver(self, message: EmailMessage) -> None:
+        host, port = self._where()
+        secret = self._spec.password
+        try:
+            with anyio.fail_after(self._spec.timeout):
+                await aiosmtplib.send(
+                    message,
+                    sender=self._from.addr_spec,
+                    recipients=[message["To"].addresses[0].addr_spec],
+                    hostname=host,
+                    port=port,
+                    username=self._spec.username,
+                    password=secret.get_secret_value() if secret is not None else None,
+                    timeout=self._spec.timeout,
+                    **self._encryption(port),
+                )
+        except (aiosmtplib.SMTPResponseException, aiosmtplib.SMTPRecipientsRefused) as error:
+            code, said = _answer(error)
+            kind = Undeliverable if 500 <= code < 600 and not _about_us(error) else Undelivered
+            raise kind(f"{code} {said}") from error
+        except (aiosmtplib.SMTPException, OSError, TimeoutError) as error:
+            said = " ".join(str(error).split())[:300] or type(error).__name__
+            raise Undelivered(f"the mail server {host}:{port}: {said}") from error
+
+    def _encryption(self, port: int) -> dict[str, Any]:
+        kind = self._spec.tls
+        if kind == "auto":
+            return {"use_tls": True} if port == IMPLICIT else {"start_tls": None}
+        return {
+            "use_tls": kind == "implicit",
+            "start_tls": kind == "starttls" if kind != "implicit" else None,
+        }
+
+
+def _answer(error: aiosmtplib.SMTPResponseException | aiosmtplib.SMTPRecipientsRefused) -> tuple[int, str]:
+    if isinstance(error, aiosmtplib.SMTPRecipientsRefused):
+        error = error.recipients[0]
+    return error.code, " ".join(error.message.split())[:300]
+
+
+def _about_us(error: Exception) -> bool:
+    """Whether the server refuses us, not the letter: a wrong password must not cost the mails."""
+    return isinstance(
+        error, aiosmtplib.SMTPAuthenticationError | aiosmtplib.SMTPConnectError | aiosmtplib.SMTPHeloError
+    )
+
+
+def _one_line(text: str, name: str) -> str:
+    if any(ord(character) < 32 or character == "\x7f" for character in text):
+        raise Fault(f"the {name} has a line break or another control character")
+    return text
+
+
+def _one_address(text: str, name: str) -> Address:
+    _one_line(text, name)
+    header = SMTP.header_factory("To", text)
+    found: tuple[Address, ...] = header.addresses
+    if len(found) != 1:
+        raise Fault(f'"{text[:100]}" is not one address')
+    if header.defects or not found[0].username or not found[0].domain:
+        raise Fault(f'"{text[:100]}" is no address')
+    return found[0]
