@@ -64,7 +64,7 @@ class RemoteRedis(Redis):
                 await probe.execute_command("PING")  # type: ignore[no-untyped-call]
                 await self._inspect(probe)
         except TimeoutError as error:
-            raise self._out_of_reach(f"no answer within {REACH_LIMIT:g} s") from error
+            raise self._silent() from error
         except (RedisError, OSError) as error:
             raise self._explained(error) from error
         finally:
@@ -106,7 +106,7 @@ class RemoteRedis(Redis):
         if isinstance(error, BusyLoadingError):
             return self._out_of_reach("it still loads its data", "Wait until it has, and apply again.")
         if isinstance(error, TooLate):
-            return self._out_of_reach(f"no answer within {REACH_LIMIT:g} s")
+            return self._silent()
         if isinstance(cause, ssl.SSLCertVerificationError):
             return self._out_of_reach(
                 f"its certificate is not trusted ({cause.verify_message})",
@@ -115,6 +115,12 @@ class RemoteRedis(Redis):
         if isinstance(cause, ssl.SSLError) or isinstance(error, ssl.SSLError):
             return self._out_of_reach("it does not speak TLS", "Write redis:// where the server has no TLS.")
         return self._out_of_reach(_reason(error, cause, text))
+
+    def _silent(self) -> Unreachable:
+        reason = f"no answer within {REACH_LIMIT:g} s"
+        if self._url.startswith("rediss:"):  # to a server without TLS, a greeting looks like half a command
+            return self._out_of_reach(reason, "Write redis:// if the server does not speak TLS.")
+        return self._out_of_reach(reason)
 
     def _out_of_reach(self, reason: str, remedy: str = "") -> Unreachable:
         return Unreachable(
