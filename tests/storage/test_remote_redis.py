@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import socket
 import ssl
 from contextlib import asynccontextmanager
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from redis.exceptions import ConnectionError as Broken
 
 from runtime.errors import Fault, Unreachable
 from runtime.storage.remote import RemoteRedis
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 
     from tests.valkey import ValkeyServer
 
+COMMAND = re.compile(rb"\*\d+\r\n\$\d+\r\n(\w+)\r\n")
 CERTIFICATE = Path(__file__).parent / "localhost.pem"
 
 
@@ -37,14 +40,13 @@ async def refusal(url: str) -> Unreachable:
 
 
 @asynccontextmanager
-async def answering(*answers: bytes, tls: ssl.SSLContext | None = None) -> AsyncIterator[int]:
-    """A server that gives these answers, one for each command that comes, and then none."""
-    left = list(answers)
+async def answering(*, tls: ssl.SSLContext | None = None, **answers: bytes) -> AsyncIterator[int]:
+    """A server that gives these answers, by the name of the command, and says nothing to other commands."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        while await reader.read(65_536):
-            if left:
-                writer.write(left.pop(0))
+        while data := await reader.read(65_536):
+            for name in COMMAND.findall(data):
+                writer.write(answers.get(name.decode(), b""))
         writer.close()
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=tls)
@@ -104,13 +106,13 @@ async def test_a_wrong_password_and_none() -> None:
 
 
 async def test_a_user_who_may_not(valkey: ValkeyServer) -> None:
-    with running("--user", "limited on >hunter2 ~* -@all") as server:
+    with running("--user", "limited", "on", ">hunter2", "~*", "-@all") as server:
         fault = await refusal(f"redis://limited:hunter2@127.0.0.1:{server.port}")
     assert fault.reason == "the user may not use it"
 
 
 async def test_a_user_who_may_not_ask_for_information_may_use_it() -> None:
-    with running("--user", "plain on >hunter2 ~* +@all -info") as server:
+    with running("--user", "plain", "on", ">hunter2", "~*", "+@all", "-info") as server:
         redis = RemoteRedis(f"redis://plain:hunter2@127.0.0.1:{server.port}")
         await redis.start()
         assert await redis.client.ping()  # type: ignore[misc]
@@ -125,9 +127,8 @@ async def test_a_read_only_replica(valkey: ValkeyServer) -> None:
 
 
 async def test_one_that_is_too_old() -> None:
-    async with answering(
-        b"+OK\r\n+OK\r\n", b"+PONG\r\n", info(redis_version="6.0.16", role="master")
-    ) as port:
+    old = info(redis_version="6.0.16", role="master")
+    async with answering(CLIENT=b"+OK\r\n", PING=b"+PONG\r\n", INFO=old) as port:
         fault = await refusal(f"redis://127.0.0.1:{port}")
     assert fault.reason == "it is Redis 6.0.16"
     assert fault.remedy == "Use Redis 6.2 or newer, or Valkey."
@@ -135,14 +136,14 @@ async def test_one_that_is_too_old() -> None:
 
 async def test_one_that_still_loads() -> None:
     loading = b"-LOADING Redis is loading the dataset in memory\r\n"
-    async with answering(b"+OK\r\n+OK\r\n", loading) as port:
+    async with answering(CLIENT=b"+OK\r\n", PING=loading) as port:
         assert (await refusal(f"redis://127.0.0.1:{port}")).reason == "it still loads its data"
 
 
-async def test_tls_to_one_without(valkey: ValkeyServer) -> None:
+async def test_tls_to_one_without(valkey: ValkeyServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("runtime.storage.remote.REACH_LIMIT", 0.2)
     fault = await refusal(f"rediss://:hunter2@127.0.0.1:{valkey.port}")
-    assert "TLS" in fault.reason
-    assert "redis://" in fault.remedy
+    assert fault.remedy == "Write redis:// if the server does not speak TLS."
 
 
 async def test_a_certificate_that_nobody_vouches_for() -> None:
@@ -153,8 +154,8 @@ async def test_a_certificate_that_nobody_vouches_for() -> None:
 
 
 async def test_a_certificate_that_is_vouched_for() -> None:
-    answers = (b"+OK\r\n+OK\r\n", b"+PONG\r\n", info(redis_version="7.2.4", role="master"))
-    async with answering(*answers, tls=own_certificate()) as port:
+    new = info(redis_version="7.2.4", role="master")
+    async with answering(tls=own_certificate(), CLIENT=b"+OK\r\n", PING=b"+PONG\r\n", INFO=new) as port:
         redis = RemoteRedis(f"rediss://localhost:{port}?ssl_ca_certs={CERTIFICATE}")
         await redis.start()
         await redis.stop()
@@ -183,7 +184,7 @@ async def test_one_that_goes_away_is_down_and_comes_back() -> None:
         health = await redis.health()
         assert health.status == "down"
         assert str(first.port) in health.reason
-        with running("--port", str(first.port)):
+        with running(port=first.port):
             assert await redis.client.ping()  # type: ignore[misc]
             assert (await redis.health()).status == "operational"
         await redis.stop()
@@ -197,7 +198,6 @@ async def test_a_command_waits_for_a_server_that_is_away_for_a_moment_and_no_lon
         redis = RemoteRedis(server.url)
         await redis.start()
         await redis.client.set("key", "1", px=60_000)
-    with pytest.raises(ConnectionError) as caught:
+    with pytest.raises(Broken):
         await redis.client.get("key")
-    assert caught.value
     await redis.stop()

@@ -60,11 +60,11 @@ class Sqlite:
             ) from error
 
     def engine(self) -> AsyncEngine:
-        from sqlalchemy import event
+        from sqlalchemy import URL, event
         from sqlalchemy.ext.asyncio import create_async_engine
 
         engine = create_async_engine(
-            f"sqlite+aiosqlite:///{self._path}",
+            URL.create("sqlite+aiosqlite", database=str(self._path)),  # a path may hold ? and %
             pool_size=CONNECTIONS,
             connect_args={
                 "isolation_level": None
