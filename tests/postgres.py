@@ -141,7 +141,11 @@ def _binaries(folder: Path, account: dict[str, Any]) -> Path:
         installed = Path(package.submodule_search_locations[0], "pginstall")
         if not account or _open_to_all(installed / "bin" / "postgres"):
             return installed / "bin"
-        return shutil.copytree(installed, folder / "installed") / "bin"
+        copy = folder / "installed"  # nobody may not enter the folder where the tests' own programs are
+        libraries = installed.parent.with_name("pgserver.libs")  # they find them beside the package
+        if libraries.is_dir():
+            shutil.copytree(libraries, copy / libraries.name)
+        return shutil.copytree(installed, copy / "pgserver" / "pginstall") / "bin"
     found = sorted(Path("/usr/lib/postgresql").glob("*/bin/postgres"), key=lambda path: int(path.parts[-3]))
     if not found:
         pytest.fail("no PostgreSQL: install the development dependencies (pgserver)")
