@@ -23,7 +23,8 @@ class ApiSpec(Section):
     port: Port = setting(8080, "The port to listen on; 0 takes a free one.", example=9000)
     public_url: Url | None = setting(
         None,
-        "The address under which callers reach the API: links, issuer, origin check, callback signatures. By default the "
+        "The address under which callers reach the API: links, issuer, origin check, callback "
+        "signatures. By default the "
         "host and port.",
         example="https://core.example.com",
     )

@@ -1,7 +1,7 @@
 """Every default filled in, from the JSON Schema alone.
 
-`runtime show`, the cross-references and the graph need a spec with its defaults and its built-in queues; the models
-take too long to load for that. Only the standard library is imported.
+`runtime show`, the cross-references and the graph need a spec with its defaults and its built-in queues; the
+models take too long to load for that. Only the standard library is imported.
 """
 
 from __future__ import annotations
@@ -33,8 +33,9 @@ def filled(data: Data, schema: Data) -> dict[str, Any]:
 def with_built_in(data: Data, built_in: Data, sections: Container[str]) -> dict[str, Any]:
     """A spec whose queues are laid over the figures of the built-in ones.
 
-    A built-in queue exists when the spec names it, when the service of its handler is declared (`notifications.email`:
-    when there is a section `notifications`), and when no section stands for its handler (`transfers.export`).
+    A built-in queue exists when the spec names it, when the service of its handler is declared
+    (`notifications.email`: when there is a section `notifications`), and when no section stands for its
+    handler (`transfers.export`).
 
     Args:
         data: the whole spec.

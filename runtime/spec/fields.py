@@ -1,13 +1,14 @@
 """What the sections of the spec are written in: their base, their fields and the markers on them.
 
-A section is a pydantic model whose attribute names are the YAML keys. A field says once all that there is to know of it:
+A section is a pydantic model whose attribute names are the YAML keys. A field says once all that there is to
+know of it:
 
     class ScheduleSpec(Section):
         queue: Annotated[Text, Ref("queues")] = setting(..., "The queue it goes to.", example="export")
         pause: Live[Duration] = setting("5m", "How long to wait between two jobs.", example="60s")
 
-Type, default, meaning, example, what it refers to and whether it changes live reach the JSON Schema from here, and from
-there `validate`, `explain`, `show`, the reference page and the editors.
+Type, default, meaning, example, what it refers to and whether it changes live reach the JSON Schema from
+here, and from there `validate`, `explain`, `show`, the reference page and the editors.
 """
 
 from __future__ import annotations
@@ -28,8 +29,9 @@ V = TypeVar("V")
 class Section(BaseModel):
     """The base of every mapping in the spec with fixed keys.
 
-    Unknown keys are errors, keys that begin with `x-` are the user's own, and null means the default. Where a YAML key is
-    a Python keyword or a method of pydantic, the attribute has a trailing underscore: `from_` is `from`.
+    Unknown keys are errors, keys that begin with `x-` are the user's own, and null means the default. Where a
+    YAML key is a Python keyword or a method of pydantic, the attribute has a trailing underscore: `from_` is
+    `from`.
     """
 
     model_config = ConfigDict(
@@ -46,7 +48,8 @@ class Section(BaseModel):
     def _what_is_set(cls, data: Any) -> Any:
         if not isinstance(data, Mapping):
             return data
-        return {key: value for key, value in data.items() if value is not None and not _is_the_users(key)}
+        unset = {field.alias for field in cls.model_fields.values() if data.get(field.alias) is None}
+        return {key: value for key, value in data.items() if key not in unset and not _is_the_users(key)}
 
 
 def setting(default: Any, meaning: str, *, example: Any) -> Any:
@@ -100,9 +103,10 @@ class Ref:
     """The value names an entry elsewhere in the spec: `Annotated[Text, Ref("queues")]`.
 
     Args:
-        target: the path of the mapping that holds the entry (`queues`, `ai.chains`), or `handlers` and `subscribers`
-            (functions of the plugins, and the built-in ones), `ai.models` (`provider/model` with a declared provider),
-            `events.types` (the types of any stream).
+        target: the path of the mapping that holds the entry (`queues`, `ai.chains`), or `handlers` and
+        `subscribers`
+            (functions of the plugins, and the built-in ones), `ai.models` (`provider/model` with a declared
+            provider), `events.types` (the types of any stream).
     """
 
     def __init__(self, target: str) -> None:
@@ -133,7 +137,8 @@ class Shorthand:
 
 
 class BuiltIn:
-    """Entries of a mapping that exist without being declared; what a spec says of one is laid over its figures.
+    """Entries of a mapping that exist without being declared; what a spec says of one is laid over its
+    figures.
 
     Args:
         entries: the entries as they would be written in YAML.
@@ -158,7 +163,8 @@ Values = dict[str, Any]
 class Entries:
     """The keys of a mapping are names that the user gives.
 
-    Keys that begin with `x-` are no entries, and an entry without content (`payment.received:`) takes its defaults.
+    Keys that begin with `x-` are no entries, and an entry without content (`payment.received:`) takes its
+    defaults.
     """
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:

@@ -1,7 +1,7 @@
 """What a value in the spec may be: quantities, names, addresses and other texts with a form of their own.
 
-A kind is a type for the attribute of a section (`timeout: Duration`). Its Python value is what the type says, and its
-form, its meaning and examples are an entry under `$defs` in the JSON Schema.
+A kind is a type for the attribute of a section (`timeout: Duration`). Its Python value is what the type says,
+and its form, its meaning and examples are an entry under `$defs` in the JSON Schema.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ class Kind:
         return core_schema.no_info_plain_validator_function(self.parse)
 
     def __get_pydantic_json_schema__(self, core: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
-        return {"x-definition": self.name, **self.schema}
+        return {"x-definition": self}
 
 
 class Form(Kind):

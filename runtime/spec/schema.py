@@ -1,8 +1,8 @@
 """The JSON Schemas of the spec, made from the models.
 
-Two are published. `spec.v1.json` is for a whole spec, its bases merged in. `overlay.v1.json` is for a file with
-`extends`: nothing is required there, and null removes what a base has set. Both are committed, and a test compares them
-with what is made here.
+Two are published. `spec.v1.json` is for a whole spec, its bases merged in. `overlay.v1.json` is for a file
+with `extends`: nothing is required there, and null removes what a base has set. Both are committed, and a
+test compares them with what is made here.
 
     python -m runtime.spec.schema          writes schemas/*.json
 
@@ -34,6 +34,8 @@ from runtime.spec.root import Spec
 if TYPE_CHECKING:
     from pydantic_core import core_schema
 
+    from runtime.spec.kinds import Kind
+
 Purpose = Literal["spec", "overlay"]
 Schema = dict[str, Any]
 
@@ -49,7 +51,8 @@ _REFERENCE: Schema = {"$ref": "#/$defs/Reference"}
 _UNSET: Schema = {"$ref": "#/$defs/Unset"}
 _OWN_DEFINITIONS: dict[str, Schema] = {
     "Reference": {
-        "description": "A reference to the environment, a mounted file or Vault, resolved when the runtime starts.",
+        "description": "A reference to the environment, a mounted file or Vault, resolved when the "
+        "runtime starts.",
         "type": "string",
         "pattern": r"\$\{",
         "examples": ["${PORT:-8080}", "${file:/run/secrets/db}", "${vault:postgres#password}"],
@@ -112,7 +115,8 @@ class _Generator(GenerateJsonSchema):
 
     def dict_schema(self, schema: core_schema.DictSchema) -> Schema:
         keys = self.generate_inner(schema["keys_schema"])
-        names = {word: keys[word] for word in ("pattern", "minLength", "x-ref") if word in keys}
+        known = {**keys["x-definition"].schema, **keys} if "x-definition" in keys else keys
+        names = {word: known[word] for word in ("pattern", "minLength", "x-ref") if word in known}
         values = self.generate_inner(schema["values_schema"])
         return {
             "type": "object",
@@ -158,7 +162,12 @@ class _Writer:
         shape = self._shape({word: value for word, value in raw.items() if word not in said})
         # pydantic leaves out a description that is also that of the section
         meaning = said.pop("description", None) or self._raw_section(shape)["description"]
-        return {"description": meaning, **self._opened(shape, null=not required), **said}
+        tells_apart = "const" in shape and "default" not in said
+        return {
+            "description": meaning,
+            **(shape if tells_apart else self._opened(shape, null=not required)),
+            **said,
+        }
 
     def _shape(self, raw: Schema) -> Schema:
         """What a value looks like, without what its field says of it."""
@@ -176,11 +185,9 @@ class _Writer:
         return shape
 
     def _kind(self, raw: Schema) -> Schema:
-        name = raw["x-definition"]
-        self.kinds[name] = {
-            word: value for word, value in raw.items() if word not in ("x-definition", "x-ref")
-        }
-        return {"$ref": f"#/$defs/{name}", **({"x-ref": raw["x-ref"]} if "x-ref" in raw else {})}
+        kind: Kind = raw["x-definition"]
+        self.kinds[kind.name] = kind.schema
+        return {"$ref": f"#/$defs/{kind.name}", **({"x-ref": raw["x-ref"]} if "x-ref" in raw else {})}
 
     def _entries(self, shape: Schema) -> Schema:
         entry = self._shape(shape.pop("additionalProperties"))
@@ -217,9 +224,9 @@ class _Writer:
 
     def _opened(self, shape: Schema, *, null: bool) -> Schema:
         """Lets a value be null, and lets a scalar be a reference, where its shape does not let it already."""
-        branches: list[Schema] = shape.get("anyOf", [shape])
-        if "const" in shape or not shape:
+        if not shape:
             return shape
+        branches: list[Schema] = shape.get("anyOf", [shape])
         if not any(self._is_scalar(branch) for branch in branches):
             further = [_NULL] if null else []
         elif null:

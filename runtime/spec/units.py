@@ -1,7 +1,7 @@
 """Quantities as the spec writes them: `30s`, `16MB`, `100/m`, `5.00 USD`.
 
-The patterns are what the JSON Schema publishes and what the parsers accept, so that the two never differ. Only
-the standard library is imported: validation and a user's own tasks parse durations too.
+The patterns are what the JSON Schema publishes and what the parsers accept, so that the two never differ.
+Only the standard library is imported: validation and a user's own tasks parse durations too.
 
 Example:
     >>> duration("1m30s"), size("16MiB"), rate("30/m"), money("5.00 USD")

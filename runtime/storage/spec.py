@@ -35,17 +35,20 @@ class StorageSpec(Section):
 
     path: StatePath = setting(
         ".runtime",
-        "The state folder: database, embedded Redis, keys and caught mails; relative to the folder of the root spec.",
+        "The state folder: database, embedded Redis, keys and caught mails; relative to the folder of "
+        "the root spec.",
         example="/var/lib/core-services",
     )
     redis: RedisAddress = setting(
         "embedded",
-        "`embedded` (a real Valkey server, started and owned by the runtime) or the address of a Redis server.",
+        "`embedded` (a real Valkey server, started and owned by the runtime) or the address of a Redis "
+        "server.",
         example="rediss://:${REDIS_PASSWORD}@redis.internal:6380/0",
     )
     database: DatabaseAddress = setting(
         "sqlite",
-        "`sqlite` (a file in the state folder), `sqlite:///` with a path relative to the folder of the root spec, or the "
+        "`sqlite` (a file in the state folder), `sqlite:///` with a path relative to the folder of the "
+        "root spec, or the "
         "address of a PostgreSQL server.",
         example="postgresql://core:${POSTGRES_PASSWORD}@postgres.internal/core",
     )

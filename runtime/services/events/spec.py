@@ -7,13 +7,15 @@ from typing import Annotated, Literal
 from runtime.spec.fields import Dotted, Items, Keyed, Live, Named, Ref, Retry, Section, section, setting
 from runtime.spec.kinds import DottedName, Duration, Form, PathField, Positive, Secret, Switch, Text
 
+_TIME = r"[0-9]{4}-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-5][0-9]:[0-5][0-9]Z"
+
 Start = Annotated[
     str,
     Form(
         "Start",
         "`new`, `beginning`, the position of an event, or a time in UTC.",
-        pattern=r"^(new|beginning|[0-9]{1,20}-[0-9]{1,20}|[0-9]{4}-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-5][0-9]:[0-5][0-9]Z)$",
-        refusal='not a start: write "new", "beginning", a position such as "1732320000000-0" or a time in UTC',
+        pattern=rf"^(new|beginning|[0-9]{{1,20}}-[0-9]{{1,20}}|{_TIME})$",
+        refusal='not a start: write "new", "beginning", a position "1732320000000-0" or a time in UTC',
         examples=["new", "beginning", "1732320000000-0", "2025-01-31T00:00:00Z"],
     ),
 ]

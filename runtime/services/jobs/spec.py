@@ -146,7 +146,7 @@ BUILT_IN_QUEUES: dict[str, dict[str, Any]] = {
     "import": {"handler": "transfers.import", "concurrency": 2, "timeout": "1h"},
     "export": {"handler": "transfers.export", "concurrency": 2, "timeout": "1h"},
 }
-"""The queues that exist even when `queues` does not name them; what the spec says of one is laid over its figures."""
+"""The queues that exist without being named; what a spec says of one is laid over its figures."""
 
 BUILT_IN_HANDLERS = tuple(sorted({str(queue["handler"]) for queue in BUILT_IN_QUEUES.values()}))
 """Handlers that a queue may name without a plugin."""

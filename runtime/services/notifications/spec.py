@@ -211,7 +211,8 @@ class CategorySpec(Section):
     )
     mode: Live[Literal["default", "forced", "prefer_socket"]] = setting(
         "default",
-        "`default` sends push and e-mail only to users without an open connection, `forced` always, `prefer_socket` only "
+        "`default` sends push and e-mail only to users without an open connection, `forced` always, "
+        "`prefer_socket` only "
         "where the connection did not take it.",
         example="forced",
     )
