@@ -65,10 +65,11 @@ class Postgres:
 
     def run(self, program: str, *arguments: str) -> str:
         """Runs one of its programs as its owner."""
-        return subprocess.run(
+        done = subprocess.run(
             [self._binaries / program, "-h", self._sockets, "-p", str(self.port), "-U", "tester", *arguments],
             check=True, capture_output=True, text=True, cwd=self._sockets, **self._account,
-        ).stdout  # fmt: skip
+        )  # fmt: skip
+        return str(done.stdout)
 
 
 @pytest.fixture(scope="session")
@@ -97,7 +98,7 @@ def running() -> Iterator[Postgres]:
             check=True, capture_output=True, cwd=folder, **account,
         )  # fmt: skip
         options = ("listen_addresses=127.0.0.1", "fsync=off", "full_page_writes=off", "max_connections=40")
-        command = [binaries / "postgres", "-D", data, "-p", str(port), "-k", folder]
+        command = [str(binaries / "postgres"), "-D", str(data), "-p", str(port), "-k", str(folder)]
         command += [word for option in options for word in ("-c", option)]
         with (folder / "log").open("wb") as log:
             process = subprocess.Popen(command, stdout=log, stderr=log, cwd=folder, **account)

@@ -50,9 +50,12 @@ async def test_it_answers_in_bytes(redis: Redis) -> None:
 
 
 async def test_more_commands_than_connections_wait(redis: Redis) -> None:
+    async def add() -> None:
+        await redis.client.incr("count")
+
     async with anyio.create_task_group() as tasks:
         for _ in range(300):
-            tasks.start_soon(lambda: redis.client.incr("count"))
+            tasks.start_soon(add)
     assert await redis.client.get("count") == b"300"
     info = await redis.client.info("clients")
     assert info["connected_clients"] <= 64 + 2

@@ -193,10 +193,10 @@ class TestAFailedApply:
                 raise RuntimeError("stuck")
 
             async def once(fields: object) -> None:
-                service.update = refuse  # type: ignore[method-assign, assignment]
+                service.update = refuse  # type: ignore[method-assign]
                 raise Fault("b refuses")
 
-            first.update = once  # type: ignore[method-assign, assignment]
+            first.update = once  # type: ignore[method-assign]
             with pytest.raises(Fault, match="b refuses"):
                 await kernel.apply([world.component("a", live=2), world.component("b", live=2)])
             assert states(kernel) == {"a": "running", "b": "running"}

@@ -17,7 +17,7 @@ import pytest
 from runtime.errors import AlreadyRunning, Fault, StartFailed
 from runtime.kernel.component import Component
 from runtime.kernel.reconcile import Kernel
-from runtime.storage import valkey
+from runtime.storage import tether, valkey
 from runtime.storage.embedded import EmbeddedRedis
 
 if TYPE_CHECKING:
@@ -116,7 +116,7 @@ async def test_it_dies_with_its_parent_and_the_next_start_finds_the_data(folder:
 def test_a_program_whose_parent_is_gone_is_not_begun(tmp_path: Path) -> None:
     mark = tmp_path / "begun"
     found = subprocess.run(
-        [sys.executable, "-I", "-S", valkey.tether.__file__, "1", "/usr/bin/touch", str(mark)], check=False
+        [sys.executable, "-I", "-S", str(tether.__file__), "1", "/usr/bin/touch", str(mark)], check=False
     )
     assert found.returncode == 1
     assert not mark.exists()
