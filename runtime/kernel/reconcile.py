@@ -183,13 +183,26 @@ class Kernel:
 
     async def stop(self) -> None:
         """Drains and stops everything, dependents first; an apply under way is undone before."""
-        self._closing = True
-        if self._apply_scope is not None:
-            self._apply_scope.cancel()
+        self.interrupt()
         with anyio.CancelScope(shield=True):
             async with self._applying:
                 await drain(self._running, self._limit)
             self.sockets.close()
+
+    def interrupt(self) -> None:
+        """Lets no further apply begin, and undoes the one under way."""
+        self._closing = True
+        if self._apply_scope is not None:
+            self._apply_scope.cancel()
+
+    def fail(self, id_: str, error: Exception) -> None:
+        """Makes a component die and come back, as if its service had raised `error`: fault injection for tests.
+
+        Raises:
+            NotFound: no component has that id.
+        """
+        self.service(id_)
+        self._running[id_].fail(error)
 
     def hurry(self) -> None:
         """Gives all that drain, or will, one more second: what a second signal asks for."""

@@ -72,6 +72,8 @@ class Supervisor:
         self._stopping = False
         self._watching: anyio.CancelScope | None = None
         self._watch_ended = anyio.Event()
+        self._living: anyio.CancelScope | None = None
+        self._injected: Exception | None = None
         self._stopped = anyio.Event()
         self._drain: anyio.CancelScope | None = None
 
@@ -96,16 +98,33 @@ class Supervisor:
 
         The scope is shielded: a cancelled environment drains its services before it lets go of them.
         """
-        if self._stopping or not isinstance(self.service, Watched):
+        if self._stopping:
             return
         with anyio.CancelScope(shield=True) as self._watching:
             try:
                 while not self._stopping:
-                    error = await self._contained(self.service.watch)
+                    error = await self._contained(self._life)
                     if not self._stopping:
                         await self._revive(error or RuntimeError("it ended by itself"))
             finally:
                 self._watch_ended.set()
+
+    async def _life(self) -> None:
+        """Lasts as long as the service does, or until `fail` ends it."""
+        with anyio.CancelScope() as self._living:
+            if isinstance(self.service, Watched):
+                await self.service.watch()
+            else:
+                await anyio.sleep_forever()
+        if self._living.cancelled_caught and self._injected is not None:
+            error, self._injected = self._injected, None
+            raise error
+
+    def fail(self, error: Exception) -> None:
+        """Makes the service count as dead, as if `watch` had raised: fault injection."""
+        self._injected = error
+        if self._living is not None:
+            self._living.cancel()
 
     async def update(self, component: Component, fields: Mapping[str, Any]) -> None:
         """Changes live fields in place.
