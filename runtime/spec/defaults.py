@@ -9,10 +9,12 @@ from __future__ import annotations
 from collections.abc import Container, Mapping
 from typing import Any
 
+from runtime.spec.shapes import Schema, Shapes
+
 Data = Mapping[str, Any]
 
 
-def filled(data: Data, schema: Data) -> dict[str, Any]:
+def filled(data: Data, schema: Schema) -> dict[str, Any]:
     """A merged spec with every default in place, its keys in the order of the schema.
 
     What does not fit the schema is left as it is, so that this never fails.
@@ -25,9 +27,10 @@ def filled(data: Data, schema: Data) -> dict[str, Any]:
         >>> filled({"version": 1, "name": "shop"}, schema)["api"]["port"]
         8080
     """
-    queues = schema["properties"]["queues"]["anyOf"][0]
-    whole = with_built_in(data, queues["x-built-in"], schema["properties"])
-    return _Filling(schema["$defs"]).mapping(whole, schema)
+    shapes = Shapes(schema)
+    queues = shapes.mapping(schema["properties"]["queues"], {})
+    whole = with_built_in(data, queues["x-built-in"] if queues else {}, schema["properties"])
+    return _Filling(shapes).mapping(whole, schema)
 
 
 def with_built_in(data: Data, built_in: Data, sections: Container[str]) -> dict[str, Any]:
@@ -77,53 +80,33 @@ def overlaid(base: Data, top: Any) -> Any:
 class _Filling:
     """Lays data over the defaults of a schema."""
 
-    __slots__ = ("_definitions",)
+    __slots__ = ("_shapes",)
 
-    def __init__(self, definitions: Data) -> None:
-        self._definitions = definitions
+    def __init__(self, shapes: Shapes) -> None:
+        self._shapes = shapes
 
-    def mapping(self, data: Data, shape: Data) -> dict[str, Any]:
-        """A mapping that the shape describes: known keys in order, then the others."""
-        result: dict[str, Any] = {}
-        fixed = shape.get("properties", {})
-        named = "additionalProperties" in shape and shape["additionalProperties"] is not False
-        for key, field in fixed.items():
-            value = data.get(key)
-            if key in data or (not named and "default" in field):
-                result[key] = self._value(field.get("default") if value is None else value, field)
+    def mapping(self, data: Data, leaf: Schema) -> dict[str, Any]:
+        """The keys of a mapping, those of the schema first and in its order."""
+        fields: Data = leaf.get("properties", {})
+        entry = leaf.get("additionalProperties")
+        result = {
+            key: self._value(data.get(key), field)
+            for key, field in fields.items()
+            if key in data or ("default" in field and not entry)
+        }
         for key, value in data.items():
-            if key in result or not named or str(key).startswith("x-"):
-                result.setdefault(key, value)
-            else:
-                entry = shape["additionalProperties"]
-                result[key] = self._value(entry.get("default") if value is None else value, entry)
+            if key not in result:
+                is_entry = isinstance(entry, dict) and not str(key).startswith("x-")
+                result[key] = self._value(value, entry or {}) if is_entry else value
         return result
 
-    def _value(self, value: Any, shape: Data) -> Any:
+    def _value(self, value: Any, node: Schema) -> Any:
+        if value is None:
+            value = node.get("default")
         if isinstance(value, Mapping):
-            found = self._fitting(value, shape)
-            return self.mapping(value, found) if found is not None else dict(value)
-        if isinstance(value, list | tuple):
-            return [self._value(item, self._items(shape)) for item in value]
+            leaf = self._shapes.mapping(node, value)
+            return self.mapping(value, leaf) if leaf is not None else dict(value)
+        if isinstance(value, list):
+            leaf = self._shapes.array(node)
+            return [self._value(item, leaf["items"]) for item in value] if leaf is not None else value
         return value
-
-    def _branches(self, shape: Data) -> list[Data]:
-        """The alternatives of a shape, references followed."""
-        if "$ref" in shape:
-            return self._branches(self._definitions[shape["$ref"].rpartition("/")[2]])
-        if "anyOf" in shape:
-            return [branch for alternative in shape["anyOf"] for branch in self._branches(alternative)]
-        return [shape]
-
-    def _fitting(self, value: Data, shape: Data) -> Data | None:
-        """The alternative that a mapping means: the one whose constants it has."""
-        for branch in self._branches(shape):
-            fixed = branch.get("properties", {})
-            if branch.get("type") == "object" and all(
-                value.get(key) == field["const"] for key, field in fixed.items() if "const" in field
-            ):
-                return branch
-        return None
-
-    def _items(self, shape: Data) -> Data:
-        return next((branch["items"] for branch in self._branches(shape) if "items" in branch), {})
