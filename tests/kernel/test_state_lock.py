@@ -79,11 +79,20 @@ def test_a_crash_frees_it(tmp_path: Path) -> None:
 def test_children_do_not_inherit_it(tmp_path: Path) -> None:
     lock = StateLock(tmp_path)
     lock.acquire()
-    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, close_fds=False) as child:
+    code = "import sys; print('up', flush=True); sys.stdin.read()"
+    with subprocess.Popen(
+        [sys.executable, "-c", code],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        close_fds=False,
+        text=True,
+    ) as child:
+        assert child.stdout is not None
+        assert child.stdout.readline() == "up\n"  # only now has it let go of what it does not inherit
         lock.release()
         with StateLock(tmp_path):
             pass
-        child.communicate(b"\n")
+        child.communicate()
 
 
 @pytest.mark.parametrize("text", ["", "{}", "nonsense", '{"pid": "x"}'])

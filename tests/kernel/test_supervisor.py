@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import anyio
 import pytest
 
-from runtime.errors import Fault
+from runtime.errors import Fault, NotFound
 from runtime.kernel.component import Component
 from runtime.kernel.reconcile import Kernel
 from runtime.kernel.supervisor import LONGEST_DELAY, backoff
@@ -192,3 +192,16 @@ async def test_failures_are_forgotten_after_a_stable_minute(
         world.service("a").die(None)
         await changes.until(lambda status: status.restarts == 3)
         assert waits == [0, 1, 0]
+
+
+async def test_a_fault_can_be_injected(world: World) -> None:
+    changes = Changes()
+    async with Kernel(on_change=changes) as kernel:
+        await kernel.apply([world.component("redis")])
+        await anyio.sleep(0.001)
+        kernel.fail("redis", OSError("pulled the plug"))
+        status = await changes.until(lambda status: status.restarts == 1)
+        assert status.error == "OSError: pulled the plug"
+        assert world.taken() == ["start redis", "stop redis", "start redis"]
+        with pytest.raises(NotFound):
+            kernel.fail("absent", OSError())
