@@ -196,7 +196,7 @@ class Kernel:
             self._apply_scope.cancel()
 
     def fail(self, id_: str, error: Exception) -> None:
-        """Makes a component die and come back, as if its service had raised `error`: fault injection for tests.
+        """Makes a component die and come back, as if its service had raised `error`: fault injection.
 
         Raises:
             NotFound: no component has that id.
