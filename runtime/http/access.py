@@ -5,6 +5,7 @@ opt=OPEN                  anyone may call
 """
 
 import ipaddress
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
@@ -98,6 +99,16 @@ def answers_options(handler: BaseRouteHandler) -> bool:
         and handler.http_methods == {"OPTIONS"}
         and handler.fn.__module__ == HTTPRoute.__module__
     )
+
+
+def shape(path: str) -> str:
+    """A path whose parameters have no names: two routes of one shape are the same.
+
+    Example:
+        >>> shape("/v1/jobs/{job_id}/cancel/")
+        '/v1/jobs/{}/cancel'
+    """
+    return re.sub(r"\{[^}]*\}", "{}", path).rstrip("/") or "/"
 
 
 def require_declared(app: Litestar) -> None:

@@ -1,8 +1,8 @@
 """The application: Litestar with the services' controllers, inside the layers that every request passes.
 
-RequestId · Observe · SecurityHeaders        every request, also those that find no route
-CORS, routing                                Litestar's
-Guard · RateLimit · Bodies · Idempotency     every route
+RequestId · Observe · SecurityHeaders                every request, also those that find no route
+CORS, routing                                        Litestar's
+Options · Guard · RateLimit · Bodies · Idempotency   every route
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ from runtime.http.live import Live
 from runtime.http.not_built import register_not_built
 from runtime.http.observe import Observe
 from runtime.http.openapi import complete
+from runtime.http.options import Options
 from runtime.http.problems import handle
 from runtime.http.request_id import RequestId
 from runtime.http.runtime_routes import EnvironmentView, runtime_controller
@@ -112,6 +113,7 @@ class Api:
         self.litestar = Litestar(
             routes,
             middleware=[
+                Options,
                 partial(Guard, access=access, limiter=self.limiter, live=self.live),
                 partial(RateLimit, limiter=self.limiter, live=self.live),
                 partial(Bodies, live=self.live),

@@ -11,7 +11,7 @@ from typing import Final
 from litestar.types import ASGIApp, Receive, Scope, Send
 
 from runtime.errors import Forbidden, RequestFault, TooMany, Unauthenticated
-from runtime.http.access import Access, Caller, address_of, answers_options, declared
+from runtime.http.access import Access, Caller, address_of, declared
 from runtime.http.headers import header
 from runtime.http.limits import Limiter
 from runtime.http.live import Live
@@ -36,10 +36,9 @@ class Guard:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         handler = scope["route_handler"]
-        if not answers_options(handler):
-            if not declared(handler):
-                raise Forbidden("nothing says who may call this route")
-            await self._check(scope, handler.opt.get("scope"))
+        if not declared(handler):
+            raise Forbidden("nothing says who may call this route")
+        await self._check(scope, handler.opt.get("scope"))
         await self._app(scope, receive, send)
 
     async def _check(self, scope: Scope, needed: str | None) -> None:
@@ -70,9 +69,8 @@ class Guard:
 def _credential(scope: Scope) -> tuple[str, str]:
     """What the caller shows of itself, and what is wrong with the way it does."""
     authorization = header(scope, b"authorization")
-    if authorization is not None:
-        scheme, _, token = authorization.decode("latin-1").partition(" ")
-        token = token.strip()
+    if authorization:
+        scheme, _, token = (part.strip() for part in authorization.decode("latin-1").partition(" "))
         if scheme.lower() != "bearer" or not token:
             return "", "the Authorization header is not `Bearer <key>`"
         return token, ""

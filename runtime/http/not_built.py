@@ -6,7 +6,6 @@ An issue that builds one deletes its row; a row whose route exists is passed ove
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from typing import Any, Final, Literal, NamedTuple, NoReturn
 
@@ -15,7 +14,7 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.routes import HTTPRoute
 
 from runtime.errors import NotBuilt
-from runtime.http.access import ADMIN, scope
+from runtime.http.access import ADMIN, scope, shape
 
 Method = Literal["GET", "POST", "PUT", "DELETE"]
 
@@ -108,14 +107,14 @@ ROWS: Final = (
 def register_not_built(app: Litestar, rows: Iterable[Row] = ROWS) -> None:
     """Adds the rows whose routes the application does not have."""
     served = {
-        (method, _shape(route.path_format))
+        (method, shape(route.path_format))
         for route in app.routes
         if isinstance(route, HTTPRoute)
         for method in route.methods
     }
     for row in rows:
         missing: list[Any] = [
-            method for method in row.methods.split() if (method, _shape(row.path)) not in served
+            method for method in row.methods.split() if (method, shape(row.path)) not in served
         ]
         if missing:
             app.register(_handler(row, missing))
@@ -134,8 +133,3 @@ def _handler(row: Row, methods: list[Any]) -> HTTPRouteHandler:
         status_code=200,
     )
     return handler(refuse)
-
-
-def _shape(path: str) -> str:
-    """A path whose parameters have no names: two routes of one shape are the same."""
-    return re.sub(r"\{[^}]*\}", "{}", path).rstrip("/") or "/"

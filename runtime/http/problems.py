@@ -19,6 +19,7 @@ from typing import Any, Final
 
 import msgspec
 from litestar import Request, Response
+from litestar.enums import ParamType
 from litestar.exceptions import HTTPException, ValidationException
 from litestar.types import Send
 from redis.exceptions import ConnectionError as RedisConnectionError
@@ -35,6 +36,7 @@ then."""
 _log = logging.getLogger("runtime.http")
 
 _SOURCES: Final = {"?": "query", "#": "header"}
+_MISSING: Final = re.compile(r"Missing required (\w+) parameter '(.+)' for path ")
 _MEMBER: Final = re.compile(r"\[(\d+)\]|\[\.\.\.\]|([^.\[\]]+)")
 
 
@@ -188,6 +190,9 @@ def _internal(error: Exception) -> tuple[Problem, dict[str, str]]:
 
 
 def _places(error: ValidationException) -> list[dict[str, str]]:
+    missing = _MISSING.match(error.detail)
+    if missing:
+        return [{"in": missing[1], "pointer": f"/{_escaped(missing[2])}", "detail": "it is missing"}]
     extra = error.extra if isinstance(error.extra, list) else []
     return [_wrong_place(item) for item in extra if isinstance(item, dict)]
 
@@ -195,7 +200,7 @@ def _places(error: ValidationException) -> list[dict[str, str]]:
 def _wrong_place(item: dict[str, Any]) -> dict[str, str]:
     """One of Litestar's messages; its key is `data` for the whole body, else a path: `items[0].name`."""
     key, message = str(item.get("key", "")), str(item.get("message", ""))
-    source = str(item.get("source") or "body")
+    source = ParamType(item["source"]).value if item.get("source") not in (None, "body") else "body"
     if source != "body":
         return {"in": source, "pointer": f"/{_escaped(key)}", "detail": message}
     if key == "data":
