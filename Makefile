@@ -37,6 +37,7 @@ format: install  ## rewrites the code in the project's format
 
 schema: install  ## writes schemas/*.json and docs/spec-reference.md from the models
 	@$(BIN)/python -m runtime.spec.schema
+	@$(BIN)/python -m runtime.spec.reference
 
 lock: install  ## brings requirements.lock up to date with pyproject.toml
 	@$(BIN)/uv pip compile --quiet --upgrade pyproject.toml --extra all --group dev --universal --python-version 3.11 \

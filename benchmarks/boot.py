@@ -18,7 +18,7 @@ from pathlib import Path
 
 import psutil
 
-from runtime.state import StateFolder
+from runtime.kernel.lock import running
 
 ROUNDS = 7
 SPEC = Path(__file__).parents[1] / "specs" / "development.yaml"
@@ -43,11 +43,10 @@ def ours(folder: Path) -> tuple[float, float]:
     """Seconds to ready, MB resident in the main process."""
     spec = folder / "spec.yaml"
     spec.write_text(json.dumps({"extends": str(SPEC), "api": {"port": 0}, "storage": {"path": "state"}}))
-    state = StateFolder(folder / "state")
     start = time.perf_counter()
     with subprocess.Popen([sys.executable, "-m", "runtime", "apply", str(spec)], stdout=subprocess.DEVNULL) as process:
         try:
-            while not ((known := state.running()) and answers(known.url + "/readyz")):
+            while not ((known := running(folder / "state")) and known.address and answers(known.address + "/readyz")):
                 if process.poll() is not None:
                     raise SystemExit("the environment did not come up")
                 time.sleep(0.002)

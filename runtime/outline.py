@@ -6,14 +6,13 @@ exactly these components: a spec and its picture never disagree.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-SERVICES = ("auth", "jobs", "events", "ai", "notifications", "sandbox", "secrets")
-"""The seven services, in the order in which they are shown."""
+Data = Mapping[str, Any]
 
-NOT_BUILT = ("auth", "ai", "sandbox", "secrets", "schedules", "routines")
-"""Sections that this version declares but does not run."""
+ABSENT = ("auth", "ai", "sandbox", "secrets", "schedules", "routines")
+"""Sections that can be declared and that this version does not run."""
 
 DELIVERING = {"notifications.email": "smtp"}
 """Built-in handlers that deliver through a channel, and the kind of that channel."""
@@ -26,60 +25,61 @@ class Node(NamedTuple):
     needs: tuple[str, ...]
 
 
-def outline(data: Mapping[str, Any]) -> list[Node]:
+def outline(data: Data) -> list[Node]:
     """The components of a spec, each after those that it needs.
 
     Args:
         data: a merged spec with its defaults filled in.
+
+    Example:
+        >>> [node.id for node in outline({"queues": {"images": {"handler": "resize"}}})][-2:]
+        ['jobs.images', 'http']
     """
-    nodes = [
-        Node("storage.redis", ()),
-        Node("storage.database", ()),
-        Node("storage.cache", ("storage.redis",)),
-        Node("jobs", ("storage.redis", "storage.cache")),
-        Node("events", ("storage.redis", "storage.cache")),
-    ]
-    nodes += _channels(data)
-    nodes += _workers(data)
-    subscriptions = (data.get("events") or {}).get("subscriptions") or {}
-    nodes += [Node(f"events.{name}", ("events", "jobs")) for name in subscriptions]
-    nodes += [Node(section, ()) for section in NOT_BUILT if data.get(section)]
-    nodes.append(Node("http", tuple(node.id for node in nodes)))
-    return nodes
+    nodes = list(_nodes(data))
+    return [*nodes, Node("http", tuple(node.id for node in nodes))]
 
 
-def channel_for(handler: str, data: Mapping[str, Any]) -> str | None:
-    """The component through which a built-in handler delivers, where the spec declares one.
+def channels(data: Data) -> Data:
+    """The channels of notifications, by name."""
+    return (data.get("notifications") or {}).get("channels") or {}
+
+
+def channel_for(handler: str, data: Data) -> str | None:
+    """The component through which a built-in handler delivers: the channel of its own name, else the first of its kind.
 
     Example:
         >>> channel_for("notifications.email", {"notifications": {"channels": {"post": {"kind": "smtp"}}}})
         'notifications.post'
     """
-    kind = DELIVERING.get(handler)
-    channels = (data.get("notifications") or {}).get("channels") or {}
+    fitting = [name for name, channel in channels(data).items() if channel["kind"] == DELIVERING.get(handler)]
     named = handler.rpartition(".")[2]
-    matching = [name for name, channel in channels.items() if channel.get("kind") == kind]
-    if not matching:
-        return None
-    return f"notifications.{named if named in matching else matching[0]}"
+    return f"notifications.{named if named in fitting else fitting[0]}" if fitting else None
 
 
-def _channels(data: Mapping[str, Any]) -> list[Node]:
-    nodes: list[Node] = []
-    for name, channel in ((data.get("notifications") or {}).get("channels") or {}).items():
-        id = f"notifications.{name}"  # noqa: A001 - the word of the field
-        if channel.get("kind") == "smtp" and channel.get("host") == "embedded":
-            nodes.append(Node(f"{id}.mailbox", ()))
-            nodes.append(Node(id, (f"{id}.mailbox",)))
+def catches_mail(channel: Data) -> bool:
+    """Whether a channel sends to the development mailbox."""
+    return channel["kind"] == "smtp" and channel.get("host") == "embedded"
+
+
+def _nodes(data: Data) -> Iterator[Node]:
+    yield Node("observability", ())
+    yield Node("storage.redis", ())
+    yield Node("storage.database", ())
+    yield Node("storage.cache", ("storage.redis",))
+    delivering = {found for handler in DELIVERING if (found := channel_for(handler, data))}
+    for name, channel in channels(data).items():
+        id_ = f"notifications.{name}"
+        if catches_mail(channel):
+            yield Node(f"{id_}.mailbox", ())
+            yield Node(id_, (f"{id_}.mailbox",))
         else:
-            nodes.append(Node(id, ()))
-    return nodes
-
-
-def _workers(data: Mapping[str, Any]) -> list[Node]:
-    nodes: list[Node] = []
-    for name, queue in (data.get("queues") or {}).items():
-        channel = channel_for(queue["handler"], data)
-        needs = ("storage.cache", "jobs", "events", *((channel,) if channel else ()))
-        nodes.append(Node(f"jobs.{name}", needs))
-    return nodes
+            yield Node(id_, ())
+    yield Node("events", ("storage.redis",))
+    yield Node("jobs", ("storage.redis", "storage.cache", *sorted(delivering)))
+    for name in data.get("queues") or {}:
+        yield Node(f"jobs.{name}", ("jobs", "events"))
+    for name in (data.get("events") or {}).get("subscriptions") or {}:
+        yield Node(f"events.{name}", ("events",))
+    for section in ABSENT:
+        if data.get(section):
+            yield Node(section, ())

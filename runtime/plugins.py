@@ -117,18 +117,18 @@ class Registry:
         return iter(self._marks.values())
 
     @classmethod
-    def load(cls, modules: Iterable[str], folder: Path) -> Registry:
-        """Imports the modules and the installed packages' entry points, and collects their marks.
+    def load(cls, modules: Iterable[tuple[str, Path]]) -> Registry:
+        """Imports modules and the installed packages' entry points, and collects their marks.
 
         Args:
-            modules: dotted names; a file beside the spec comes before an installed module.
-            folder: the root spec's folder.
+            modules: dotted names, each with the folder of the spec that names it; a file there comes before an installed
+                module.
 
         Raises:
             Fault: a module is missing or raises while it is imported.
         """
         registry = cls()
-        for module in modules:
+        for module, folder in modules:
             registry._collect(_import(module, folder))
         for entry in importlib.metadata.entry_points(group=ENTRY_POINTS):
             registry._collect(entry.load())

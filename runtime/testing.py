@@ -24,7 +24,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from runtime.errors import Fault
-from runtime.state import Running, StateFolder
+from runtime.kernel.lock import Holder, running as running_on
+from runtime.state import StateFolder
 
 FINISHED = frozenset({"completed", "failed", "cancelled"})
 
@@ -43,16 +44,16 @@ class RunningEnvironment:
     Args:
         process: the `runtime apply` that runs it.
         state: its state folder.
-        running: what it announced.
+        holder: what it says of itself in the lock.
         output: the file that gets what it prints.
     """
 
     def __init__(
-        self, process: subprocess.Popen[bytes], state: StateFolder, running: Running, output: Path
+        self, process: subprocess.Popen[bytes], state: StateFolder, holder: Holder, output: Path
     ) -> None:
         self.process = process
         self.state = state
-        self.url = running.url
+        self.url = holder.address
         self.key = state.operator_key.read_text().strip()
         self._output = output
 
@@ -144,7 +145,7 @@ def running(
     Raises:
         Fault: it did not come up; the message holds what it printed.
     """
-    with tempfile.TemporaryDirectory(prefix="runtime-test-") as temporary:
+    with tempfile.TemporaryDirectory(prefix=f"runtime-test-{os.getpid()}-") as temporary:
         folder = Path(temporary)
         home = StateFolder(state or folder / "state")
         overlay = {
@@ -172,12 +173,12 @@ def running(
 
 def _await_ready(
     process: subprocess.Popen[bytes], state: StateFolder, output: Path, timeout: float
-) -> Running:
+) -> Holder:
     deadline = time.monotonic() + timeout
     while process.poll() is None and time.monotonic() < deadline:
-        known = state.running()
-        if known is not None and known.pid == process.pid:
-            return known  # announced once `/readyz` answers
+        known = running_on(state.path)
+        if known is not None and known.address and known.pid == process.pid:
+            return known  # the address is there once `/readyz` answers
         time.sleep(0.02)
     said = output.read_text(errors="replace")
     ended = process.poll()

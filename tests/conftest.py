@@ -30,7 +30,7 @@ def _leaves_nothing_behind() -> Iterator[None]:
 
 def _leftovers() -> set[str]:
     me = psutil.Process()
-    found = {f"folder {path}" for path in Path(tempfile.gettempdir()).glob("runtime-test-*")}
+    found = {f"folder {path}" for path in Path(tempfile.gettempdir()).glob(f"runtime-test-{me.pid}-*")}
     for child in me.children(recursive=True):
         try:
             if child.status() != psutil.STATUS_ZOMBIE:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import argparse
 import shlex
 import sys
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from runtime.environment import Environment
-    from runtime.kernel.reconcile import ComponentStatus
+    from runtime.kernel.status import ComponentStatus
 
 EXAMPLE = "runtime apply specs/development.yaml"
 
@@ -29,7 +30,7 @@ def run(args: argparse.Namespace) -> int:
 
     loaded = load(args.spec)
     environment = Environment(loaded, Settings())
-    report = Report(args.spec, quiet=args.quiet)
+    report = Report(args.spec, environment, quiet=args.quiet)
     anyio.run(environment.serve, report.change, report.ready, backend_options={"use_uvloop": True})
     report.stopped()
     return 0
@@ -38,23 +39,30 @@ def run(args: argparse.Namespace) -> int:
 class Report:
     """What a person sees while an environment starts, serves and stops: one line a component."""
 
-    def __init__(self, spec: Path, *, quiet: bool = False) -> None:
+    def __init__(self, spec: Path, environment: Environment, *, quiet: bool = False) -> None:
         self._spec = spec
+        self._environment = environment
         self._quiet = quiet
         self._colour = sys.stdout.isatty()
+        self._begun: dict[str, datetime] = {}
 
     def change(self, status: ComponentStatus) -> None:
         """A component has changed its state."""
-        if status.state == "running" and not status.restarts:
-            took = f"{status.took * 1000:.0f} ms" if status.took is not None else ""
+        if status.id in self._environment.absent:
+            return
+        if status.state == "starting":
+            self._begun[status.id] = status.since
+        elif status.state == "running" and not status.restarts:
+            took = f"{(status.since - self._begun.get(status.id, status.since)).total_seconds() * 1000:.0f} ms"
             self._print(f"  {self._dim('✓')} {status.id:<28} {self._dim(f'{status.title:<34} {took:>8}')}")
         elif status.state == "restarting":
             self._print(f"  ↻ {status.id:<28} restarting: {status.error}")
 
-    def ready(self, environment: Environment) -> None:
+    def ready(self) -> None:
         """Everything runs: where it answers, and lines to try it with."""
+        environment = self._environment
         spec = shlex.quote(str(self._spec))
-        key = f'-H "Authorization: Bearer $(cat {shlex.quote(str(environment.state.operator_key))})"'
+        key = f'-H "Authorization: Bearer $(cat {shlex.quote(_short(environment.state.operator_key))})"'
         self._print(
             f"\n{environment.name} is up: {environment.url}  (revision {environment.revision}, "
             f"{environment.boot_seconds:.1f} s; pages at {environment.url}/docs)\n\nTry it, in a second terminal:\n"
@@ -66,8 +74,8 @@ class Report:
             )
         if environment.catches_mail:
             self._print(f"  runtime notify mails {spec}")
-        if environment.not_built:
-            self._print(f"\nDeclared, not built in this version: {', '.join(environment.not_built)}.")
+        if environment.absent:
+            self._print(f"\nDeclared, not built in this version: {', '.join(sorted(environment.absent))}.")
         self._print(f"Ctrl+C or `runtime down {spec}` stops it.\n")
 
     def stopped(self) -> None:
@@ -79,3 +87,9 @@ class Report:
 
     def _dim(self, text: str) -> str:
         return f"\x1b[2m{text}\x1b[0m" if self._colour else text
+
+
+def _short(path: Path) -> str:
+    """A path as a person would write it from here."""
+    here = Path.cwd()
+    return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)

@@ -20,25 +20,26 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from runtime.cli.states import state_of
+    from runtime.kernel.lock import running
 
     state = state_of(args.spec)
-    pid = state.holder()
-    if pid is None:
+    holder = running(state.path)
+    if holder is None:
         print(f"{args.spec} is not running.")
         return 0
     try:
-        os.kill(pid, signal.SIGTERM)
+        os.kill(holder.pid, signal.SIGTERM)
     except PermissionError as error:
         raise Fault(
-            f"process {pid} belongs to another user", remedy="Run this as the user who applied the spec."
+            f"process {holder.pid} belongs to another user", remedy="Run this as the user who applied the spec."
         ) from error
     except ProcessLookupError:
         pass  # it ended between the two looks
     start = time.monotonic()
-    while state.holder() == pid:
+    while (now := running(state.path)) and now.pid == holder.pid:
         if time.monotonic() - start > args.timeout:
             raise Fault(
-                f"process {pid} is still draining after {args.timeout:g} s",
+                f"process {holder.pid} is still draining after {args.timeout:g} s",
                 remedy="Wait for its jobs with --timeout, or send it a second SIGTERM to hurry it.",
             )
         time.sleep(0.02)

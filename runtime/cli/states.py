@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from runtime.errors import SpecFault
-from runtime.spec.load import declare
-from runtime.state import StateFolder, state_folder
+from runtime.spec.declare import declare
+from runtime.spec.defaults import filled
+from runtime.state import StateFolder
 
 
 def state_of(spec: Path) -> StateFolder:
-    """Finds the state folder of a spec; resolves no reference and asks for no valid spec.
+    """Finds the state folder of a spec, which need not be valid in other respects.
 
     Raises:
-        SpecFault: the file cannot be read at all.
+        SpecFault: the file cannot be read, or `storage.path` refers to something that is not there.
     """
-    declared = declare(spec)
-    if declared.data is None:
-        raise SpecFault(declared.diagnostics)
-    return state_folder(declared.data, spec.parent)
+    data, diagnostics, composition, shapes = declare(spec)
+    if data is None:
+        raise SpecFault(diagnostics)
+    if "${" in str((data.get("storage") or {}).get("path")):
+        from runtime.spec.resolve import resolve
+
+        resolution = resolve(composition, shapes, os.environ)
+        if wrong := [found for found in resolution.diagnostics if found.path[:2] == ("storage", "path")]:
+            raise SpecFault(wrong)
+        data = filled(resolution.data, shapes.schema)
+    return StateFolder.of(data, Path(composition.source.folder))

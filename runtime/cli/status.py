@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from runtime.errors import Fault, Unreachable
-from runtime.state import Running, StateFolder
+from runtime.kernel.lock import Holder, running
+from runtime.state import StateFolder
 
 EXAMPLE = "runtime status specs/development.yaml"
 
@@ -25,18 +26,20 @@ def run(args: argparse.Namespace) -> int:
     from runtime.cli.states import state_of
 
     state = state_of(args.spec)
-    running = state.running()
-    if running is None:
+    holder = running(state.path)
+    if holder is None or not holder.address:
         raise Unreachable(
-            str(args.spec), str(state.path), "not running", remedy=f"Start it: runtime apply {args.spec}"
+            str(args.spec), str(state.path), "not running" if holder is None else "still starting",
+            remedy=f"Start it: runtime apply {args.spec}" if holder is None else "Try again in a moment.",
+       
         )
-    view = ask(running, state, "/v1/runtime")
+    view = ask(holder, state, "/v1/runtime")
     if args.quiet:
         return 0
     if args.json:
         print(json.dumps(view, indent=2))
         return 0
-    print(f"{running.name} at {running.url}, process {running.pid}, revision {view['revision']}, since {running.started}\n")
+    print(f"{view['name']} at {holder.address}, process {holder.pid}, revision {view['revision']}, since {holder.started}\n")
     width = max(len(component["id"]) for component in view["components"])
     for component in view["components"]:
         health = component["health"]
@@ -46,7 +49,7 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def ask(running: Running, state: StateFolder, path: str) -> Any:
+def ask(holder: Holder, state: StateFolder, path: str) -> Any:
     """Asks the running environment, with its operator's key.
 
     Raises:
@@ -59,12 +62,12 @@ def ask(running: Running, state: StateFolder, path: str) -> Any:
         raise Fault(
             f"cannot read {state.operator_key}: {error.strerror}", remedy="Run this as the user who applied the spec."
         ) from error
-    request = urllib.request.Request(running.url + path, headers={"Authorization": f"Bearer {key}"})  # noqa: S310
+    request = urllib.request.Request(holder.address + path, headers={"Authorization": f"Bearer {key}"})  # noqa: S310
     try:
         with urllib.request.urlopen(request, timeout=5) as answer:  # noqa: S310 - our own loopback address
             return json.load(answer)
     except urllib.error.HTTPError as error:
         with error:
-            raise Fault(f"{running.url}{path} answered {error.code} {error.reason}") from error
+            raise Fault(f"{holder.address}{path} answered {error.code} {error.reason}") from error
     except (OSError, ValueError) as error:
-        raise Unreachable(running.name, running.url, str(error)) from error
+        raise Unreachable(str(state.path), holder.address, str(error)) from error

@@ -3,25 +3,29 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from runtime.errors import SpecFault
-from runtime.spec.check import check
+from runtime.spec.declare import Declared, declare
 from runtime.spec.defaults import filled
 from runtime.spec.diagnostics import Diagnostic, ordered
-from runtime.spec.overlay import Composition, compose
 from runtime.spec.places import Path as Keys
 from runtime.spec.places import diagnose
+from runtime.spec.redact import redacted
 from runtime.spec.resolve import resolve
-from runtime.spec.shapes import Shapes, load_schema
+
+__all__ = ["Declared", "Loaded", "declare", "load"]
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from pydantic import ValidationError
 
+    from runtime.spec.overlay import Composition
     from runtime.spec.root import Spec
+    from runtime.spec.shapes import Shapes
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +36,8 @@ class Loaded:
         spec: the typed spec; its paths are absolute.
         data: plain data, defaults filled in and references resolved: it holds secrets.
         declared: plain data, defaults filled in, references as they were written.
+        shown: the same with the secrets that stand in it masked, for whoever may look.
+        plugins: each module of `plugins` with the folder of the file that names it.
         secrets: every secret text in `data`, for redaction.
         root: the folder of the root spec.
         file: the root spec.
@@ -41,6 +47,8 @@ class Loaded:
     spec: Spec
     data: dict[str, Any] = field(repr=False)
     declared: dict[str, Any] = field(repr=False)
+    shown: dict[str, Any] = field(repr=False)
+    plugins: tuple[tuple[str, Path], ...]
     secrets: frozenset[str] = field(repr=False)
     root: Path
     file: Path
@@ -61,9 +69,7 @@ def load(path: str | os.PathLike[str], environ: Mapping[str, str] = os.environ) 
         >>> load("specs/development.yaml").spec.api.port
         8080
     """
-    shapes = Shapes(load_schema())
-    composition = compose(os.fspath(path))
-    found = check(composition, shapes)
+    declared, found, composition, shapes = declare(path)
     _stop_at_errors(found)
     resolution = resolve(composition, shapes, environ)
     _stop_at_errors(resolution.diagnostics)
@@ -71,7 +77,11 @@ def load(path: str | os.PathLike[str], environ: Mapping[str, str] = os.environ) 
     return Loaded(
         spec=_typed(data, composition, resolution.secrets),
         data=data,
-        declared=filled(composition.data, shapes.schema),
+        declared=declared or {},
+        shown=redacted(declared or {}, shapes),
+        plugins=tuple(
+            (module, Path(_folder(("plugins", number), composition))) for number, module in enumerate(data["plugins"])
+        ),
         secrets=resolution.secrets,
         root=Path(composition.source.folder),
         file=Path(composition.source.file),
@@ -138,11 +148,10 @@ def _keys(location: tuple[str | int, ...], data: Any) -> Keys:
     """The keys of the file in a location of the models, which also names the alternatives of a union."""
     path: list[str | int] = []
     for part in location:
-        if isinstance(data, dict) and part in data:
+        if isinstance(data, list) and isinstance(part, int) and part < len(data):
             data = data[part]
-        elif isinstance(data, list) and isinstance(part, int) and part < len(data):
+            path.append(part)
+        elif isinstance(data, dict) and part in data:
             data = data[part]
-        else:
-            continue
-        path.append(part)
+            path.append(part)
     return tuple(path)

@@ -104,6 +104,12 @@ class Logs:
         self._before = []
         self._handler.flush()
 
+    def __enter__(self) -> Logs:
+        return self.install()
+
+    def __exit__(self, *_: object) -> None:
+        self.remove()
+
     def set_level(self, level: Level) -> None:
         """Changes the least level that is written, at once."""
         self._level = level

@@ -117,7 +117,7 @@ def test_development_catches_its_mails_and_echoes_its_questions() -> None:
 
 def test_the_plugin_of_development_holds_what_it_declares() -> None:
     spec = _spec("development")
-    registry = Registry.load(spec.plugins, SPECS)
+    registry = Registry.load([(module, SPECS) for module in spec.plugins])
     assert registry.get("task", spec.queues["demo"].handler)
     assert registry.get("subscriber", spec.events.subscriptions["demo-log"].handler)
 

@@ -1,0 +1,304 @@
+"""From a checked spec to components: the one place where the spec, the kernel and the services meet."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from runtime import __version__
+from runtime.kernel.component import Component, Ports, Service
+from runtime.kernel.sockets import Sockets
+from runtime.outline import ABSENT, DELIVERING, Node, catches_mail, channel_for, channels, outline
+from runtime.plugins import Mark, Registry
+from runtime.services.absent import Absent
+from runtime.spec.fields import live_fields
+from runtime.state import StateFolder
+
+if TYPE_CHECKING:
+    from runtime.http.health import HealthSource
+    from runtime.http.runtime_routes import EnvironmentView
+    from runtime.spec.load import Loaded
+    from runtime.spec.root import Spec
+    from runtime.telemetry.logs import Logs
+    from runtime.telemetry.metrics import Metrics
+
+Made = tuple[str, Callable[[Ports], Service], Mapping[str, Any], frozenset[str]]
+"""Title, factory, fields, live fields."""
+
+
+class Assembly:
+    """Makes the components of one spec.
+
+    Args:
+        loaded: the spec.
+        state: its state folder, made.
+        sockets: where the HTTP server gets its socket from.
+        logs: the log output, whose level is live.
+        health: what `/healthz` shows.
+        view: what `/v1/runtime` shows.
+
+    Raises:
+        Fault: a plugin cannot be imported.
+    """
+
+    def __init__(
+        self,
+        loaded: Loaded,
+        state: StateFolder,
+        *,
+        sockets: Sockets,
+        logs: Logs,
+        metrics: Metrics,
+        health: HealthSource,
+        view: EnvironmentView,
+    ) -> None:
+        self._loaded = loaded
+        self._spec: Spec = loaded.spec
+        self._data: Mapping[str, Any] = loaded.data
+        self._state = state
+        self._sockets = sockets
+        self._logs = logs
+        self._metrics = metrics
+        self._health = health
+        self._view = view
+        self.absent: dict[str, str] = {}
+        """What the spec declares and this version does not run: by component id."""
+        self._registry = Registry.load(loaded.plugins)
+        self._prefix = f"rt:{loaded.spec.name}:"
+
+    def components(self) -> list[Component]:
+        """The components, as `runtime.outline` draws them."""
+        return [self._component(node) for node in outline(self._data)]
+
+    def _component(self, node: Node) -> Component:
+        title, factory, fields, live = self._made(node.id)
+        return Component(
+            node.id,
+            lambda _, ports: factory(ports),
+            fields=fields,
+            needs=frozenset(node.needs),
+            live=live,
+            title=title,
+            grace=self._grace(node.id),
+            exclusive=node.id.startswith("storage."),
+        )
+
+    def _made(self, id_: str) -> Made:
+        section, _, name = id_.partition(".")
+        if section in ABSENT:
+            return self._absent(id_, section, {})
+        whole: dict[str, Callable[[], Made]] = {
+            "observability": self._observability,
+            "storage.redis": self._redis,
+            "storage.database": self._database,
+            "storage.cache": self._cache,
+            "events": self._events,
+            "jobs": self._jobs,
+            "http": self._http,
+        }
+        if id_ in whole:
+            return whole[id_]()
+        named = {"notifications": self._channel, "jobs": self._worker, "events": self._subscription}
+        return named[section](name)
+
+    def _absent(self, id_: str, what: str, fields: Mapping[str, Any]) -> Made:
+        self.absent[id_] = what
+        return f"{what}: not built", lambda _: Absent(what), fields, frozenset()
+
+    def _grace(self, id_: str) -> float:
+        """Seconds that a component's drain may take: a little more than it allows itself."""
+        section, _, name = id_.partition(".")
+        if section == "jobs" and name:
+            return self._spec.queues[name].drain + 5.0
+        return self._spec.api.drain + 5.0 if section == "http" else 30.0
+
+    # -- the ground --------------------------------------------------------------------------------------------------
+
+    def _observability(self) -> Made:
+        from runtime.telemetry.logs import LogLevel
+
+        logs = self._data["observability"]["logs"]
+        return "Logs and figures", lambda _: LogLevel(self._logs), logs, frozenset({"level"})
+
+    def _redis(self) -> Made:
+        from runtime.storage.redis import EmbeddedRedis, RemoteRedis
+
+        storage = self._spec.storage
+        fields = {"redis": self._data["storage"]["redis"], "path": str(self._state.path)}
+        url = storage.redis
+        if url == "embedded":
+            return "Redis (embedded Valkey)", lambda _: EmbeddedRedis(self._state.redis), fields, frozenset()
+        return "Redis (remote)", lambda _: RemoteRedis(url), fields, frozenset()
+
+    def _database(self) -> Made:
+        from runtime.storage.database import Database
+
+        url = self._spec.storage.database
+        fields = {"database": self._data["storage"]["database"], "path": str(self._state.path)}
+        kind = "PostgreSQL" if url.startswith("postgresql") else "SQLite"
+
+        def make(_: Ports) -> Service:
+            return Database(url, self._state.path, self._spec.name, root=self._loaded.root)
+
+        return f"Database ({kind})", make, fields, frozenset()
+
+    def _cache(self) -> Made:
+        from runtime.storage.cache import RedisCache
+
+        def make(ports: Ports) -> Service:
+            return Held(RedisCache(ports["storage.redis"].client, f"{self._prefix}cache:"))
+
+        return "Cache", make, {"name": self._spec.name}, frozenset()
+
+    # -- the services ------------------------------------------------------------------------------------------------
+
+    def _events(self) -> Made:
+        from runtime.services.events.adapters.redis import RedisStreams
+        from runtime.services.events.service import EventBus
+        from runtime.services.events.spec import EventsSpec
+
+        fields = {name: value for name, value in self._data["events"].items() if name != "subscriptions"}
+
+        def make(ports: Ports) -> Service:
+            streams = RedisStreams(
+                ports["storage.redis"].client,
+                self._prefix,
+                source=self._spec.name,
+                instance=self._state.instance(),
+            )
+            return EventBus(self._spec.events, streams)
+
+        return "Event bus", make, fields, live_fields(EventsSpec)
+
+    def _subscription(self, name: str) -> Made:
+        from runtime.services.events.spec import SubscriptionSpec
+        from runtime.services.events.subscription import Subscription
+
+        spec = self._spec.events.subscriptions[name]
+        mark = self._registry.get("subscriber", spec.handler)
+        fields = self._data["events"]["subscriptions"][name]
+        if mark is None:
+            return self._absent(f"events.{name}", f'the subscriber "{spec.handler}"', fields)
+        return (
+            f"Subscriber of {spec.stream}",
+            lambda ports: Subscription(name, spec, mark, ports["events"]),
+            fields,
+            live_fields(SubscriptionSpec),
+        )
+
+    def _jobs(self) -> Made:
+        from runtime.services.jobs.adapters.saq import SaqBackend
+        from runtime.services.jobs.service import JobQueues
+        from runtime.services.notifications.workers import email_task
+
+        def make(ports: Ports) -> Service:
+            tasks = Registry(self._registry)
+            for handler in DELIVERING:
+                if channel := channel_for(handler, self._data):
+                    tasks.add(Mark("task", handler, email_task(ports[channel], ports["storage.cache"].held)))
+            backend = SaqBackend(ports["storage.redis"].client, self._prefix, instance=self._state.instance())
+            return JobQueues(self._spec.queues, tasks, backend)
+
+        return "Job queues", make, {"queues": sorted(self._data["queues"])}, frozenset()
+
+    def _worker(self, name: str) -> Made:
+        from runtime.services.jobs.spec import QueueSpec
+        from runtime.services.jobs.worker import QueueWorker
+
+        spec = self._spec.queues[name]
+        fields = self._data["queues"][name]
+        built = self._registry.get("task", spec.handler) or (
+            spec.handler in DELIVERING and channel_for(spec.handler, self._data)
+        )
+        if not built:
+            return self._absent(f"jobs.{name}", f'the handler "{spec.handler}"', fields)
+        return (
+            f"Worker of {spec.handler}",
+            lambda ports: QueueWorker(name, spec, ports["jobs"], ports["events"]),
+            fields,
+            live_fields(QueueSpec),
+        )
+
+    def _channel(self, name: str) -> Made:
+        from runtime.services.notifications.mailbox import Mailbox
+        from runtime.services.notifications.adapters.smtp import SmtpSender
+        from runtime.services.notifications.spec import SmtpChannel
+
+        channel_name, _, part = name.partition(".")
+        assert self._spec.notifications is not None  # noqa: S101 - the outline has seen it
+        channel = self._spec.notifications.channels[channel_name]
+        fields = self._data["notifications"]["channels"][channel_name]
+        if not isinstance(channel, SmtpChannel):
+            return self._absent(f"notifications.{name}", f'the channel "{channel_name}" ({channel.kind})', fields)
+        if part == "mailbox":
+            return "Development mailbox", lambda _: Mailbox(self._state.mail, channel.port), fields, frozenset()
+
+        def make(ports: Ports) -> Service:
+            box = ports.get(f"notifications.{channel_name}.mailbox")
+            return SmtpSender(channel, box)
+
+        return "E-mail", make, fields, frozenset()
+
+    # -- the API -----------------------------------------------------------------------------------------------------
+
+    def _http(self) -> Made:
+        from runtime.http.api import Api
+        from runtime.http.operator_key import OperatorKey
+        from runtime.http.server import HttpServer
+        from runtime.http.spec import ApiSpec
+        from runtime.services.events.routes import StreamRoutes
+        from runtime.services.jobs.routes import JobRoutes, QueueRoutes
+
+        settings = self._spec.api
+
+        def make(ports: Ports) -> Service:
+            api = Api(
+                settings,
+                name=self._spec.name,
+                version=__version__,
+                controllers=[QueueRoutes, JobRoutes, StreamRoutes],
+                dependencies={"jobs": ports["jobs"], "events": ports["events"]},
+                access=OperatorKey.open(self._state.operator_key),
+                health=self._health,
+                view=self._view,
+                cache=ports["storage.cache"].held,
+                redis=ports["storage.redis"].client,
+                prefix=self._prefix,
+                metrics=self._metrics,
+            )
+            return HttpServer(
+                api,
+                lambda: self._sockets.listen(settings.host, settings.port),
+                trusted_proxies=settings.trusted_proxies,
+                drain=settings.drain,
+            )
+
+        return "HTTP API", make, self._data["api"], live_fields(ApiSpec)
+
+
+def demonstrations(data: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Requests that a newcomer can send at once: a path and a body of the API, as far as the spec allows."""
+    shown = []
+    if any(catches_mail(channel) for channel in channels(data).values()):
+        mail = {"to": ["ada@example.com"], "subject": "Hello", "text": "It works."}
+        shown.append(("/v1/queues/email/jobs", json.dumps({"payload": mail})))
+    for stream, declared in ((data.get("events") or {}).get("streams") or {}).items():
+        free = [name for name, kind in (declared.get("events") or {}).items() if not (kind or {}).get("schema")]
+        if free:
+            shown.append((f"/v1/streams/{stream}/events", json.dumps({"type": free[0], "data": {"note": "hello"}})))
+            break
+    return shown
+
+
+class Held:
+    """A port without a life of its own, as a component."""
+
+    def __init__(self, held: Any) -> None:
+        self.held = held
+
+    async def start(self) -> None:
+        """It is ready as it is."""
+
+    async def stop(self) -> None:
+        """It holds nothing."""

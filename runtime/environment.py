@@ -1,0 +1,156 @@
+"""One environment, from its checked spec to its last drain."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import time
+from collections.abc import Callable
+
+import anyio
+
+from runtime import __version__
+from runtime.assembly import Assembly, demonstrations
+from runtime.errors import Fault
+from runtime.kernel.journal import Journal
+from runtime.kernel.lock import StateLock
+from runtime.kernel.reconcile import Kernel
+from runtime.kernel.status import ComponentStatus
+from runtime.outline import catches_mail, channels
+from runtime.settings import Settings
+from runtime.spec.load import Loaded
+from runtime.state import StateFolder
+from runtime.telemetry.logs import Logs
+from runtime.telemetry.metrics import Metrics
+from runtime.telemetry.redaction import Redactor
+from runtime.view import View
+
+logger = logging.getLogger("runtime.environment")
+
+Change = Callable[[ComponentStatus], None]
+
+
+class Environment:
+    """A set of core services that one spec declares, running in this process.
+
+    Args:
+        loaded: the spec, checked and resolved.
+        settings: the process's own settings.
+
+    Example:
+        >>> environment = Environment(load(Path("spec.yaml")))          # doctest: +SKIP
+        >>> anyio.run(environment.serve)
+    """
+
+    def __init__(self, loaded: Loaded, settings: Settings | None = None) -> None:
+        self.spec = loaded.spec
+        self.loaded = loaded
+        self.settings = settings or Settings()
+        self.state = StateFolder.of(loaded.data, loaded.root)
+        self.kernel: Kernel | None = None
+        self.url = ""
+        self.boot_seconds = 0.0
+        self.absent: frozenset[str] = frozenset()
+        """Ids of the components that the spec declares and this version does not run."""
+        self._begun = time.monotonic()
+        self._over = anyio.Event()
+
+    @property
+    def name(self) -> str:
+        return self.spec.name
+
+    @property
+    def revision(self) -> int:
+        """The number of the revision that runs; 0 before the first has come up."""
+        revision = self.kernel.revision if self.kernel else None
+        return revision.number if revision else 0
+
+    @property
+    def catches_mail(self) -> bool:
+        return any(catches_mail(channel) for channel in channels(self.loaded.data).values())
+
+    def demonstrations(self) -> list[tuple[str, str]]:
+        """Requests that a newcomer can send at once: path and body."""
+        return demonstrations(self.loaded.data)
+
+    async def serve(
+        self, on_change: Change = lambda status: None, on_ready: Callable[[], None] = lambda: None
+    ) -> None:
+        """Boots the environment, serves until SIGTERM, SIGINT or `stop`, then drains.
+
+        Args:
+            on_change: called when a component changes its state.
+            on_ready: called when `/readyz` answers.
+
+        Raises:
+            AlreadyRunning: another process has the state folder.
+            Unreachable: a dependency does not answer.
+            Fault: a component could not start; nothing is left running.
+        """
+        failure: Fault | None = None
+        logs = self._logs()
+        with logs, StateLock(self.state.path, spec=str(self.loaded.file)) as lock:
+            self.state.create()
+            async with anyio.create_task_group() as tasks:
+                async with Kernel(on_change=on_change, journal=Journal(self.state.journal)) as self.kernel:
+                    view = View(self.kernel, self.name, self.loaded.shown)
+                    tasks.start_soon(self._await_signals, self.kernel, view)
+                    try:
+                        await self._boot(self.kernel, view, logs)
+                    except Fault as error:  # raised below: here it would come out wrapped in a group
+                        failure = error
+                    else:
+                        lock.publish(self.url)
+                        on_ready()
+                        await self._over.wait()
+                    tasks.start_soon(self._hurry_late, self.kernel)
+                tasks.cancel_scope.cancel()
+        if failure is not None and not self._over.is_set():  # else a signal came first, and is why it failed
+            raise failure
+
+    def _logs(self) -> Logs:
+        wanted = self.spec.observability.logs
+        return Logs(
+            self.settings.log_format or wanted.format,
+            self.settings.log_level or wanted.level,
+            Redactor(self.loaded.secrets),
+        )
+
+    async def _boot(self, kernel: Kernel, view: View, logs: Logs) -> None:
+        assembly = Assembly(
+            self.loaded,
+            self.state,
+            sockets=kernel.sockets,
+            logs=logs,
+            metrics=Metrics(self.name, __version__),
+            health=view,
+            view=view,
+        )
+        components = assembly.components()
+        self.absent = frozenset(assembly.absent)
+        await kernel.apply(components, declared=self.loaded.declared)
+        self.url = kernel.service("http").url
+        self.boot_seconds = time.monotonic() - self._begun
+
+    def stop(self) -> None:
+        """Asks it to drain and end."""
+        self._over.set()
+
+    async def _await_signals(self, kernel: Kernel, view: View) -> None:
+        """The first signal drains, the second hurries, and so does the end of the time that a stop may take."""
+        with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+            async for number in signals:
+                if self._over.is_set():
+                    logger.info("%s received again, hurrying", signal.Signals(number).name)
+                    kernel.hurry()
+                    continue
+                logger.info("%s received, draining", signal.Signals(number).name)
+                view.draining = True
+                self.stop()
+                if not self.url:
+                    kernel.interrupt()  # a boot under way
+
+    async def _hurry_late(self, kernel: Kernel) -> None:
+        await anyio.sleep(self.settings.stop_timeout)
+        logger.warning("still draining after %g s, hurrying", self.settings.stop_timeout)
+        kernel.hurry()
