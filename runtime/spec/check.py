@@ -1,6 +1,8 @@
-"""Everything that can be known of a spec without running it: shape, references and the names that must exist elsewhere.
+"""Everything that can be known of a spec without running it: shape, references and the names that must exist
+elsewhere.
 
-All checks run on the merged plain data, each for itself, so that a mistake in one place hides none in another.
+All checks run on the merged plain data, each for itself, so that a mistake in one place hides none in
+another.
 """
 
 from __future__ import annotations
@@ -8,16 +10,19 @@ from __future__ import annotations
 import json
 import os.path
 from collections.abc import Callable, Collection, Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from runtime.spec import cron, files, references
 from runtime.spec.defaults import with_built_in
 from runtime.spec.diagnostics import LIMIT, Diagnostic, Severity, ordered, printable, quoted
-from runtime.spec.overlay import Composition
 from runtime.spec.places import Path, Place, diagnose
-from runtime.spec.shapes import Marked, Shapes
+from runtime.spec.shapes import is_secret
 from runtime.spec.suggest import Speller
 from runtime.spec.validator import Problem, Validator
+
+if TYPE_CHECKING:
+    from runtime.spec.overlay import Composition
+    from runtime.spec.shapes import Marked, Shapes
 
 MAX_SCHEMA_BYTES = 1024 * 1024
 _LEAST_SECRET = 4
@@ -123,7 +128,7 @@ def check(composition: Composition, shapes: Shapes) -> list[Diagnostic]:
 
 def literal_secrets(data: Any, shapes: Shapes) -> frozenset[str]:
     """The secrets that stand in the file itself rather than behind a reference."""
-    found = (mark.value for mark in shapes.marked(data, "x-secret") if "${" not in mark.value)
+    found = (mark.value for mark in shapes.marked(data, is_secret) if "${" not in mark.value)
     return frozenset(value for value in found if len(value) >= _LEAST_SECRET)
 
 
@@ -162,7 +167,9 @@ class _Checks:
         }
         marked = [
             mark
-            for mark in self._shapes.marked(self._own, "x-ref", "x-kind")
+            for mark in self._shapes.marked(
+                self._own, lambda leaf: "x-ref" in leaf or leaf.get("x-kind") in kinds
+            )
             if not self._is_open(mark.value)
         ]
         for mark in marked:
@@ -204,7 +211,9 @@ class _Checks:
         self._report.add(mark.path, message, better, on_key=mark.on_key)
 
     def _entries(self, target: str) -> Collection[str] | None:
-        """The names under a path of the spec; None where what stands there is no mapping, which is an error by itself."""
+        """The names under a path of the spec; None where what stands there is no mapping, which is an error
+        by itself.
+        """
         if target not in self._names:
             self._names[target] = self._keys(tuple(target.split(".")))
         return self._names[target]
@@ -366,10 +375,10 @@ class _Checks:
         queues = self._data.get("queues")
         for name, queue in queues.items() if isinstance(queues, Mapping) else ():
             bounds = queue.get("concurrency") if isinstance(queue, Mapping) else None
-            least, most = (
-                (bounds.get("min"), bounds.get("max")) if isinstance(bounds, Mapping) else (None, None)
-            )
-            if _whole(least) and _whole(most) and least > most:
+            if not isinstance(bounds, Mapping):
+                continue
+            least, most = _whole(bounds.get("min")), _whole(bounds.get("max"))
+            if least is not None and most is not None and least > most:
                 message = f"min is greater than max: {least} > {most}"
                 written = self._written(("queues", name, "concurrency"), ("min", "max"))
                 self._report.add(written, message)
@@ -383,8 +392,8 @@ class _Checks:
         processes, backend = self._value(("processes",)), self._value(("events", "backend"))
         if backend != "memory" or not isinstance(processes, Mapping):
             return
-        api, workers = processes.get("api"), processes.get("workers")
-        if (_whole(api) and api > 1) or (_whole(workers) and workers > 0):
+        api, workers = _whole(processes.get("api")), _whole(processes.get("workers"))
+        if (api or 1) > 1 or (workers or 0) > 0:
             message = (
                 'events in memory stay within one process, and "processes" asks for several; write redis'
             )
@@ -417,14 +426,14 @@ def reference_texts(data: Any, shapes: Shapes) -> Iterator[tuple[Path, str]]:
     """Every text with a dollar sign and its path, outside of the user's own `x-` keys."""
     waiting: list[tuple[Path, Any]] = [((), data)]
     while waiting:
-        path, value = waiting.pop()
-        if isinstance(value, str):
-            if "$" in value and not _is_own(path, data, shapes):
-                yield path, value
-        elif isinstance(value, dict):
-            waiting += [((*path, key), below) for key, below in value.items()]
-        elif isinstance(value, list):
-            waiting += [((*path, index), below) for index, below in enumerate(value)]
+        path, container = waiting.pop()
+        items = container.items() if isinstance(container, dict) else enumerate(container)
+        for part, value in items:
+            if isinstance(value, str):
+                if "$" in value and not _is_own((*path, part), data, shapes):
+                    yield (*path, part), value
+            elif isinstance(value, dict | list):
+                waiting.append(((*path, part), value))
 
 
 def _is_own(path: Path, data: Any, shapes: Shapes) -> bool:
@@ -475,8 +484,8 @@ def _is(test: Callable[[str], bool], file: str) -> bool:
         return False
 
 
-def _whole(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
+def _whole(value: Any) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
 def _singular(target: str) -> str:

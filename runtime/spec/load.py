@@ -15,6 +15,7 @@ from runtime.spec.places import Path as Keys
 from runtime.spec.places import diagnose
 from runtime.spec.redact import redacted
 from runtime.spec.resolve import resolve
+from runtime.spec.shapes import is_path
 
 __all__ = ["Declared", "Loaded", "declare", "load"]
 
@@ -80,7 +81,8 @@ def load(path: str | os.PathLike[str], environ: Mapping[str, str] = os.environ) 
         declared=declared or {},
         shown=redacted(declared or {}, shapes),
         plugins=tuple(
-            (module, Path(_folder(("plugins", number), composition))) for number, module in enumerate(data["plugins"])
+            (module, Path(_folder(("plugins", number), composition)))
+            for number, module in enumerate(data["plugins"])
         ),
         secrets=resolution.secrets,
         root=Path(composition.source.folder),
@@ -98,9 +100,7 @@ def _stop_at_errors(diagnostics: list[Diagnostic]) -> None:
 def _with_absolute_paths(data: dict[str, Any], composition: Composition, shapes: Shapes) -> dict[str, Any]:
     """Paths start from the folder of the file in which they were written; defaults from the root spec's."""
     root = composition.source.folder
-    for mark in list(shapes.marked(data, "x-kind")):
-        if mark.leaf["x-kind"] != "path" or mark.on_key:
-            continue
+    for mark in shapes.marked(data, is_path):
         folder = root if mark.leaf.get("x-base") == "root" else _folder(mark.path, composition)
         holder: Any = data
         for part in mark.path[:-1]:
@@ -148,10 +148,9 @@ def _keys(location: tuple[str | int, ...], data: Any) -> Keys:
     """The keys of the file in a location of the models, which also names the alternatives of a union."""
     path: list[str | int] = []
     for part in location:
-        if isinstance(data, list) and isinstance(part, int) and part < len(data):
-            data = data[part]
-            path.append(part)
-        elif isinstance(data, dict) and part in data:
+        if (isinstance(data, list) and isinstance(part, int) and part < len(data)) or (
+            isinstance(data, dict) and part in data
+        ):
             data = data[part]
             path.append(part)
     return tuple(path)

@@ -1,7 +1,8 @@
-"""The names that plugins give to their functions, read from the source text: nothing of the user's code is run.
+"""The names that plugins give to their functions, read from the source text: nothing of the user's code is
+run.
 
-`@task("images.resize")` and `@subscriber("billing.log")` are found in the syntax tree of a module beside the spec or
-installed, and of the modules that it imports functions from.
+`@task("images.resize")` and `@subscriber("billing.log")` are found in the syntax tree of a module beside the
+spec or installed, and of the modules that it imports functions from.
 """
 
 from __future__ import annotations
@@ -9,12 +10,14 @@ from __future__ import annotations
 import ast
 import os.path
 import sys
-from collections.abc import Iterator
 from importlib.machinery import ModuleSpec, PathFinder
-from typing import Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from runtime.spec import files
 from runtime.spec.places import Source, Span
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 Kind = Literal["task", "subscriber"]
 
@@ -211,7 +214,7 @@ class _Reader:
         if isinstance(called, ast.Name):
             return self._decorators.get(called.id)
         if isinstance(called, ast.Attribute) and called.attr in _KINDS:
-            parts = [part for part in _dotted(called.value)]
+            parts = list(_dotted(called.value))
             home = ".".join([self._aliases.get(parts[0], ""), *parts[1:]]) if parts else ""
             return _KINDS[called.attr] if home in _HOMES else None
         return None

@@ -1,19 +1,21 @@
 """`extends`: a file laid over others, with the place of every value kept.
 
-Mappings merge deeply, lists and scalars replace, null removes what a base set. Of several bases later ones win, and the file
-itself wins over all of them.
+Mappings merge deeply, lists and scalars replace, null removes what a base set. Of several bases later ones
+win, and the file itself wins over all of them.
 """
 
 from __future__ import annotations
 
 import os.path
 import sys
-from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from runtime.spec import files, yaml
 from runtime.spec.diagnostics import Diagnostic, printable, quoted
 from runtime.spec.places import Place, Source, Span, diagnose
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 MAX_FILES = 64
 STDIN = "-"
@@ -49,7 +51,8 @@ def compose(name: str) -> Composition:
     """Reads a file and those that it extends.
 
     Args:
-        name: the file as the user wrote it; `-` is standard input, whose relative paths start from the current folder.
+        name: the file as the user wrote it; `-` is standard input, whose relative paths start from the
+            current folder.
 
     Example:
         >>> compose("specs/production.yaml").data["environment"]
@@ -155,7 +158,7 @@ class _Reading:
         for index, item in enumerate(items):
             where = (place.child(index) or place) if isinstance(value, list) else place
             if not isinstance(item, str) or not item or "${" in item:
-                text = '"extends" takes the name of a file or a list of names, and no references; write "base.yaml"'
+                text = '"extends" takes a file name or a list of them, and no references; write "base.yaml"'
                 self._wrong_base(where, text)
                 continue
             if "://" in item:

@@ -1,17 +1,19 @@
 """Where each value was written: a tree of places that runs beside the tree of data.
 
-The data stays plain (dicts, lists, scalars), so that everything that reads it is simple and fast. Positions are looked up
-only for what is reported.
+The data stays plain (dicts, lists, scalars), so that everything that reads it is simple and fast. Positions
+are looked up only for what is reported.
 """
 
 from __future__ import annotations
 
 import os.path
 import re
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from runtime.spec.diagnostics import PASSWORD_IN_URL, Diagnostic, Severity, dotted
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 _WIDEST = 500
 """Longer lines are not shown."""
@@ -20,7 +22,8 @@ Path = tuple[str | int, ...]
 
 _BREAKS = re.compile("\r\n|[\r\n\x85\u2028\u2029]")
 _SECRET = re.compile(
-    r"""(?ix) [\w-]* (?: password | passwd | passphrase | secret(?!s) | token(?!s) | api_?key(?!s) ) [\w-]* ["']? \s* :
+    r"""(?ix) [\w-]* (?: password | passwd | passphrase | secret(?!s) | token(?!s) | api_?key(?!s) )
+        [\w-]* ["']? \s* :
         \s* (?! [\[{&*|>\#] ) (?P<value> "(?:[^"\\]|\\.)*" | '[^']*' | [^\s,}\]]+ )"""
 )
 
@@ -68,11 +71,12 @@ class Place(NamedTuple):
     children: dict[str, Place] | list[Place] | None
 
     def child(self, part: str | int) -> Place | None:
-        if isinstance(self.children, dict):
-            return self.children.get(part) if isinstance(part, str) else None
-        if isinstance(self.children, list) and isinstance(part, int) and 0 <= part < len(self.children):
-            return self.children[part]
-        return None
+        found: Place | None = None
+        if isinstance(self.children, dict) and isinstance(part, str):
+            found = self.children.get(part)
+        elif isinstance(self.children, list) and isinstance(part, int) and 0 <= part < len(self.children):
+            found = self.children[part]
+        return found
 
     def at(self, path: Sequence[str | int]) -> Place:
         """The place of a path below, or of the nearest one above it that was written down."""
@@ -96,9 +100,9 @@ class Place(NamedTuple):
     def inner_span(self, text: str, offset: int, length: int) -> Span:
         """A part of a text value.
 
-        The text may stand in quotes, in a block or over several lines, so that its characters are not simply those of
-        the file. References begin with a dollar sign, which every style writes as it is: the n-th in the value is the
-        n-th in the file.
+        The text may stand in quotes, in a block or over several lines, so that its characters are not simply
+        those of the file. References begin with a dollar sign, which every style writes as it is: the n-th in
+        the value is the n-th in the file.
 
         Args:
             text: the value.
@@ -154,8 +158,8 @@ def diagnose(
 def masked(line: str, secrets: frozenset[str] = frozenset()) -> str:
     """A line with its secrets replaced by stars of the same width, so that a caret below it still fits.
 
-    Besides the known secrets it hides whatever follows a key that sounds like one, since a misspelt key has no field to
-    say that it is secret.
+    Besides the known secrets it hides whatever follows a key that sounds like one, since a misspelt key has
+    no field to say that it is secret.
     """
     for secret in secrets:
         line = line.replace(secret, "*" * len(secret))

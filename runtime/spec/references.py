@@ -1,6 +1,8 @@
-"""References in text: `${NAME}`, `${NAME:-default}`, `${NAME:?message}`, `${file:…}`, `${vault:…}`, and `$$` for a dollar sign.
+"""References in text: `${NAME}`, `${NAME:-default}`, `${NAME:?message}`, `${file:…}`, `${vault:…}`, and `$$`
+for a dollar sign.
 
-They are found and parsed here; `runtime.spec.resolve` gives them their values. A dollar sign before anything else is itself.
+They are found and parsed here; `runtime.spec.resolve` gives them their values. A dollar sign before anything
+else is itself.
 """
 
 from __future__ import annotations
@@ -30,9 +32,9 @@ class Reference(NamedTuple):
         offset: where it begins in the text.
         length: how many characters it has there.
         default: what stands in when the variable is unset or empty.
-        message: why the variable is needed, for the error when it is unset or empty; None where it may be empty.
-        field: the field of a Vault secret.
-        version: the version of a Vault secret; None is the newest.
+        message: why the variable is needed, for the error when it is unset or empty; None where it may be
+            empty. field: the field of a Vault secret. version: the version of a Vault secret; None is the
+            newest.
     """
 
     kind: Kind
@@ -62,7 +64,9 @@ class Malformed(NamedTuple):
 
 
 class Template(NamedTuple):
-    """A text taken apart: literal pieces (with `$$` already made `$`) and references, and what is wrong with it."""
+    """A text taken apart: literal pieces (with `$$` already made `$`) and references, and what is wrong with
+    it.
+    """
 
     parts: tuple[str | Reference, ...]
     malformed: tuple[Malformed, ...] = ()
@@ -209,9 +213,10 @@ class _Parser:
         if rest[0] in "-?":
             better = f"${{{name}:{rest}}}"
             return f"a colon is missing; write {better}", better
+        better = f"${{{name}:-{rest.lstrip(':+=')}}}"
         return (
-            f'after the name comes ":-" and a default, or ":?" and a message; write ${{{name}:-{rest.lstrip(":+=")}}}',
-            f"${{{name}:-{rest.lstrip(':+=')}}}",
+            f'after the name comes ":-" and a default, or ":?" and a message; write {better}',
+            better,
         )
 
     def _last_end(self) -> int:

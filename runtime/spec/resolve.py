@@ -1,24 +1,28 @@
-"""References get their values: from the environment, the `.env` file, or a mounted file. All failures are told at once.
+"""References get their values: from the environment, the `.env` file, or a mounted file. All failures are
+told at once.
 
-A value replaces the text that it stands in and can never add structure: it ends as a text, or, where it was a whole value in
-a field that is no text, as the one number, switch or null that YAML reads in it.
+A value replaces the text that it stands in and can never add structure: it ends as a text, or, where it was a
+whole value in a field that is no text, as the one number, switch or null that YAML reads in it.
 """
 
 from __future__ import annotations
 
 import os.path
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from runtime.spec import files
 from runtime.spec.check import Report, literal_secrets, recheck, reference_texts
 from runtime.spec.diagnostics import PASSWORD_IN_URL, Diagnostic, ordered, printable
-from runtime.spec.overlay import Composition
 from runtime.spec.places import Path, Source, Span, diagnose
 from runtime.spec.references import Reference, Template, parse
 from runtime.spec.scalars import scalar
-from runtime.spec.shapes import Shapes
 from runtime.spec.validator import Validator
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from runtime.spec.overlay import Composition
+    from runtime.spec.shapes import Shapes
 
 MAX_SECRET_BYTES = 64 * 1024
 MAX_ENV_FILE_BYTES = 1024 * 1024
@@ -138,8 +142,8 @@ class _Values:
         if value is None:
             also = f", in {self._env_file}" if self._env_file else ""
             raise _Failed(
-                f"{reference.name} is not set; set it in the environment{also}, or let {reference.name}_FILE name a file "
-                "that holds it"
+                f"{reference.name} is not set; set it in the environment{also}, "
+                f"or let {reference.name}_FILE name a file that holds it"
             )
         return value
 

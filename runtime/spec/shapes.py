@@ -1,17 +1,22 @@
 """The generated JSON Schema as the rest of the language reads it: where it is, and what it says of a value.
 
-A field of the schema is a small tree of `$ref` and `anyOf`; what matters is its leaves, the shapes that a value may have.
+A field of the schema is a small tree of `$ref` and `anyOf`; what matters is its leaves, the shapes that a
+value may have.
 """
 
 from __future__ import annotations
 
 import json
 import os.path
-from collections.abc import Iterator, Mapping
-from typing import Any, Literal, NamedTuple
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from runtime.errors import Fault
-from runtime.spec.places import Path
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from runtime.spec.places import Path
 
 Schema = dict[str, Any]
 Form = Literal["spec", "overlay"]
@@ -42,6 +47,9 @@ def load_schema(form: Form = "spec") -> Schema:
     with open(schema_file(form), encoding="utf-8") as stream:
         schema: Schema = json.load(stream)
     return schema
+
+
+Wanted = Callable[[Schema], bool]
 
 
 class Marked(NamedTuple):
@@ -121,54 +129,69 @@ class Shapes:
         entries = leaf.get("additionalProperties")
         return entries if isinstance(entries, dict) else None
 
-    def marked(self, data: Any, *words: str) -> Iterator[Marked]:
-        """Every text in the data, keys included, whose field has one of the `x-` words.
+    def marked(self, data: Any, wanted: Wanted) -> list[Marked]:
+        """Every text in the data, keys included, whose field is wanted.
 
         What does not fit the schema is passed over, so that a mistake in one place hides none in another.
+
+        Args:
+            data: plain data.
+            wanted: tells it from the leaf; branches of the schema without a wanted one are not entered.
         """
-        yield from self._marked(data, self.schema, (), words, {})
+        found: list[Marked] = []
+        self._marked(data, self.schema, (), wanted, {}, found)
+        return found
 
     def _marked(
-        self, value: Any, node: Schema, path: Path, words: tuple[str, ...], known: dict[int, bool]
-    ) -> Iterator[Marked]:
-        if not self._has(node, words, known):
-            return
+        self,
+        value: Any,
+        node: Schema,
+        path: Path,
+        wanted: Wanted,
+        known: dict[int, bool],
+        found: list[Marked],
+    ) -> None:
         if isinstance(value, str):
             leaf = self.text(node)
-            if leaf is not None and any(word in leaf for word in words):
-                yield Marked(path, value, leaf)
+            if leaf is not None and wanted(leaf):
+                found.append(Marked(path, value, leaf))
         elif isinstance(value, dict):
             leaf = self.mapping(node, value)
             if leaf is None:
                 return
             names = leaf.get("propertyNames", {})
-            named = any(word in names for word in words)
+            named = bool(names) and wanted(names)
             for key, below in value.items():
                 field = self.field(leaf, key)
-                if field is not None:
-                    if named:
-                        yield Marked((*path, key), key, names, on_key=True)
-                    yield from self._marked(below, field, (*path, key), words, known)
+                if field is None:
+                    continue
+                if named:
+                    found.append(Marked((*path, key), key, names, on_key=True))
+                if self._has(field, wanted, known):
+                    self._marked(below, field, (*path, key), wanted, known, found)
         elif isinstance(value, list):
             leaf = self.array(node)
-            if leaf is not None and "items" in leaf:
+            if leaf is not None and "items" in leaf and self._has(leaf["items"], wanted, known):
                 for index, below in enumerate(value):
-                    yield from self._marked(below, leaf["items"], (*path, index), words, known)
+                    self._marked(below, leaf["items"], (*path, index), wanted, known, found)
 
-    def _has(self, node: Schema, words: tuple[str, ...], remembered: dict[int, bool]) -> bool:
-        """Whether a field, or one below it, has one of the words; remembered, since most have none."""
+    def _has(self, node: Schema, wanted: Wanted, remembered: dict[int, bool]) -> bool:
+        """Whether a field, or one below it, is wanted; remembered, since most are not."""
         known = remembered.get(id(node))
         if known is None:
             remembered[id(node)] = False
             known = remembered[id(node)] = any(
-                any(word in leaf or word in leaf.get("propertyNames", ()) for word in words)
-                or any(self._has(below, words, remembered) for below in _below(leaf))
+                wanted(leaf)
+                or ("propertyNames" in leaf and wanted(leaf["propertyNames"]))
+                or any(self._has(below, wanted, remembered) for below in _below(leaf))
                 for leaf in self.leaves(node)
             )
         return known
 
     def at(self, path: Path, data: Any = None) -> Schema | None:
-        """The field at a path; the data tells alternatives apart, without it the first that has the key is taken."""
+        """The field at a path; the data tells alternatives apart, without it the first that has the key is
+        taken.
+        """
         node: Schema = self.schema
         for part in path:
             found: Schema | None = None
@@ -187,6 +210,16 @@ class Shapes:
                 return None
             node = found
         return node
+
+
+def is_secret(leaf: Schema) -> bool:
+    """Whether a leaf holds a secret."""
+    return "x-secret" in leaf
+
+
+def is_path(leaf: Schema) -> bool:
+    """Whether a leaf holds the name of a file or folder."""
+    return leaf.get("x-kind") == "path"
 
 
 def constants(leaf: Schema) -> dict[str, Any]:

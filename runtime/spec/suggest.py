@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable
 
 _LONGEST = 64
 
@@ -28,8 +31,8 @@ class Speller:
 def did_you_mean(word: str, names: Iterable[str]) -> str | None:
     """The name that `word` was most likely meant to be, or None where none is near.
 
-    A slip is a missing, added, wrong or swapped letter; short words may have one, long ones three. Case, `-` and `_`
-    count for nothing.
+    A slip is a missing, added, wrong or swapped letter; short words may have one, long ones three. Case, `-`
+    and `_` count for nothing.
 
     Example:
         >>> did_you_mean("concurency", ["timeout", "concurrency"])
@@ -54,7 +57,7 @@ def did_you_mean(word: str, names: Iterable[str]) -> str | None:
 
 
 def distance(a: str, b: str, most: int) -> int:
-    """Slips between two words (optimal string alignment); `most + 1` as soon as there are more than `most`."""
+    """Slips between two words (optimal string alignment); `most + 1` where there are more than `most`."""
     if a == b:
         return 0
     before: list[int] = []

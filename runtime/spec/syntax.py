@@ -8,7 +8,7 @@ from yaml.reader import Reader, ReaderError
 from runtime.spec.places import Source, Span
 
 _WORDS = (
-    ("mapping values are not allowed", 'a ":" is not expected here; check the indentation, or put the text in quotes'),
+    ("mapping values are not allowed", 'a ":" is not expected here; check the indentation, or use quotes'),
     ("did not find expected key", "the indentation fits no key above, or a quote or bracket ends too early"),
     ("did not find expected '-' indicator", 'expected "- " as in the list above; check the indentation'),
     ("block sequence entries are not allowed", 'a "- " is not expected here; a list begins on its own line'),
@@ -16,7 +16,7 @@ _WORDS = (
     ("did not find expected ',' or ']'", 'expected "," or "]"'),
     ("did not find expected node content", "a value is missing here"),
     ("could not find expected ':'", 'expected ":" after the key'),
-    ("found unknown escape character", "this escape is unknown in double quotes; write \\\\ for a backslash, or use single quotes"),
+    ("found unknown escape character", "this escape is unknown; write \\\\ or use single quotes"),
     ("hexdecimal number", "this escape needs hexadecimal digits"),
     ("invalid Unicode character escape", "this escape is no Unicode character"),
     ("found undefined tag handle", "this tag has no meaning here; leave it out"),
@@ -25,7 +25,7 @@ _WORDS = (
     ("expected comment or line break", "nothing but a comment may follow | or > on its line"),
     ("found incompatible YAML document", "this YAML version is not known; leave the %YAML line out"),
     ("did not find expected <document start>", "this belongs to nothing above; check the indentation"),
-    ("found unexpected document indicator", "the document ends inside a quoted text; a closing quote is missing above"),
+    ("found unexpected document indicator", "the document ends inside a text; a closing quote is missing"),
 )  # fmt: skip
 _OPENERS = {
     "while parsing a flow mapping": 'this "{" is never closed',

@@ -1,8 +1,9 @@
 """Checks plain data against the generated schema, and says in human words what does not fit.
 
-It knows exactly the vocabulary that `runtime.spec.schema` writes. Each field is compiled on first use into a function that
-answers None as fast as it can; words, paths and suggestions are made only for what is wrong. A test holds it to the verdict
-of the `jsonschema` library, whose import alone takes longer than this whole command.
+It knows exactly the vocabulary that `runtime.spec.schema` writes. Each field is compiled on first use into a
+function that answers None as fast as it can; words, paths and suggestions are made only for what is wrong. A
+test holds it to the verdict of the `jsonschema` library, whose import alone takes longer than this whole
+command.
 
 One difference is meant: `5.0` is no whole number here, as it is none for the models.
 """
@@ -11,13 +12,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from runtime.spec.diagnostics import LIMIT, dotted, quoted
-from runtime.spec.places import Path
 from runtime.spec.shapes import REFERENCE, Schema, Shapes, constants
 from runtime.spec.suggest import Speller
 from runtime.spec.words import alternatives, found, shown, wrong_form, wrong_type
+
+if TYPE_CHECKING:
+    from runtime.spec.places import Path
 
 
 class Problem:
@@ -71,8 +74,8 @@ class Validator:
 
     Args:
         shapes: the schema.
-        references: whether a text with `${` may stand where another type is wanted; not once they are resolved.
-        partial: whether required keys may be missing, as in a part of a spec.
+        references: whether a text with `${` may stand where another type is wanted; not once they are
+            resolved. partial: whether required keys may be missing, as in a part of a spec.
     """
 
     def __init__(self, shapes: Shapes, *, references: bool = True, partial: bool = False) -> None:
@@ -286,7 +289,9 @@ class Validator:
         return Problem(f"{quoted(key)} cannot be a name here{hint}", better, at=key, on_key=True)
 
     def _objects(self, leaves: Sequence[Schema], node: Schema) -> Check:
-        """Alternatives for a mapping: told apart by a constant, or, without one, the one with the fewest problems."""
+        """Alternatives for a mapping: told apart by a constant, or, without one, the one with the fewest
+        problems.
+        """
         checks = {id(leaf): self._leaf(leaf, node) for leaf in leaves}
 
         def check(value: dict[str, Any]) -> Problems:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from runtime.spec.diagnostics import printable, quoted
 from runtime.spec.scalars import scalar
 from runtime.spec.shapes import REFERENCE, Schema
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 _TYPES = {
     "object": "a mapping",
@@ -31,12 +33,12 @@ _KINDS = {
     "url": ("a web address", '"https://example.com"', "an http or https address"),
 }
 _FORMS = {
-    "Name": ("a name", '"core-services"', "lower-case letters, digits, - and _, beginning with a letter"),
-    "DottedName": ("a dotted name", '"credits.used"', "lower-case words with dots between"),
-    "Module": ("a Python module", '"acme.tasks"', "its dotted name"),
-    "Model": ("a model", '"openai/gpt-5"', "a declared provider and one of its models"),
-    "Language": ("a language", '"en"', "its tag"),
-    "ClockTime": ("a time of day", '"22:00"', "hours and minutes"),
+    "Name": "a name",
+    "DottedName": "a dotted name",
+    "ModuleName": "a Python module",
+    "ModelName": "a model",
+    "Language": "a language",
+    "ClockTime": "a time of day",
 }
 _UNITS = {"duration": "s", "size": "MB", "rate": "/m"}
 _SPELLED = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([A-Za-zµ]+)\s*")
@@ -78,8 +80,10 @@ def expected(leaf: Schema) -> str:
     """What a leaf wants: `a duration`, `a whole number`."""
     if "enum" in leaf:
         return f"one of {alternatives(leaf['enum'])}"
-    named = _KINDS.get(leaf.get("x-kind", "")) or _FORMS.get(leaf.get("$name", ""))
-    return named[0] if named else _TYPES.get(leaf.get("type", ""), "a value")
+    kind = _KINDS.get(leaf.get("x-kind", ""))
+    return (
+        kind[0] if kind else _FORMS.get(leaf.get("$name", "")) or _TYPES.get(leaf.get("type", ""), "a value")
+    )
 
 
 def wrong_type(value: Any, leaves: Sequence[Schema], field: Schema) -> tuple[str, str | None]:
@@ -97,10 +101,10 @@ def wrong_type(value: Any, leaves: Sequence[Schema], field: Schema) -> tuple[str
     secret = any(leaf.get("x-secret") for leaf in wanted)
     seen = "something else" if secret and value is not None else found(value)
     message = f"expected {' or '.join(kinds)}, found {seen}"
-    better = None if secret else _converted(value, wanted)
-    if better is not None:
-        bare = isinstance(value, str) and better == value.strip()
-        return f"{message}; write {better}{' without quotes' if bare else ''}", better
+    converted = None if secret else _converted(value, wanted)
+    if converted is not None:
+        bare = isinstance(value, str) and converted == value.strip()
+        return f"{message}; write {converted}{' without quotes' if bare else ''}", converted
     hint = _example(wanted, field)
     return f"{message}; write {hint}" if hint else message, None
 
@@ -138,9 +142,8 @@ def _is_plain_text(leaf: Schema) -> bool:
 
 def _example(leaves: Sequence[Schema], field: Schema) -> str | None:
     for leaf in leaves:
-        named = _KINDS.get(leaf.get("x-kind", "")) or _FORMS.get(leaf.get("$name", ""))
-        if named:
-            return named[1]
+        if leaf.get("x-kind", "") in _KINDS:
+            return _KINDS[leaf["x-kind"]][1]
     examples = field.get("examples") or [example for leaf in leaves for example in leaf.get("examples", ())]
     return f"for example {shown(examples[0])}" if examples else None
 
@@ -158,18 +161,20 @@ def shown(value: Any) -> str:
 
 def wrong_form(value: str, leaf: Schema, field: Schema) -> tuple[str, str | None]:
     """The message for a text that does not match its leaf's pattern, and what to write instead."""
-    kind, name = leaf.get("x-kind", ""), leaf.get("$name", "")
-    named = _KINDS.get(kind) or _FORMS.get(name)
+    kind = leaf.get("x-kind", "")
     seen = "this" if leaf.get("x-secret") else quoted(value)
-    better = _respelled(value, kind)
-    if better and not re.search(leaf["pattern"], better):
-        better = None
-    if named is None:
-        hint = _example([leaf], field)
-        return f"{seen} has the wrong form" + (f"; write {hint}" if hint else ""), None
-    if better:
-        return f'{seen} is no {named[0].split(" ", 1)[1]}; write "{better}"', better
-    return f"{seen} is no {named[0].split(' ', 1)[1]}; write {named[2]}, such as {named[1]}", None
+    if kind in _KINDS:
+        name, example, form = _KINDS[kind]
+        better = _respelled(value, kind)
+        if better and re.search(leaf["pattern"], better):
+            return f'{seen} is no {name.partition(" ")[2]}; write "{better}"', better
+        return f"{seen} is no {name.partition(' ')[2]}; write {form}, such as {example}", None
+    wanted = leaf.get("description", "").rstrip(".")
+    if wanted[1:2].islower():
+        wanted = wanted[:1].lower() + wanted[1:]
+    examples = leaf.get("examples") or field.get("examples")
+    such = f", such as {shown(examples[0])}" if examples else ""
+    return f"expected {wanted or 'another form'}{such}, found {seen}", None
 
 
 def _respelled(value: str, kind: str) -> str | None:

@@ -1,13 +1,13 @@
 """YAML to plain data and the place of every key and value, from one pass over the parser's events.
 
-PyYAML's own loader recurses (100,000 levels of nesting end the process), keeps the last of two equal keys, reads `no` as
-false and forgets positions. This one is a loop with caps, refuses what is ambiguous, and goes on after a mistake where it can.
+PyYAML's own loader recurses (100,000 levels of nesting end the process), keeps the last of two equal keys,
+reads `no` as false and forgets positions. This one is a loop with caps, refuses what is ambiguous, and goes
+on after a mistake where it can.
 """
 
 from __future__ import annotations
 
-import gc
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from yaml import CSafeLoader, YAMLError
 from yaml.events import (
@@ -21,20 +21,29 @@ from yaml.events import (
     StreamEndEvent,
 )
 
+from runtime.spec.collector import Paused
 from runtime.spec.diagnostics import LIMIT, Diagnostic, printable, quoted
 from runtime.spec.places import Path, Place, Source, Span, diagnose, span
 from runtime.spec.scalars import scalar
 from runtime.spec.suggest import Speller
 from runtime.spec.syntax import explain
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 MAX_BYTES = 2 * 1024 * 1024
 MAX_DEPTH = 64
 MAX_NODES = 100_000
-"""Values after aliases have been followed: ten aliases of ten aliases of … are counted as often as they stand."""
+"""Values after aliases have been followed: ten aliases of ten aliases of … are counted as often as they
+stand.
+"""
 
 _MERGE = "\0merge"
 _DROP = "\0drop"
-_HIDDEN = (None, _MERGE, _DROP)
+_HIDDEN = (_MERGE, _DROP)
+_TYPES: dict[str, tuple[type, ...]] = {
+    "int": (int,), "float": (int, float), "bool": (bool,), "null": (type(None),),
+}  # fmt: skip
 _TAGS = "tag:yaml.org,2002:"
 
 
@@ -101,19 +110,15 @@ def parse(source: Source) -> Document:
         Span(line=1, column=7, length=3)
     """
     composer = _Composer(source)
-    collecting = gc.isenabled()
-    gc.disable()  # a tree that only grows: looking for rubbish in it doubles the time
     try:
-        composer.run()
+        with Paused():
+            composer.run()
     except _Stop:
         return Document(source, None, None, composer.diagnostics)
     except YAMLError as error:
         where, message = explain(source, error)
         composer.report(where, message)
         return Document(source, None, None, composer.diagnostics)
-    finally:
-        if collecting:
-            gc.enable()
     return Document(source, composer.root, composer.place, composer.diagnostics)
 
 
@@ -132,8 +137,8 @@ class _Composer:
 
     def run(self) -> None:
         """The loop. It is the one hot place of the language, hence its length and its locals."""
-        source, stack = self.source, self.stack
-        next_event = CSafeLoader(source.text).get_event
+        source, stack, new = self.source, self.stack, tuple.__new__  # a third of what Place(...) takes
+        next_event: Callable[[], Any] = CSafeLoader(source.text).get_event
         frame: _Frame | None = None
         while True:
             event = next_event()
@@ -168,7 +173,7 @@ class _Composer:
                     raise _Stop
                 continue
 
-            place = Place(source, frame.key_event if frame is not None else None, event, children)
+            place = new(Place, (source, frame.key_event if frame is not None else None, event, children))
             if frame is None:
                 self.root, self.place = value, place
             elif type(frame.container) is list:
@@ -233,7 +238,7 @@ class _Composer:
             self._report_here(
                 event,
                 f"duplicate key {quoted(text)}, first written at line {first.line}, column {first.column}",
-                path=(text,),
+                path=(*self._path(), text),
             )
             frame.special = True
             text = _DROP
@@ -267,15 +272,15 @@ class _Composer:
 
     def _merge_key(self, frame: _Frame, event: Any) -> None:
         if _MERGE in frame.children:
-            self._report_here(
-                event, "two << keys in one mapping; write one with a list, <<: [*first, *second]"
-            )
+            self._report_here(event, "two << keys in one mapping; write one, <<: [*first, *second]")
         frame.special = True
         frame.key = _MERGE
         frame.key_event = event
 
     def _finish(self, frame: _Frame) -> None:
-        """Takes out what stood under `<<` and merges it: the mapping's own keys win, then the first of a list."""
+        """Takes out what stood under `<<` and merges it: the mapping's own keys win, then the first of a
+        list.
+        """
         frame.container.pop(_DROP, None)
         frame.children.pop(_DROP, None)
         place: Place | None = frame.children.pop(_MERGE, None)
@@ -319,7 +324,7 @@ class _Composer:
         tag, text = event.tag.removeprefix(_TAGS), event.value
         if tag == "str":
             return text.replace("\0", "")
-        expected = {"int": int, "float": (int, float), "bool": bool, "null": type(None)}.get(tag)
+        expected = _TYPES.get(tag)
         if expected is None:
             self._bad_tag(event)
             return text.replace("\0", "")
@@ -362,28 +367,25 @@ class _Composer:
         )
 
     def _too_many(self, event: Any) -> None:
-        self.report(
-            span(event), f"more than {MAX_NODES:,} values once aliases are followed; no spec needs that"
-        )
+        self.report(span(event), f"more than {MAX_NODES:,} values, aliases followed; no spec needs that")
         raise _Stop
 
     def _path(self) -> Path:
         """The path of the innermost open mapping or list."""
-        return tuple(part for frame in self.stack[:-1] if (part := _part(frame)) not in _HIDDEN)
+        parts = (_part(frame) for frame in self.stack[:-1])
+        return tuple(part for part in parts if part is not None and part not in _HIDDEN)
 
     def _next(self) -> Path:
         """The path of the value that is being read."""
         if not self.stack:
             return ()
-        return tuple(
-            part for part in (*self._path(), _part(self.stack[-1], ahead=True)) if part not in _HIDDEN
-        )
+        last = _part(self.stack[-1], ahead=True)
+        return self._path() if last is None or last in _HIDDEN else (*self._path(), last)
 
     def _report_here(
-        self, event: Any, message: str, *, path: Path = (), suggestion: str | None = None
+        self, event: Any, message: str, *, path: Path | None = None, suggestion: str | None = None
     ) -> None:
-        whole = path if path and path == self._next() else (*self._path(), *path)
-        self.report(span(event), message, whole, suggestion)
+        self.report(span(event), message, self._path() if path is None else path, suggestion)
 
     def report(self, where: Span, message: str, path: Path = (), suggestion: str | None = None) -> None:
         self.diagnostics.append(diagnose(self.source, where, path, message, suggestion=suggestion))
