@@ -72,7 +72,7 @@ class PayloadType:
                     remedy=unknown("field", wrong[0], names).remedy,
                 )
         try:
-            return msgspec.convert(payload, self._type)
+            return _with_defaults(msgspec.convert(payload, self._type))
         except msgspec.ValidationError as error:
             detail, _, path = str(error).partition(" - at `$")
             where = AT + path.removesuffix("`").replace(".", "/").replace("[", "/").replace("]", "")
@@ -99,6 +99,24 @@ def plain(value: Any) -> Any:
         TypeError: something in it has no JSON form.
     """
     return msgspec.to_builtins(value, str_keys=True, enc_hook=_model_values)
+
+
+def _with_defaults(value: Any) -> Any:
+    """Stores the plain defaults of dataclasses in their objects; msgspec leaves them to the class, where `vars` and it
+    itself do not see them."""
+    if dataclasses.is_dataclass(value):
+        own = getattr(value, "__dict__", None)
+        for field in dataclasses.fields(value):
+            if own is not None and field.name not in own:
+                own[field.name] = getattr(value, field.name)
+            _with_defaults(getattr(value, field.name))
+    elif isinstance(value, dict):
+        for inner in value.values():
+            _with_defaults(inner)
+    elif isinstance(value, list | tuple):
+        for inner in value:
+            _with_defaults(inner)
+    return value
 
 
 def _model_values(value: Any) -> Any:

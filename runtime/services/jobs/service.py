@@ -69,6 +69,10 @@ class JobQueues:
         except KeyError:
             raise unknown("queue", queue, self._queues) from None
 
+    def adopt(self, queue: str, spec: QueueSpec) -> None:
+        """Takes over a queue's section whose live fields have changed."""
+        self._queues[queue] = spec
+
     def mark(self, queue: str) -> Mark:
         """The task that runs a queue's jobs.
 

@@ -68,6 +68,7 @@ class QueueWorker:
     async def update(self, fields: Mapping[str, Any]) -> None:
         changed = type(self._spec).model_validate({"handler": self._spec.handler, **fields})
         self._spec = self._spec.model_copy(update={name: getattr(changed, name) for name in fields})
+        self._jobs.adopt(self._queue, self._spec)
         if self._claimer is not None:
             self._claimer.resize(slots(self._spec))
 

@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import msgspec
 
 from runtime.errors import Fault
-from runtime.plugins import Mark
 from runtime.services.jobs.ports import JobContext, Reject
 from runtime.services.notifications.ports import Letter, Mailer, Undeliverable, Undelivered
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from runtime.storage.ports import Cache
 
 logger = logging.getLogger("runtime.notifications")
 
-EMAIL: Final = "notifications.email"
 LEDGER_TTL: Final = 14 * 86_400.0
 """Seconds for which it is remembered who has got a mail: longer than a failed job is kept for a replay."""
 MOST_RECIPIENTS: Final = 50
@@ -58,12 +58,28 @@ class Sending:
     failed: dict[str, str] = field(default_factory=dict)
 
 
-class EmailTask:
+def email_task(mailer: Mailer, ledger: Cache) -> Callable[..., Any]:
     """The task `notifications.email`.
 
-    Every recipient gets a message of its own. Who has got it is kept in the cache, so that a further try of the job goes only
-    to those who have not. A recipient gets a second copy only where the process dies, or the cache cannot be reached for a
-    minute, in the moment between the mail server's acceptance and the note of it; the copy has the same Message-ID.
+    Every recipient gets a message of its own. Who has got it is kept in the ledger, so that a further try of the job
+    goes only to those who have not. A recipient gets a second copy only where the process dies, or the ledger cannot be
+    reached for a minute, in the moment between the mail server's acceptance and the note of it. The copy has the same
+    Message-ID.
+
+    Args:
+        mailer: the channel.
+        ledger: remembers who has got what.
+    """
+    sender = EmailTask(mailer, ledger)
+
+    async def email(job: JobContext, payload: Email) -> dict[str, Any]:
+        return await sender.send(job, payload)
+
+    return email
+
+
+class EmailTask:
+    """Sends what jobs ask for; see `email_task`.
 
     Args:
         mailer: the channel.
@@ -73,15 +89,6 @@ class EmailTask:
     def __init__(self, mailer: Mailer, ledger: Cache) -> None:
         self._mailer = mailer
         self._ledger = ledger
-
-    @property
-    def mark(self) -> Mark:
-        """The task, for a registry."""
-
-        async def email(job: JobContext, payload: Email) -> dict[str, Any]:
-            return await self.send(job, payload)
-
-        return Mark("task", EMAIL, email)
 
     async def send(self, job: JobContext, payload: Email) -> dict[str, Any]:
         """Sends to everybody who has not got it.

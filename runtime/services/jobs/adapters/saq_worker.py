@@ -39,6 +39,7 @@ LAST_WORD: Final = 2.0
 """Seconds that the server has to take jobs back while a worker stops."""
 SHORTEST_PAUSE: Final = 0.05
 LONGEST_PAUSE: Final = 1.0
+MOMENT: Final = 0.005
 MOST_DUE: Final = 500
 
 
@@ -68,6 +69,7 @@ class KeepingWorker(Worker[Context]):
         self._running: dict[str, asyncio.Task[None]] = {}
         self._loops: list[asyncio.Task[None]] = []
         self._room = asyncio.Event()
+        self._due = asyncio.Event()
         self._blocking = blocking_client(queue.redis, WAIT)
 
     async def begin(self) -> None:
@@ -250,6 +252,7 @@ class KeepingWorker(Worker[Context]):
             job.progress = 0.0
             job.scheduled = cast("int", time.time() + outcome.delay if outcome.delay > 0 else 0)
             await self.kept.retry_held(job, self.id)
+            self._due.set()
             return
         job.completed = now()
         if outcome.status == "completed":
@@ -285,11 +288,16 @@ class KeepingWorker(Worker[Context]):
                     )
                 )
                 if 0 <= next_due < pause:
-                    pause = max(SHORTEST_PAUSE, next_due)
+                    pause = max(MOMENT, next_due)
                 await self._take_over()
             except AWAY as error:
                 self._away(error)
-            await asyncio.sleep(pause)
+            self._due.clear()
+            try:
+                async with asyncio.timeout(pause):
+                    await self._due.wait()
+            except TimeoutError:
+                pass
 
     async def _take_over(self) -> None:
         found = await self.kept.evaluate(

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
-from email.headerregistry import Address
 from email.message import EmailMessage
 from email.policy import SMTP
 from email.utils import formatdate
@@ -18,30 +16,29 @@ from runtime.health import Health
 from runtime.services.notifications.ports import Letter, Undeliverable, Undelivered
 
 if TYPE_CHECKING:
+    from email.headerregistry import Address
+
+    from runtime.services.notifications.mailbox import Mailbox
     from runtime.services.notifications.spec import SmtpChannel
 
 logger = logging.getLogger("runtime.notifications")
-
-Where = Callable[[], tuple[str, int]]
 
 IMPLICIT: Final = 465
 REACH: Final = 0.8
 """Seconds that the mail server has to answer a look at its health."""
 
 
-class SmtpMailer:
+class SmtpSender:
     """Sends through a mail server; implements `Mailer` and is the channel's component.
 
     Args:
-        name: the channel's name in the spec.
-        spec: its section.
-        where: host and port, for a server whose port is known only when it runs (the embedded mailbox).
+        spec: the channel's section.
+        mailbox: where the mails go instead, where the section says `host: embedded`.
     """
 
-    def __init__(self, name: str, spec: SmtpChannel, where: Where | None = None) -> None:
-        self._name = name
+    def __init__(self, spec: SmtpChannel, mailbox: Mailbox | None = None) -> None:
         self._spec = spec
-        self._where: Where = where or (lambda: (spec.host, spec.port))
+        self._mailbox = mailbox
         self._from = _one_address(spec.from_, "from")
         self._places = anyio.CapacityLimiter(spec.connections)
         self._sent = 0
@@ -105,6 +102,9 @@ class SmtpMailer:
         except (ValueError, Fault) as error:
             raise Undeliverable(str(error)) from error
         return message
+
+    def _where(self) -> tuple[str, int]:
+        return self._mailbox.address if self._mailbox is not None else (self._spec.host, self._spec.port)
 
     async def _deliver(self, message: EmailMessage) -> None:
         host, port = self._where()

@@ -1,0 +1,96 @@
+"""Real servers for the tests of the services: Valkey, in folders and on sockets of their own."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+import redis
+import redis.asyncio
+from redis.asyncio.retry import Retry
+from redis.backoff import ConstantBackoff
+
+from runtime.storage.valkey import binary
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+
+
+class Server:
+    """A Valkey server that can be killed and brought back with its data."""
+
+    def __init__(self) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="runtime-test-"))
+        self.socket = self.folder / "valkey.sock"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        self._process = subprocess.Popen(
+            [
+                str(binary()),
+                *("--port", "0", "--unixsocket", str(self.socket), "--save", "", "--dir", str(self.folder)),
+                *("--appendonly", "yes", "--appendfsync", "everysec", "--loglevel", "warning"),
+            ],
+            stdout=subprocess.DEVNULL,
+        )
+        deadline = time.monotonic() + 10
+        with redis.Redis(unix_socket_path=str(self.socket)) as probe:
+            while True:
+                try:
+                    probe.ping()
+                    return
+                except redis.ConnectionError:
+                    assert time.monotonic() < deadline, "valkey did not start"
+                    time.sleep(0.01)
+
+    def kill(self) -> None:
+        """Ends it as a crash would."""
+        if self._process is not None:
+            os.kill(self._process.pid, signal.SIGKILL)
+            self._process.wait()
+            self._process = None
+
+    def client(self, *, retries: int = 0) -> redis.asyncio.Redis:
+        return redis.asyncio.Redis(
+            unix_socket_path=str(self.socket),
+            max_connections=64,
+            retry=Retry(ConstantBackoff(0.05), retries),
+            socket_timeout=5,
+        )
+
+    def close(self) -> None:
+        self.kill()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def shared_server() -> Iterator[Server]:
+    server = Server()
+    server.start()
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def mortal_server() -> Iterator[Server]:
+    """A server of this test's own, to be killed."""
+    server = Server()
+    server.start()
+    yield server
+    server.close()
+
+
+@pytest.fixture
+async def client(shared_server: Server) -> AsyncIterator[redis.asyncio.Redis]:
+    """A client of an empty server."""
+    client = shared_server.client()
+    await client.flushall()
+    yield client
+    await client.aclose()
