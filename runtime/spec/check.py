@@ -205,7 +205,7 @@ class _Checks:
         message = f"no {kind} {quoted(name)} is declared under {target}"
         better = f"{near}{mark.value[len(name) :]}" if near else None
         if near:
-            message += f", did you mean {quoted(better)}?"
+            message += f", did you mean {quoted(near)}?"
         elif names:
             message += f"; there are {', '.join(sorted(map(printable, names))[:12])}"
         self._report.add(mark.path, message, better, on_key=mark.on_key)
@@ -278,7 +278,7 @@ class _Checks:
             return
         from runtime.spec.marks import Kind, Marks
 
-        marks = Marks(self._composition.source.folder)
+        marks = Marks([self._folder(("plugins", index)) for index in range(len(plugins))])
         for index, module in enumerate(plugins):
             if isinstance(module, str) and module and not self._is_open(module) and not marks.add(module):
                 self._missing_plugin(("plugins", index), module)
@@ -310,8 +310,13 @@ class _Checks:
         hint = f", did you mean {quoted(near)}?" if near else '; name the module that has it under "plugins"'
         self._report.add(mark.path, message + hint, near)
 
+    def _folder(self, path: Path) -> str:
+        """The folder of the file in which a value was written."""
+        place = self._composition.place
+        return place.at(path).source.folder if place is not None else self._composition.source.folder
+
     def _missing_plugin(self, path: Path, module: str) -> None:
-        folder = self._composition.source.folder
+        folder = self._folder(path)
         try:
             beside = [name.removesuffix(".py") for name in os.listdir(folder)[:1000] if name.endswith(".py")]
         except OSError:
@@ -353,7 +358,7 @@ class _Checks:
         wanted = _FILES.get(str(mark.path[-1]))
         if wanted is None or self._composition.place is None or not mark.value:
             return
-        folder = self._composition.place.at(mark.path).source.folder
+        folder = self._folder(mark.path)
         file = os.path.join(folder, mark.value)
         reason = wanted(file)
         if reason is not None:

@@ -148,9 +148,8 @@ def _keys(location: tuple[str | int, ...], data: Any) -> Keys:
     """The keys of the file in a location of the models, which also names the alternatives of a union."""
     path: list[str | int] = []
     for part in location:
-        if (isinstance(data, list) and isinstance(part, int) and part < len(data)) or (
-            isinstance(data, dict) and part in data
-        ):
-            data = data[part]
+        known = data if isinstance(data, dict) else dict(enumerate(data)) if isinstance(data, list) else {}
+        if part in known:
+            data = known[part]
             path.append(part)
     return tuple(path)

@@ -39,11 +39,11 @@ class Marks:
     """What the plugins of a spec offer.
 
     Args:
-        folder: the root spec's folder, searched before the installed modules.
+        folders: those of the files that name plugins, searched in this order before the installed modules.
     """
 
-    def __init__(self, folder: str) -> None:
-        self._folder = folder
+    def __init__(self, folders: list[str]) -> None:
+        self._folders = folders
         self._modules: dict[str, _Module | None] = {}
         self._names: dict[Kind, set[str]] = {"task": set(), "subscriber": set()}
         self._certain = True
@@ -97,7 +97,7 @@ class Marks:
         found: ModuleSpec | None = None
         for index in range(len(parts)):
             whole = ".".join(parts[: index + 1])
-            found = PathFinder.find_spec(whole, [self._folder]) if index == 0 else None
+            found = PathFinder.find_spec(whole, self._folders) if index == 0 else None
             for finder in sys.meta_path:
                 if found is None:
                     try:

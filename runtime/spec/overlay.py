@@ -96,6 +96,7 @@ class _Reading:
         self.diagnostics: list[Diagnostic] = []
         self.whole = True
         self.layers: dict[str, Layer | None] = {}
+        self.nodes = 0
         self.open: list[tuple[str, str]] = []
 
     def layer(self, source: Source) -> Layer | None:
@@ -134,6 +135,11 @@ class _Reading:
             return None
         document = yaml.parse(source)
         self.diagnostics += document.diagnostics
+        self.nodes += document.nodes
+        if self.nodes > yaml.MAX_NODES:
+            most = f"{yaml.MAX_NODES:,}"
+            self._report(source, Span(0, 0, 1), f"with this file the spec has more than {most} values")
+            return None
         if document.place is None:
             if not document.diagnostics:
                 self._report(source, Span(1, 1, 1), 'the file is empty; a spec begins with "version: 1"')

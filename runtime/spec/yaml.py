@@ -54,15 +54,19 @@ class Document:
         data: plain data; None where the file could not be read to its end.
         place: the place of the root.
         diagnostics: what is wrong with the text itself.
+        nodes: how many values it holds, aliases followed.
     """
 
-    __slots__ = ("data", "diagnostics", "place", "source")
+    __slots__ = ("data", "diagnostics", "nodes", "place", "source")
 
-    def __init__(self, source: Source, data: Any, place: Place | None, diagnostics: list[Diagnostic]) -> None:
+    def __init__(
+        self, source: Source, data: Any, place: Place | None, diagnostics: list[Diagnostic], nodes: int = 0
+    ) -> None:
         self.source = source
         self.data = data
         self.place = place
         self.diagnostics = diagnostics
+        self.nodes = nodes
 
 
 class _Stop(Exception):  # noqa: N818 - ends the loop; the diagnostic has been noted
@@ -119,7 +123,7 @@ def parse(source: Source) -> Document:
         where, message = explain(source, error)
         composer.report(where, message)
         return Document(source, None, None, composer.diagnostics)
-    return Document(source, composer.root, composer.place, composer.diagnostics)
+    return Document(source, composer.root, composer.place, composer.diagnostics, composer.nodes)
 
 
 class _Composer:
