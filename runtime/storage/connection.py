@@ -138,7 +138,15 @@ def connect(
                     raise error
                 await anyio.sleep(min(0.25, 0.01 * 2.0**failures) * (0.5 + random.random() / 2))  # noqa: S311
 
-            return await super().call_with_retry(do, failed, *args, **kwargs)
+            async def attempted() -> Any:
+                try:
+                    return await do()
+                except RuntimeError as error:
+                    if "handler is closed" not in str(error):
+                        raise
+                    raise Broken(str(error)) from error  # uvloop's word for a transport that has just broken
+
+            return await super().call_with_retry(attempted, failed, *args, **kwargs)
 
     retry = Patience(NoBackoff(), -1, (Broken, TooLate))
     made = {
