@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 CONNECTIONS = 64
 PATIENCE = 3.0
 COMMAND_LIMIT = 5.0
+BROKEN_SIGNS = ("handler is closed", "'writelines'")
+"""In what uvloop and redis-py say, instead of a connection error, of a connection that broke while a command went out."""
 PROBE_LIMIT = 0.8
 KEEPALIVE = {"TCP_KEEPIDLE": 30, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 3}
 
@@ -141,10 +143,10 @@ def connect(
             async def attempted() -> Any:
                 try:
                     return await do()
-                except RuntimeError as error:
-                    if "handler is closed" not in str(error):
+                except (RuntimeError, AttributeError) as error:
+                    if not any(sign in str(error) for sign in BROKEN_SIGNS):
                         raise
-                    raise Broken(str(error)) from error  # uvloop's word for a transport that has just broken
+                    raise Broken(str(error)) from error
 
             return await super().call_with_retry(attempted, failed, *args, **kwargs)
 
