@@ -15,16 +15,15 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from litestar import Controller, Litestar, Request, Response, Router, get
 from litestar.config.cors import CORSConfig
-from litestar.datastructures import ResponseHeader
 from litestar.di import Provide
-from litestar.enums import ScopeType
+from litestar.enums import MediaType, ScopeType
 from litestar.openapi.config import OpenAPIConfig
 from litestar.types import ASGIApp, Receive, Scope, Send
 
 from runtime.errors import NotBuilt
 from runtime.http.access import OPEN, Access, Caller, caller_of, require_declared, scope
 from runtime.http.body import Bodies
-from runtime.http.docs import POLICY, DocsPage
+from runtime.http.docs import POLICY, page
 from runtime.http.guard import Guard
 from runtime.http.headers import SecurityHeaders
 from runtime.http.health import HealthSource, health_controller
@@ -32,7 +31,7 @@ from runtime.http.idempotency import Idempotency
 from runtime.http.json import JsonRequest
 from runtime.http.limits import Limiter, RateLimit
 from runtime.http.live import Live
-from runtime.http.not_built import register_not_built
+from runtime.http.not_built import NotBuiltRoutes, not_built
 from runtime.http.observe import Observe
 from runtime.http.openapi import complete
 from runtime.http.options import Options
@@ -105,7 +104,7 @@ class Api:
         self.live = Live(settings.rate_limit, settings.max_body)
         self.limiter = Limiter(redis, f"{prefix}limit:")
         self._document: dict[str, Any] = {}
-        routes: list[Any] = [self._openapi_route(), *controllers, health_controller(health, version)]
+        routes: list[Any] = [*self._pages(), not_built, *controllers, health_controller(health, version)]
         if view is not None:
             routes.append(runtime_controller(view))
         if metrics is not None:
@@ -124,13 +123,18 @@ class Api:
             request_class=JsonRequest,
             request_max_body_size=None,  # `Bodies` counts
             cors_config=_cors(settings.cors.origins),
-            openapi_config=_openapi(name, version, self.document),
+            openapi_config=OpenAPIConfig(
+                title=name,
+                version=version,
+                use_handler_docstrings=True,
+                openapi_router=_NoRoutes("/docs", route_handlers=[]),
+            ),
             logging_config=None,
             debug=False,
         )
-        register_not_built(self.litestar)
         require_declared(self.litestar)
-        self._handle: ASGIApp = RequestId(Observe(SecurityHeaders(self.litestar), metrics))
+        inner = NotBuiltRoutes(self.litestar, self.litestar)
+        self._handle: ASGIApp = RequestId(Observe(SecurityHeaders(inner), metrics))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != ScopeType.HTTP:
@@ -147,13 +151,27 @@ class Api:
             self._document = complete(self.litestar.openapi_schema.to_schema(), self.litestar)
         return self._document
 
-    def _openapi_route(self) -> Any:
+    def _pages(self) -> list[Any]:
+        """The document, for programs and for people."""
+
         @get("/openapi.json", opt=OPEN, include_in_schema=False, sync_to_thread=False)
         def openapi() -> Response[bytes]:
             body = msgspec.json.encode(self.document())
             return Response(body, media_type="application/vnd.oai.openapi+json")
 
-        return openapi
+        @get("/docs", opt=OPEN, include_in_schema=False, sync_to_thread=False)
+        def docs() -> Response[str]:
+            policy = {"content-security-policy": POLICY}
+            return Response(page(self.document()), media_type=MediaType.HTML, headers=policy)
+
+        return [openapi, docs]
+
+
+class _NoRoutes(Router):
+    """In the place of Litestar's own pages, which load their scripts from the internet."""
+
+    def register(self, value: Any) -> list[Any]:
+        return []
 
 
 def _provided(dependencies: Mapping[str, object]) -> dict[str, Provide]:
@@ -185,19 +203,6 @@ def _cors(origins: Sequence[str]) -> CORSConfig | None:
         ],
         allow_credentials="*" not in origins,
         expose_headers=_TOLD,
-    )
-
-
-def _openapi(name: str, version: str, document: Any) -> OpenAPIConfig:
-    policy = ResponseHeader(name="content-security-policy", value=POLICY)
-    return OpenAPIConfig(
-        title=name,
-        version=version,
-        use_handler_docstrings=True,
-        render_plugins=[DocsPage(document)],
-        openapi_router=Router(
-            "/docs", route_handlers=[], opt=OPEN, include_in_schema=False, response_headers=[policy]
-        ),
     )
 
 

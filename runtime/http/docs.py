@@ -6,12 +6,9 @@ from __future__ import annotations
 import hashlib
 import json
 from base64 import b64encode
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from html import escape
 from typing import Any, Final
-
-from litestar import Request
-from litestar.openapi.plugins import OpenAPIRenderPlugin
 
 from runtime import errors
 from runtime.http.problems import kind_of
@@ -41,24 +38,6 @@ POLICY: Final = (
 _METHODS: Final = ("get", "post", "put", "patch", "delete")
 
 
-class DocsPage(OpenAPIRenderPlugin):
-    """Renders the completed document.
-
-    Args:
-        document: gives it; called once.
-    """
-
-    def __init__(self, document: Callable[[], Mapping[str, Any]]) -> None:
-        super().__init__(path="/")
-        self._document = document
-        self._page: bytes | None = None
-
-    def render(self, request: Request[Any, Any, Any], openapi_schema: dict[str, Any]) -> bytes:
-        if self._page is None:
-            self._page = page(self._document()).encode()
-        return self._page
-
-
 def page(document: Mapping[str, Any]) -> str:
     """An OpenAPI document as an HTML page."""
     info = document["info"]
@@ -82,7 +61,8 @@ def page(document: Mapping[str, Any]) -> str:
 <p class="quiet">HTTP API, version {escape(info["version"])} · <a href="/openapi.json">openapi.json</a>
 </p>
 <p>Calls need a key: <code>Authorization: Bearer rt_…</code>. The operator's is in
-<code>operator.key</code> of the state folder.</p></header><main>{sections}{_problems()}</main></body></html>"""
+<code>operator.key</code> of the state folder.</p></header>
+<main>{sections}{_problems()}</main></body></html>"""
 
 
 def _operation(document: Mapping[str, Any], method: str, path: str, operation: Mapping[str, Any]) -> str:

@@ -1,22 +1,25 @@
-"""The documented routes that this version does not have: each answers 501, after the caller has shown its
-key.
+"""The documented routes that this version does not have: each answers 501, once the caller has shown its key.
 
-An issue that builds one deletes its row; a row whose route exists is passed over.
+An issue that builds one deletes its row; a row whose route exists is passed over. The rows are no routes of
+Litestar's: to make five dozen of them would take longer than all the rest of the application. A request for
+one is led to a single route.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any, Final, Literal, NamedTuple, NoReturn
+import re
+from typing import Final, NamedTuple
 
-from litestar import Litestar, Request
-from litestar.handlers import HTTPRouteHandler
+from litestar import Litestar, route
+from litestar.params import FromPath
 from litestar.routes import HTTPRoute
+from litestar.types import ASGIApp, Receive, Scope, Send
 
-from runtime.errors import NotBuilt
+from runtime.errors import NotBuilt, NotFound
 from runtime.http.access import ADMIN, scope, shape
+from runtime.http.headers import method_of
 
-Method = Literal["GET", "POST", "PUT", "DELETE"]
+ADDRESS: Final = "/not-built"
 
 
 class Row(NamedTuple):
@@ -104,32 +107,65 @@ ROWS: Final = (
 )
 
 
-def register_not_built(app: Litestar, rows: Iterable[Row] = ROWS) -> None:
-    """Adds the rows whose routes the application does not have."""
+@route(
+    f"{ADDRESS}/{{row:int}}",
+    http_method=["GET", "POST", "PUT", "DELETE"],
+    opt=scope(ADMIN),
+    include_in_schema=False,
+    sync_to_thread=False,
+    status_code=501,
+)
+def not_built(row: FromPath[int]) -> None:
+    """Refuses in the name of a row."""
+    if row >= len(ROWS):
+        raise NotFound("There is nothing at this address.")
+    raise NotBuilt(ROWS[row].what)
+
+
+class NotBuiltRoutes:
+    """Leads a request for what is not built to the route that says so.
+
+    Args:
+        litestar: whose own routes come first.
+    """
+
+    def __init__(self, app: ASGIApp, litestar: Litestar) -> None:
+        self._app = app
+        self._rows = _unserved(litestar)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        path = scope["path"]
+        for pattern, number in self._rows.get((method_of(scope), _head(path)), ()):
+            if pattern.fullmatch(path):
+                scope["path"] = f"{ADDRESS}/{number}"
+                break
+        await self._app(scope, receive, send)
+
+
+def _unserved(litestar: Litestar) -> dict[tuple[str, str], list[tuple[re.Pattern[str], int]]]:
+    """The rows without a route, by method and head of the path: few are left to try for a request."""
     served = {
-        (method, shape(route.path_format))
-        for route in app.routes
-        if isinstance(route, HTTPRoute)
-        for method in route.methods
+        (method, shape(known.path_format))
+        for known in litestar.routes
+        if isinstance(known, HTTPRoute)
+        for method in known.methods
     }
-    for row in rows:
-        missing: list[Any] = [
-            method for method in row.methods.split() if (method, shape(row.path)) not in served
-        ]
-        if missing:
-            app.register(_handler(row, missing))
+    found: dict[tuple[str, str], list[tuple[re.Pattern[str], int]]] = {}
+    for number, row in enumerate(ROWS):
+        for method in row.methods.split():
+            if (method, shape(row.path)) not in served:
+                found.setdefault((method, _head(row.path)), []).append((_pattern(row.path), number))
+    return found
 
 
-def _handler(row: Row, methods: list[Any]) -> HTTPRouteHandler:
-    def refuse(request: Request[Any, Any, Any]) -> NoReturn:
-        raise NotBuilt(row.what)
+def _head(path: str) -> str:
+    return "/".join(path.split("/", 3)[:3])
 
-    handler = HTTPRouteHandler(
-        row.path,
-        http_method=methods,
-        opt=scope(ADMIN),
-        include_in_schema=False,
-        sync_to_thread=False,
-        status_code=200,
-    )
-    return handler(refuse)
+
+def _pattern(path: str) -> re.Pattern[str]:
+    parts = re.split(r"\{[^}]*:(\w+)\}", path)
+    texts = [re.escape(part) if place % 2 == 0 else _PARAMETERS[part] for place, part in enumerate(parts)]
+    return re.compile("".join(texts) + "/?")
+
+
+_PARAMETERS: Final = {"str": "[^/]+", "path": ".+"}

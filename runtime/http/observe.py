@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from typing import Final
 
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
+from runtime.errors import RequestFault
 from runtime.http.access import caller_of
 from runtime.http.headers import method_of
 from runtime.http.problems import send_problem
@@ -17,6 +19,14 @@ _PROBES: Final = frozenset({"/livez", "/readyz", "/healthz", "/metrics"})
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 _log = logging.getLogger("runtime.http")
+
+
+class Stopping(RequestFault):
+    """The server ended before the request did."""
+
+    status = 503
+    title = "The server is stopping"
+    retry_after = 1.0
 
 
 class Observe:
@@ -48,6 +58,10 @@ class Observe:
                 _log.error("an answer broke off: %s", type(error).__name__, exc_info=error)
             else:
                 await send_problem(watched, error, method=method_of(scope))
+        except asyncio.CancelledError:  # the server's, at the end of its drain; this is the whole task
+            _log.warning("a request was cut off: it did not end in time")
+            if not status:
+                await send_problem(watched, Stopping("the server is stopping"), method=method_of(scope))
         finally:
             self._note(scope, path, status, time.perf_counter() - started)
 

@@ -130,7 +130,7 @@ def kind_of(fault: type[Fault]) -> str:
 def _fault(fault: Fault) -> tuple[Problem, dict[str, str]]:
     if isinstance(fault, Unreachable):
         return _unreachable(fault.name, fault)
-    if fault.status >= 500 and not isinstance(fault, NotBuilt):
+    if fault.status >= 500 and not isinstance(fault, NotBuilt | RequestFault):
         return _internal(fault)
     headers = {}
     errors = []

@@ -43,6 +43,25 @@ class _Uvicorn(uvicorn.Server):
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._ended.wait(), 1.0)
 
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """The same as the original's, but that it does not sleep where nothing is left to wait for."""
+        for accepting in self.servers:
+            accepting.close()
+        for listener in sockets or ():
+            listener.close()
+        state = self.server_state
+        for connection in list(state.connections):
+            connection.shutdown()
+        await asyncio.sleep(0)
+        if state.tasks:
+            await asyncio.wait(state.tasks, timeout=self.config.timeout_graceful_shutdown)
+        for task in list(state.tasks):
+            task.cancel("the time to drain is over")
+        if state.tasks:
+            await asyncio.wait(state.tasks, timeout=1.0)
+        for connection in list(state.connections):
+            connection.shutdown()
+
     def end(self) -> None:
         self.should_exit = True
         self._ended.set()
@@ -194,6 +213,10 @@ async def _serve(server: _Uvicorn, listener: socket.socket) -> None:
     except SystemExit as error:  # uvicorn's way of saying that it cannot start; it must not end the process
         raise Fault(f"uvicorn gave up (exit {error.code})") from error
     finally:
+        for accepting in getattr(server, "servers", ()):  # where it died it has not closed them itself
+            accepting.close()
+        for connection in list(server.server_state.connections):
+            connection.shutdown()
         listener.close()
 
 

@@ -54,17 +54,24 @@ class _Tenant:
                 self._up.set_exception(error)
 
     async def start(self) -> None:
+        """Returns when its lifespan has begun.
+
+        Raises:
+            StartFailed: it has not.
+        """
         try:
             await self._up
-        except Fault:
-            raise
-        except Exception as error:
-            raise StartFailed(
-                "http", f"the application did not start: {type(error).__name__}: {error}"
-            ) from error
         except asyncio.CancelledError:
             self._life.cancel()
             raise
+        except Exception as error:
+            cause: BaseException = error
+            while isinstance(cause, BaseExceptionGroup):
+                cause = cause.exceptions[0]
+            if isinstance(cause, Fault):
+                raise cause from None
+            why = f"{type(cause).__name__}: {cause}"
+            raise StartFailed("http", f"the application did not start: {why}") from error
 
     def leave(self) -> None:
         """One of its requests has ended."""
@@ -105,8 +112,6 @@ class Slot:
         tenant.requests += 1
         try:
             await tenant.app(scope, receive, send)
-        except asyncio.CancelledError:
-            _log.warning("a request was cut off: it did not end in time", extra={"path": scope["path"]})
         finally:
             tenant.leave()
 

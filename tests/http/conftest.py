@@ -6,13 +6,12 @@ import socket
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
 
 from runtime.health import Health
-from runtime.http.access import Caller
 from runtime.http.api import Api
 from runtime.http.health import Checked
 from runtime.http.operator_key import OperatorKey, new_key
@@ -21,6 +20,9 @@ from runtime.http.spec import ApiSpec
 from runtime.storage.cache import MemoryCache
 from tests.http.routes import Done, ThingsController
 from tests.valkey import valkey
+
+if TYPE_CHECKING:
+    from runtime.http.access import Caller
 
 __all__ = ["valkey"]
 
@@ -104,9 +106,10 @@ class Bench:
     @asynccontextmanager
     async def client(self, api: Api | None = None, **changes: Any) -> AsyncIterator[httpx.AsyncClient]:
         """A client with the operator's key against a server that runs until the block's end."""
-        async with serving(api or self.api(), **changes) as server, httpx.AsyncClient(
-            base_url=server.url, headers=self.authorization, timeout=10
-        ) as client:
+        async with (
+            serving(api or self.api(), **changes) as server,
+            httpx.AsyncClient(base_url=server.url, headers=self.authorization, timeout=10) as client,
+        ):
             yield client
 
 

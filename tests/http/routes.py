@@ -84,7 +84,9 @@ class ThingsController(Controller):
 
     @get("/search", opt=scope("things:read"))
     async def search(
-        self, size: Annotated[int, QueryParameter(ge=1, le=9)], exact: Annotated[bool, QueryParameter()] = False
+        self,
+        size: Annotated[int, QueryParameter(ge=1, le=9)],
+        exact: Annotated[bool, QueryParameter()] = False,
     ) -> dict[str, Any]:
         return {"size": size, "exact": exact}
 
@@ -121,6 +123,12 @@ class ThingsController(Controller):
             return ServerEvent(str(number), "thing", {"number": number, "text": "one\ntwo"})
 
         return EventStream(_numbers(kind, done), shown, heartbeat=0.05, stall=0.3)
+
+
+class QueueController(Controller):
+    @get("/v1/queues/{name:str}", opt=scope("jobs:read"))
+    async def queue(self, name: FromPath[str]) -> str:
+        return name
 
 
 async def _numbers(kind: str, done: Done) -> AsyncIterator[int]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
@@ -13,7 +13,9 @@ from litestar import Controller, get
 from runtime.http.access import Caller, Undeclared, address_of, scope
 from runtime.http.guard import WRONG
 from runtime.http.not_built import ROWS
-from tests.http.conftest import Bench
+
+if TYPE_CHECKING:
+    from tests.http.conftest import Bench
 
 OPEN_PATHS = {"/livez", "/readyz", "/healthz", "/v1/things/open"}
 """Of the document: open by design. So are the document itself and its page, which are not in it."""
@@ -44,13 +46,8 @@ async def test_what_is_not_built_asks_for_a_key_too(client: httpx.AsyncClient) -
 
 async def test_every_served_route_is_in_the_document_or_known_to_be_open(bench: Bench) -> None:
     api = bench.api()
-    known = set(api.document()["paths"]) | {row_path(row.path) for row in ROWS}
     served = {route.path_format for route in api.litestar.routes}
-    assert served - known == {"/openapi.json", "/docs", "/docs/openapi.json", "/docs/{path}"}
-
-
-def row_path(path: str) -> str:
-    return re.sub(r":\w+\}", "}", path)
+    assert served - set(api.document()["paths"]) == {"/openapi.json", "/docs", "/not-built/{row}"}
 
 
 async def test_the_key_is_accepted_in_both_headers(bench: Bench, client: httpx.AsyncClient) -> None:
@@ -70,7 +67,7 @@ async def test_the_key_is_accepted_in_both_headers(bench: Bench, client: httpx.A
     ["", "Bearer", "Basic cnQ6eA==", "Bearer rt_wrong", "Bearer rt_" + "é" * 30, "rt_naked", "Bearer a b"],
 )
 async def test_anything_else_is_401(client: httpx.AsyncClient, authorization: str) -> None:
-    answer = await client.get("/v1/things", headers={"Authorization": authorization.encode("utf-8")})  # type: ignore[dict-item]
+    answer = await client.get("/v1/things", headers=[(b"Authorization", authorization.encode())])
     assert answer.status_code == 401
     assert answer.headers["www-authenticate"].startswith("Bearer")
     assert answer.json()["type"] == "/docs#unauthenticated"
@@ -100,15 +97,21 @@ async def test_an_open_route_knows_its_caller_where_there_is_a_key(client: httpx
         assert (answer.status_code, answer.json()) == (200, {"id": "address:127.0.0.1"})
 
 
-async def test_wrong_keys_are_limited_by_address_and_the_right_one_still_passes(client: httpx.AsyncClient) -> None:
+async def test_wrong_keys_are_limited_by_address_and_the_right_one_still_passes(
+    client: httpx.AsyncClient,
+) -> None:
     wrong = {"Authorization": "Bearer rt_wrong"}
     seen = [(await client.get("/v1/things", headers=wrong)).status_code for _ in range(WRONG.count + 2)]
     assert seen == [401] * WRONG.count + [429, 429]
     assert (await client.get("/v1/things")).status_code == 200
 
 
-@pytest.mark.parametrize("declared", [{}, {"scope": ""}, {"open": False}, {"open": True, "scope": "a:b"}, {"open": 1}])
-def test_an_application_with_an_undeclared_route_does_not_start(bench: Bench, declared: dict[str, Any]) -> None:
+@pytest.mark.parametrize(
+    "declared", [{}, {"scope": ""}, {"open": False}, {"open": True, "scope": "a:b"}, {"open": 1}]
+)
+def test_an_application_with_an_undeclared_route_does_not_start(
+    bench: Bench, declared: dict[str, Any]
+) -> None:
     class Careless(Controller):
         @get("/v1/careless", opt=declared)
         async def careless(self) -> None: ...
@@ -150,7 +153,7 @@ async def test_no_key_is_ever_logged(
 
 def test_ipv6_callers_are_known_by_their_network() -> None:
     def address(host: str) -> str:
-        return address_of({"client": (host, 1)})  # type: ignore[typeddict-item,arg-type]
+        return address_of({"client": (host, 1)})  # type: ignore[arg-type]
 
     assert address("127.0.0.1") == "127.0.0.1"
     assert address("2001:db8:1:2:3:4:5:6") == address("2001:db8:1:2::1") == "2001:db8:1:2::/64"

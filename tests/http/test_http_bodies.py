@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING
 
 import anyio
-import httpx
 
-from tests.http.conftest import Bench
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    import httpx
+
+    from tests.http.conftest import Bench
 
 
 async def chunks(count: int, size: int) -> AsyncIterator[bytes]:
@@ -78,7 +82,11 @@ async def test_a_caller_that_hangs_up_within_its_body_harms_nothing(
 
 async def test_what_is_no_http_is_refused(client: httpx.AsyncClient) -> None:
     url = client.base_url
-    for nonsense in (b"\x16\x03\x01\x02\x00\x01", b"GET / HTTP/9.9\r\n\r\n", b"POST / HTTP/1.1\r\nContent-Length: x\r\n\r\n"):
+    for nonsense in (
+        b"\x16\x03\x01\x02\x00\x01",
+        b"GET / HTTP/9.9\r\n\r\n",
+        b"POST / HTTP/1.1\r\nContent-Length: x\r\n\r\n",
+    ):
         async with await anyio.connect_tcp(url.host, url.port or 0) as raw:
             await raw.send(nonsense)
             assert (await raw.receive()).startswith(b"HTTP/1.1 400")

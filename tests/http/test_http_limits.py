@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import anyio
@@ -12,12 +12,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
 
 from runtime.http.limits import Limiter
 from runtime.http.window import Windows
 from runtime.spec.units import Rate
-from tests.http.conftest import Bench
-from tests.valkey import ValkeyServer
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from tests.http.conftest import Bench
+    from tests.valkey import ValkeyServer
 
 
 @pytest.fixture
@@ -32,7 +38,7 @@ def prefix() -> str:
     return f"rt:{uuid4().hex}:limit:"
 
 
-# -- the window ------------------------------------------------------------------------------------------------
+# -- the window ------------------------------------------------------------------------------------------
 
 
 @given(
@@ -63,7 +69,7 @@ def test_a_burst_passes_up_to_the_limit_and_the_reset_is_true(limit: int, phase:
     assert windows.hit("b", rate, now).allowed
 
 
-# -- sharing ---------------------------------------------------------------------------------------------------
+# -- sharing ---------------------------------------------------------------------------------------------
 
 
 async def test_instances_share_a_limit_exactly_near_its_end(redis: Redis, prefix: str) -> None:
@@ -118,7 +124,7 @@ async def test_what_was_let_through_is_reported_later(redis: Redis, prefix: str)
 
 
 async def test_without_redis_it_counts_alone_and_comes_back(prefix: str, valkey: ValkeyServer) -> None:
-    away = Redis(host="127.0.0.1", port=1, retry=None)
+    away = Redis(host="127.0.0.1", port=1, retry=Retry(NoBackoff(), 0))
     limiter = Limiter(away, prefix)
     assert limiter.shared
     assert not limiter.alone
@@ -146,7 +152,7 @@ async def test_a_redis_that_hangs_delays_nobody_for_long(prefix: str) -> None:
         await hanging.aclose()
 
 
-# -- over HTTP -------------------------------------------------------------------------------------------------
+# -- over HTTP -------------------------------------------------------------------------------------------
 
 
 async def test_a_caller_is_told_where_it_stands_and_is_refused(bench: Bench) -> None:

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import logging
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import httpx
 import pytest
 from litestar.exceptions import HTTPException
 
 from runtime.http.problems import describe
+from tests.http.routes import QueueController
+
+if TYPE_CHECKING:
+    import httpx
+
+    from tests.http.conftest import Bench
 
 
 async def problem(client: httpx.AsyncClient, method: str, path: str, **request: Any) -> dict[str, Any]:
@@ -141,6 +146,15 @@ async def test_a_path_pattern_of_the_unbuilt_is_501(client: httpx.AsyncClient) -
         ("GET", "/v1/streams/billing/subscribe"),
     ):
         assert (await problem(client, method, path))["status"] == 501
+    assert (await problem(client, "GET", "/v1/api-keys/k1"))["status"] == 404
+    assert (await problem(client, "GET", "/not-built/999"))["status"] == 404
+
+
+async def test_a_route_that_is_built_comes_before_its_row(bench: Bench) -> None:
+    async with bench.client(bench.api(controllers=[QueueController])) as client:
+        assert (await client.get("/v1/queues/email")).text == "email"
+        assert (await client.get("/v1/queues")).status_code == 501
+        assert (await client.post("/v1/queues/email/jobs", json={})).status_code == 501
 
 
 def test_any_client_error_of_the_framework_is_a_problem() -> None:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import stat
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from runtime.errors import Fault
 from runtime.http.operator_key import OperatorKey, new_key, well_formed
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 async def test_it_is_made_once_and_read_again(tmp_path: Path) -> None:
