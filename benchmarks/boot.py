@@ -44,7 +44,7 @@ def ours(folder: Path) -> tuple[float, float]:
     spec = folder / "spec.yaml"
     spec.write_text(json.dumps({"extends": str(SPEC), "api": {"port": 0}, "storage": {"path": "state"}}))
     start = time.perf_counter()
-    with subprocess.Popen([sys.executable, "-m", "runtime", "apply", str(spec)], stdout=subprocess.DEVNULL) as process:
+    with subprocess.Popen([sys.executable, "-m", "runtime", "apply", str(spec)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         try:
             while not ((known := running(folder / "state")) and known.address and answers(known.address + "/readyz")):
                 if process.poll() is not None:

@@ -6,6 +6,7 @@
     ├── AlreadyRunning           another process owns this state folder
     ├── StartFailed              a component could not start
     ├── Unreachable              a dependency does not answer
+    ├── NotRunning               no environment runs where one is asked for
     ├── NotBuilt                 declared in the spec, not built in this version
     └── RequestFault             the caller's request is at fault
         ├── Invalid              400  wrong body or parameter, with JSON pointers
@@ -101,6 +102,14 @@ class Unreachable(Fault):
         self.name = name
         self.address = address
         self.reason = reason
+
+
+class NotRunning(Fault):
+    """No environment runs on the state folder that a command asks for."""
+
+    exit_code = 3
+    status = 503
+    title = "Not running"
 
 
 class NotBuilt(Fault):

@@ -9,7 +9,7 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
-from runtime.errors import Fault, Unreachable
+from runtime.errors import Fault, NotRunning, Unreachable
 from runtime.kernel.lock import Holder, running
 from runtime.state import StateFolder
 
@@ -27,12 +27,10 @@ def run(args: argparse.Namespace) -> int:
 
     state = state_of(args.spec)
     holder = running(state.path)
-    if holder is None or not holder.address:
-        raise Unreachable(
-            str(args.spec), str(state.path), "not running" if holder is None else "still starting",
-            remedy=f"Start it: runtime apply {args.spec}" if holder is None else "Try again in a moment.",
-       
-        )
+    if holder is None:
+        raise NotRunning(f"{args.spec} is not running", remedy=f"Start it: runtime apply {args.spec}")
+    if not holder.address:
+        raise NotRunning(f"{args.spec} is still starting (process {holder.pid})", remedy="Try again in a moment.")
     view = ask(holder, state, "/v1/runtime")
     if args.quiet:
         return 0
