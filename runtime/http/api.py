@@ -1,13 +1,13 @@
 """The application: Litestar with the services' controllers, inside the layers that every request passes.
 
-RequestId · Observe · SecurityHeaders                every request, also those that find no route
+SecurityHeaders · RequestId · Observe                every request, also those that find no route
 CORS, routing                                        Litestar's
 Options · Guard · RateLimit · Bodies · Idempotency   every route
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -134,12 +134,12 @@ class Api:
         )
         require_declared(self.litestar)
         inner = NotBuiltRoutes(self.litestar, self.litestar)
-        self._handle: ASGIApp = RequestId(Observe(SecurityHeaders(inner), metrics))
+        self._handle: ASGIApp = SecurityHeaders(RequestId(Observe(inner, metrics)))
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         if scope["type"] != ScopeType.HTTP:
             raise NotBuilt("the WebSocket")
-        await self._handle(scope, receive, send)
+        return self._handle(scope, receive, send)
 
     def lifespan(self) -> AbstractAsyncContextManager[None]:
         """What surrounds the application's life: the controllers' hooks."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
 from typing import Any, Final
 
 from litestar.types import ASGIApp, HTTPReceiveMessage, Receive, Scope, Send
@@ -34,11 +35,10 @@ class Bodies:
         self._app = app
         self._live = live
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         length = self._announced(scope)
         if length == 0:
-            await self._app(scope, receive, send)
-            return
+            return self._app(scope, receive, send)
         self._check_type(scope)
         count = 0
         whole = False
@@ -55,7 +55,7 @@ class Bodies:
                 raise ClientGone("the caller hung up before its request was whole")
             return message  # type: ignore[no-any-return]
 
-        await self._app(scope, counted, send)
+        return self._app(scope, counted, send)
 
     def _announced(self, scope: Scope) -> int | None:
         """What `Content-Length` says; None for a chunked body.

@@ -6,6 +6,7 @@ must not lock the operator out. Wrong ones are limited by address far more tight
 
 from __future__ import annotations
 
+from types import EllipsisType
 from typing import Final
 
 from litestar.types import ASGIApp, Receive, Scope, Send
@@ -33,12 +34,15 @@ class Guard:
         self._access = access
         self._limiter = limiter
         self._live = live
+        self._needed: str | EllipsisType | None = ...
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        handler = scope["route_handler"]
-        if not declared(handler):
-            raise Forbidden("nothing says who may call this route")
-        await self._check(scope, handler.opt.get("scope"))
+        if self._needed is Ellipsis:  # an instance belongs to one route
+            handler = scope["route_handler"]
+            if not declared(handler):
+                raise Forbidden("nothing says who may call this route")
+            self._needed = handler.opt.get("scope")
+        await self._check(scope, self._needed)
         await self._app(scope, receive, send)
 
     async def _check(self, scope: Scope, needed: str | None) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -13,6 +13,7 @@ _ALWAYS: Final = (
     (b"cross-origin-resource-policy", b"same-origin"),
 )
 _NO_STORE: Final = (b"cache-control", b"no-store")
+_ADDED: Final = "runtime.headers"
 _DATA_POLICY: Final = (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'")
 
 
@@ -30,8 +31,17 @@ def method_of(scope: Scope) -> str:
     return method if isinstance(method, str) else ""
 
 
+def add_to_answer(scope: Scope, *headers: tuple[bytes, bytes]) -> None:
+    """Headers for the answer, whatever it will be; `SecurityHeaders` sends them.
+
+    Each layer that wrapped `send` for its own would cost more than what most of them do.
+    """
+    state: dict[str, Any] = scope.setdefault("state", {})
+    state.setdefault(_ADDED, []).extend(headers)
+
+
 class SecurityHeaders:
-    """Adds to each answer what keeps a browser from misusing it.
+    """Adds to each answer what keeps a browser from misusing it, and what other layers have to say.
 
     An answer that says something of its own (the docs page its policy, an asset its caching) keeps it.
     """
@@ -42,11 +52,11 @@ class SecurityHeaders:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def guarded(message: Message) -> None:
             if message["type"] == "http.response.start":
-                headers = list(message.get("headers", ()))
+                headers = [*message.get("headers", ()), *_ALWAYS, *scope["state"].get(_ADDED, ())]
                 said = {name for name, _ in headers}
-                headers.extend(_ALWAYS)
                 headers.extend(default for default in (_NO_STORE, _DATA_POLICY) if default[0] not in said)
                 message["headers"] = headers
             await send(message)
 
+        scope.setdefault("state", {})
         await self._app(scope, receive, guarded)

@@ -79,11 +79,13 @@ class Idempotency:
         self._cache = cache
         self._prefix = prefix
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         sent = header(scope, b"idempotency-key") if method_of(scope) in _WRITES else None
         if sent is None:
-            await self._app(scope, receive, send)
-            return
+            return self._app(scope, receive, send)
+        return self._once(sent, scope, receive, send)
+
+    async def _once(self, sent: bytes, scope: Scope, receive: Receive, send: Send) -> None:
         key = self._prefix + hashlib.sha256(caller_of(scope).id.encode() + b"\0" + _sane(sent)).hexdigest()
         body = await _whole(receive)
         mine = Record("running", _digest(scope, body))

@@ -17,14 +17,13 @@ from collections import OrderedDict
 from typing import TYPE_CHECKING, Final
 
 import anyio
-from litestar.types import ASGIApp, Message, Receive, Scope, Send
+from litestar.types import ASGIApp, Receive, Scope, Send
 from redis.exceptions import RedisError
 
 from runtime.errors import TooMany
 from runtime.http.access import caller_of
-from runtime.http.headers import method_of
+from runtime.http.headers import add_to_answer
 from runtime.http.live import Live
-from runtime.http.problems import send_problem
 from runtime.http.window import MOST_CALLERS, SCRIPT, Verdict, Windows
 from runtime.spec.units import Rate
 
@@ -173,23 +172,16 @@ class RateLimit:
             return
         limit = self._live.rate_limit
         verdict = await self._limiter.hit(caller_of(scope).id, limit)
-        headers = [
+        add_to_answer(
+            scope,
             (b"ratelimit-limit", b"%d" % limit.count),
             (b"ratelimit-remaining", b"%d" % max(0, verdict.remaining)),
             (b"ratelimit-reset", b"%d" % math.ceil(max(0.0, verdict.reset))),
-        ]
-
-        async def told(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                message["headers"] = [*message.get("headers", ()), *headers]
-            await send(message)
-
+        )
         if not verdict.allowed:
-            error = TooMany(
+            raise TooMany(
                 f"more than {limit.count} requests in {limit.seconds:g} s",
                 retry_after=verdict.reset,
                 remedy="Wait as long as Retry-After says.",
             )
-            await send_problem(told, error, method=method_of(scope))
-            return
-        await self._app(scope, receive, told)
+        await self._app(scope, receive, send)

@@ -8,6 +8,7 @@ one is led to a single route.
 from __future__ import annotations
 
 import re
+from collections.abc import Awaitable
 from typing import Final, NamedTuple
 
 from litestar import Litestar, route
@@ -133,13 +134,13 @@ class NotBuiltRoutes:
         self._app = app
         self._rows = _unserved(litestar)
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         path = scope["path"]
         for pattern, number in self._rows.get((method_of(scope), _head(path)), ()):
             if pattern.fullmatch(path):
                 scope["path"] = f"{ADDRESS}/{number}"
                 break
-        await self._app(scope, receive, send)
+        return self._app(scope, receive, send)
 
 
 def _unserved(litestar: Litestar) -> dict[tuple[str, str], list[tuple[re.Pattern[str], int]]]:

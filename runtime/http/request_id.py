@@ -5,11 +5,12 @@ from __future__ import annotations
 
 import re
 import secrets
+from collections.abc import Awaitable
 from typing import Final
 
-from litestar.types import ASGIApp, Message, Receive, Scope, Send
+from litestar.types import ASGIApp, Receive, Scope, Send
 
-from runtime.http.headers import header
+from runtime.http.headers import add_to_answer, header
 from runtime.telemetry.context import request_id
 
 _SANE: Final = re.compile(rb"[A-Za-z0-9][A-Za-z0-9._:/+=@-]{0,127}")
@@ -21,14 +22,9 @@ class RequestId:
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         sent = header(scope, b"x-request-id")
         identity = sent if sent is not None and _SANE.fullmatch(sent) else secrets.token_hex(16).encode()
         request_id.set(identity.decode())
-
-        async def with_id(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                message["headers"] = [*message.get("headers", ()), (b"x-request-id", identity)]
-            await send(message)
-
-        await self._app(scope, receive, with_id)
+        add_to_answer(scope, (b"x-request-id", identity))
+        return self._app(scope, receive, send)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Awaitable
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol
 
@@ -23,7 +24,7 @@ _log = logging.getLogger("runtime.http")
 class Application(Protocol):
     """What a slot can hold: an ASGI application for HTTP, and what surrounds its life."""
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None: ...
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]: ...
 
     def lifespan(self) -> AbstractAsyncContextManager[None]: ...
 

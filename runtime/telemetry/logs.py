@@ -14,6 +14,8 @@ import traceback
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, Literal, TextIO
 
+import msgspec
+
 from runtime.telemetry.context import request_id
 from runtime.telemetry.redaction import Redactor
 
@@ -195,6 +197,10 @@ class _Formatter(logging.Formatter):
 
 
 class _Json(_Formatter):
+    def __init__(self, redactor: Redactor) -> None:
+        super().__init__(redactor)
+        self._encoder = msgspec.json.Encoder(enc_hook=self._plain)
+
     def format(self, record: logging.LogRecord) -> str:
         fields = self._fields(record)
         line: dict[str, Any] = {
@@ -207,7 +213,10 @@ class _Json(_Formatter):
         exception = self._exception(record)
         if exception is not None:
             line["exception"] = exception
-        return json.dumps(line, default=self._plain, ensure_ascii=False, separators=(",", ":"))
+        try:
+            return self._encoder.encode(line).decode()
+        except (TypeError, ValueError):  # what msgspec is too strict for, such as a lone surrogate
+            return json.dumps(line, default=self._plain, skipkeys=True)
 
     def _plain(self, value: object) -> str:
         return self._redactor.text(str(value))

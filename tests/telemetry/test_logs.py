@@ -182,4 +182,6 @@ def test_installed_twice_it_writes_once(output: Output) -> None:
 
 def test_what_cannot_be_written_as_json_is_written_as_text(output: Output) -> None:
     log.info("odd", extra={"thing": object, "set": {1}, "bytes": b"\xff", "when": datetime(2026, 1, 1)})  # noqa: DTZ001
+    log.info("lone surrogate \ud800", extra={"deep": {(1, 2): "x"}})
     assert output.lines[0]["when"].startswith("2026-01-01")
+    assert output.lines[1]["logger"] == "runtime.test"
