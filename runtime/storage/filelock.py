@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import fcntl
 import os
-from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 import anyio
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
     from pathlib import Path
 
 PAUSE = 0.02
@@ -68,19 +66,3 @@ class FileLock:
             return int(self.path.read_text())
         except (OSError, ValueError):
             return None
-
-
-@asynccontextmanager
-async def holding(path: Path, limit: float) -> AsyncIterator[None]:
-    """Holds a lock for a block.
-
-    Raises:
-        TimeoutError: another process held it for `limit` seconds.
-    """
-    lock = FileLock(path)
-    if not await lock.acquire(limit):
-        raise TimeoutError(f"process {lock.holder() or '?'} holds {path}")
-    try:
-        yield
-    finally:
-        lock.release()

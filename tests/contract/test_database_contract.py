@@ -141,6 +141,32 @@ async def test_a_cancelled_transaction_is_rolled_back_and_its_connection_free(da
     assert await count(database) == 0
 
 
+@pytest.mark.parametrize("limit", [0.0, 0.002, 0.005, 0.01, 0.02, 0.04])
+async def test_cancelled_starts_and_queries_leave_no_lock_and_no_connection_behind(
+    make: Callable[..., Database], limit: float
+) -> None:
+    with anyio.move_on_after(limit):
+        async with anyio.create_task_group() as tasks:
+            for _ in range(3):
+                tasks.start_soon(make().start)
+    database = make()
+    with anyio.fail_after(10):
+        await database.start()
+
+    async def write() -> None:
+        async with database.transaction() as connection:
+            for _ in range(10):
+                await connection.execute(text("UPDATE environment SET name = name"))
+
+    with anyio.move_on_after(limit):
+        async with anyio.create_task_group() as tasks:
+            for _ in range(8):
+                tasks.start_soon(write)
+    with anyio.fail_after(10):
+        await write()
+    assert (await database.health()).details["connections_in_use"] == 0
+
+
 async def test_writers_wait_for_each_other(database: Database) -> None:
     async with database.transaction() as connection:
         await connection.execute(insert(numbers).values(id=1, word="0"))

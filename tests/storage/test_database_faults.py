@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import builtins
+import os
 import socket
 import sqlite3
 import stat
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -14,6 +16,7 @@ from sqlalchemy import text
 
 from runtime.errors import Fault, Unreachable
 from runtime.storage.database import Database
+from runtime.storage.filelock import FileLock
 from tests.postgres import running
 
 if TYPE_CHECKING:
@@ -203,19 +206,19 @@ class TestSqlite:
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr("runtime.storage.adapters.sqlite.PRAGMAS", ("busy_timeout = 10",))
-        connection = sqlite3.connect(tmp_path / "core.db")
-        connection.execute("BEGIN IMMEDIATE")
-        assert "is locked by another process" in (await refusal("sqlite", tmp_path)).message
-        connection.close()
+        with closing(sqlite3.connect(tmp_path / "core.db")) as connection:
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("BEGIN IMMEDIATE")
+            assert "is locked by another process" in (await refusal("sqlite", tmp_path)).message
 
     async def test_a_migration_under_way_elsewhere(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        from runtime.storage.filelock import holding
-
         monkeypatch.setattr("runtime.storage.adapters.sqlite.LOCK_LIMIT", 0.05)
-        async with holding(tmp_path / "core.db.lock", 1):
-            assert "another process migrates" in (await refusal("sqlite", tmp_path)).message
+        lock = FileLock(tmp_path / "core.db.lock")
+        assert lock.try_acquire()
+        assert f"process {os.getpid()} migrates" in (await refusal("sqlite", tmp_path)).message
+        lock.release()
 
 
 @pytest.mark.parametrize(

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from typing import TYPE_CHECKING, Any
 
+import anyio
+
 from runtime.errors import Fault, Unreachable
-from runtime.storage.filelock import holding
+from runtime.storage.filelock import FileLock
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -21,14 +23,9 @@ if TYPE_CHECKING:
     Transaction = Callable[[], AbstractAsyncContextManager[AsyncConnection]]
 
 LOCK_LIMIT = 30.0
-BUSY_LIMIT_MS = 5_000
+BUSY_LIMIT = 5.0
 CONNECTIONS = 5
-PRAGMAS = (
-    "journal_mode = WAL",
-    "synchronous = NORMAL",
-    "foreign_keys = ON",
-    f"busy_timeout = {BUSY_LIMIT_MS}",
-)
+PRAGMAS = (f"busy_timeout = {BUSY_LIMIT * 1000:.0f}", "synchronous = NORMAL", "foreign_keys = ON")
 
 
 class Sqlite:
@@ -45,30 +42,44 @@ class Sqlite:
         self.address = f"sqlite:///{path}"
 
     async def check(self) -> None:
-        """Makes the file.
+        """Makes the file, and lets readers and the writer not wait for each other (write-ahead log).
 
         Raises:
-            Fault: the folder cannot be written.
+            Fault: the file cannot be written, or is no database.
         """
         try:
             self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+            async with self._locked():
+                await anyio.to_thread.run_sync(self._prepare)
+        except sqlite3.Error as error:
+            raise self.explained(error) from error
         except OSError as error:
             raise Fault(
                 f"storage.database: cannot write {self._path}: {error.strerror}",
                 remedy="Make it writable for this user, or set `storage.database` to another place.",
             ) from error
 
+    def _prepare(self) -> None:
+        os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        with closing(sqlite3.connect(self._path, timeout=BUSY_LIMIT)) as connection:
+            connection.execute("PRAGMA journal_mode = WAL")  # of the file, not of the connection
+
     def engine(self) -> AsyncEngine:
-        from sqlalchemy import URL, event
+        from sqlalchemy import event
         from sqlalchemy.ext.asyncio import create_async_engine
 
+        from runtime.storage.adapters.steady import SteadyConnection
+
+        def connection() -> SteadyConnection:
+            # No transactions of the driver's own; each connection's thread must not keep the process alive.
+            made = SteadyConnection(
+                lambda: sqlite3.connect(self._path, isolation_level=None), iter_chunk_size=64
+            )
+            made._thread.daemon = True  # noqa: SLF001 - as SQLAlchemy does for its own
+            return made
+
         engine = create_async_engine(
-            URL.create("sqlite+aiosqlite", database=str(self._path)),  # a path may hold ? and %
-            pool_size=CONNECTIONS,
-            connect_args={
-                "isolation_level": None
-            },  # the driver's own idea of transactions stays out of the way
+            "sqlite+aiosqlite:///file", async_creator=connection, pool_size=CONNECTIONS
         )
 
         @event.listens_for(engine.sync_engine, "connect")
@@ -89,15 +100,21 @@ class Sqlite:
     @asynccontextmanager
     async def alone(self, transaction: Transaction) -> AsyncIterator[AsyncConnection]:
         """A transaction during which no other process migrates."""
-        lock = self._path.with_name(f"{self._path.name}.lock")
-        try:
-            async with holding(lock, LOCK_LIMIT), transaction() as connection:
-                yield connection
-        except TimeoutError as error:
+        async with self._locked(), transaction() as connection:
+            yield connection
+
+    @asynccontextmanager
+    async def _locked(self) -> AsyncIterator[None]:
+        lock = FileLock(self._path.with_name(f"{self._path.name}.lock"))
+        if not await lock.acquire(LOCK_LIMIT):
             raise Fault(
-                f"storage.database: another process migrates {self._path}: {error}",
+                f"storage.database: process {lock.holder() or '?'} migrates {self._path}",
                 remedy="Wait until it has ended, and apply again.",
-            ) from error
+            )
+        try:
+            yield
+        finally:
+            lock.release()
 
     async def facts(self, connection: AsyncConnection) -> dict[str, Any]:
         return {"version": sqlite3.sqlite_version, "size_bytes": self._path.stat().st_size}
