@@ -81,6 +81,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     except SystemExit as ended:
         return ended.code if isinstance(ended.code, int) else 0 if ended.code is None else 1
+    except OSError as error:
+        return _refused(error)
     except Exception as error:  # noqa: BLE001 - the last line of defence: no traceback reaches a user
         return _unexpected(error)
     return code
@@ -156,6 +158,15 @@ def _shown(name: str) -> str:
     from runtime.spec.diagnostics import printable
 
     return printable(name)
+
+
+def _refused(error: OSError) -> int:
+    """The system said no: a full disk, a file that may not be written."""
+    if error.errno is None or os.environ.get("RUNTIME_DEBUG"):
+        return _unexpected(error)
+    file = f": {error.filename}" if isinstance(error.filename, str) else ""
+    sys.stderr.write(f"error: {error.strerror or os.strerror(error.errno)}{file}\n")
+    return 1
 
 
 def _unexpected(error: Exception) -> int:

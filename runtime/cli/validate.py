@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 from runtime.cli.render import Style, counted, write_diagnostics
 from runtime.spec.check import check
 from runtime.spec.collector import Paused
-from runtime.spec.diagnostics import ordered
 from runtime.spec.overlay import compose
 from runtime.spec.shapes import Shapes, load_schema
 
@@ -35,7 +34,7 @@ def run(args: argparse.Namespace) -> int:
     shapes = Shapes(load_schema())
     with Paused():
         found = {name: check(compose(name), shapes) for name in dict.fromkeys(args.specs)}
-    every = ordered(diagnostic for diagnostics in found.values() for diagnostic in diagnostics)
+    every = list(dict.fromkeys(diagnostic for diagnostics in found.values() for diagnostic in diagnostics))
     errors = [diagnostic for diagnostic in every if diagnostic.severity == "error"]
     if args.json or args.format == "json":
         _write_json(every)

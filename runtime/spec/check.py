@@ -108,7 +108,9 @@ def recheck(
     for problem in Validator(shapes, references=False).problems(data):
         report.problem(problem)
     _Checks(composition, shapes, report, data).values()
-    return [found for found in ordered(report.diagnostics) if found.severity == "error"][:LIMIT]
+    return [
+        found for found in ordered(report.diagnostics, composition.source.name) if found.severity == "error"
+    ][:LIMIT]
 
 
 def check(composition: Composition, shapes: Shapes) -> list[Diagnostic]:
@@ -123,7 +125,7 @@ def check(composition: Composition, shapes: Shapes) -> list[Diagnostic]:
         for problem in Validator(shapes, partial=not composition.whole).problems(composition.data):
             report.problem(problem)
         _Checks(composition, shapes, report).run()
-    return ordered(report.diagnostics)[:LIMIT]
+    return ordered(report.diagnostics, composition.source.name)[:LIMIT]
 
 
 def literal_secrets(data: Any, shapes: Shapes) -> frozenset[str]:
@@ -463,11 +465,15 @@ def _add_installed(marks: Any) -> None:
 
 
 def _folder_fault(file: str) -> str | None:
-    return None if _is(os.path.isdir, file) else "there is no folder of this name"
+    if _is(os.path.isdir, file):
+        return None
+    return "this is a file, not a folder" if _is(os.path.exists, file) else "there is no folder of this name"
 
 
 def _file_fault(file: str) -> str | None:
-    return None if _is(os.path.isfile, file) else "there is no file of this name"
+    if _is(os.path.isfile, file):
+        return None
+    return "this is no regular file" if _is(os.path.exists, file) else "there is no file of this name"
 
 
 def _json_fault(file: str) -> str | None:

@@ -65,13 +65,15 @@ class Diagnostic(NamedTuple):
         return f"::{self.severity} {place},title=runtime validate::{_data(text)}"
 
 
-def ordered(diagnostics: Iterable[Diagnostic]) -> list[Diagnostic]:
-    """Each diagnostic once, by file and position; the files in the order in which they first appear."""
-    files: dict[str, int] = {}
+def ordered(diagnostics: Iterable[Diagnostic], first: str = "") -> list[Diagnostic]:
+    """Each diagnostic once, by file and position.
+
+    Args:
+        diagnostics: in any order.
+        first: the root spec, whose diagnostics come before those of the files that it extends.
+    """
     unique = dict.fromkeys(diagnostics)
-    for diagnostic in unique:
-        files.setdefault(diagnostic.file, len(files))
-    return sorted(unique, key=lambda d: (files[d.file], d.line, d.column, d.path, d.message))
+    return sorted(unique, key=lambda d: (d.file != first, d.file, d.line, d.column, d.path, d.message))
 
 
 def dotted(path: Iterable[str | int]) -> str:

@@ -27,6 +27,8 @@ def emit(data: dict[str, Any], comment: Comment | None = None) -> str:
         >>> emit({"a": {"b": [1, "no"]}})
         'a:\\n  b: [1, "no"]\\n'
     """
+    if not data:
+        return "{}\n"
     lines: list[tuple[str, str]] = []
     _mapping(data, (), "", lines, comment or (lambda _: ""))
     width = min(64, max((len(line) for line, note in lines if note), default=0))

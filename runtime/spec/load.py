@@ -45,7 +45,7 @@ class Loaded:
         warnings: what deserves a look but stops nothing.
     """
 
-    spec: Spec
+    spec: Spec = field(repr=False)
     data: dict[str, Any] = field(repr=False)
     declared: dict[str, Any] = field(repr=False)
     shown: dict[str, Any] = field(repr=False)
@@ -124,7 +124,9 @@ def _typed(data: dict[str, Any], composition: Composition, secrets: frozenset[st
     try:
         return Spec.model_validate(data)
     except ValidationError as error:
-        raise SpecFault(ordered(_untyped(error, data, composition, secrets))) from None
+        raise SpecFault(
+            ordered(_untyped(error, data, composition, secrets), composition.source.name)
+        ) from None
 
 
 def _untyped(

@@ -101,7 +101,7 @@ class _Reading:
 
     def layer(self, source: Source) -> Layer | None:
         """A file with its bases; None where it could not be read."""
-        identity = os.path.realpath(source.file) if source.file else ""
+        identity = _identity(source)
         if identity not in self.layers:
             self.open.append((identity, source.name))
             self.layers[identity] = self._merged(source)
@@ -174,7 +174,7 @@ class _Reading:
             yield Source(name, os.path.join(document.source.folder, item)), where, item
 
     def _base(self, source: Source, place: Place, written: str) -> Layer | None:
-        identity = os.path.realpath(source.file)
+        identity = _identity(source)
         opened = [name for name, _ in self.open]
         if identity in opened:
             circle = [name for _, name in self.open[opened.index(identity) :]]
@@ -201,3 +201,11 @@ class _Reading:
 
     def _report(self, source: Source, where: Span, message: str, suggestion: str | None = None) -> None:
         self.diagnostics.append(diagnose(source, where, (), message, suggestion=suggestion))
+
+
+def _identity(source: Source) -> str:
+    """What makes two names the same file."""
+    try:
+        return os.path.realpath(source.file) if source.file else ""
+    except (OSError, ValueError):  # no name that a file could have
+        return source.file

@@ -84,9 +84,9 @@ def resolve(composition: Composition, shapes: Shapes, environ: Mapping[str, str]
     secrets |= {match[2] for text in _all_texts(data) if (match := PASSWORD_IN_URL.search(text))}
     known = frozenset(secret for secret in secrets if secret)
     if failed or any(found.severity == "error" for found in report.diagnostics):
-        return Resolution(data, known, ordered(report.diagnostics))
+        return Resolution(data, known, ordered(report.diagnostics, composition.source.name))
     rechecked = [_discreet(found, known) for found in recheck(composition, shapes, data, known)]
-    return Resolution(data, known, ordered([*report.diagnostics, *rechecked]))
+    return Resolution(data, known, ordered([*report.diagnostics, *rechecked], composition.source.name))
 
 
 def _expanded(

@@ -97,12 +97,17 @@ class Shapes:
             yield node
 
     def mapping(self, node: Schema, value: Mapping[str, Any]) -> Schema | None:
-        """The leaf that a mapping means: of several, the one whose constants it has."""
+        """The leaf that a mapping means: of several, the one whose constants it has.
+
+        Where none has them, the one with the most keys in common, so that a wrong `kind` hides nothing else.
+        """
         candidates = [leaf for leaf in self.leaves(node) if leaf.get("type") == "object"]
         for leaf in candidates:
             if all(value.get(key) == constant for key, constant in constants(leaf).items()):
                 return leaf
-        return None
+        return max(
+            candidates, key=lambda leaf: len(value.keys() & leaf.get("properties", {}).keys()), default=None
+        )
 
     def array(self, node: Schema) -> Schema | None:
         """The leaf for a list."""

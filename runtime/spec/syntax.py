@@ -27,18 +27,15 @@ _WORDS = (
     ("did not find expected <document start>", "this belongs to nothing above; check the indentation"),
     ("found unexpected document indicator", "the document ends inside a text; a closing quote is missing"),
 )  # fmt: skip
-_OPENERS = {
-    "while parsing a flow mapping": 'this "{" is never closed',
-    "while parsing a flow sequence": 'this "[" is never closed',
-}
 
 
-def explain(source: Source, error: YAMLError) -> tuple[Span, str]:
+def explain(source: Source, error: YAMLError, opened: Span | None) -> tuple[Span, str]:
     """Where a syntax error stands, and what it means.
 
     Args:
         source: the file.
         error: what the parser raised.
+        opened: the innermost bracket that has not been closed.
     """
     if isinstance(error, ReaderError):
         return _unreadable(source, error)
@@ -49,9 +46,9 @@ def explain(source: Source, error: YAMLError) -> tuple[Span, str]:
     if "unexpected end of stream" in problem and error.context_mark is not None:
         mark = error.context_mark
         return Span(mark.line + 1, mark.column + 1, 1), "this quote is never closed"
-    if at_end and error.context in _OPENERS and error.context_mark is not None:
-        mark = error.context_mark
-        return Span(mark.line + 1, mark.column + 1, 1), _OPENERS[error.context]
+    if at_end and opened is not None:
+        bracket = source.line(opened.line)[opened.column - 1 : opened.column]
+        return opened, f'this "{bracket}" is never closed'
     where = Span(mark.line + 1, mark.column + 1, 1)
     if "cannot start any token" in problem:
         found = source.text[mark.index : mark.index + 1]

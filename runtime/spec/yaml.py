@@ -120,7 +120,7 @@ def parse(source: Source) -> Document:
     except _Stop:
         return Document(source, None, None, composer.diagnostics)
     except YAMLError as error:
-        where, message = explain(source, error)
+        where, message = explain(source, error, composer.opened())
         composer.report(where, message)
         return Document(source, None, None, composer.diagnostics)
     return Document(source, composer.root, composer.place, composer.diagnostics, composer.nodes)
@@ -373,6 +373,11 @@ class _Composer:
     def _too_many(self, event: Any) -> None:
         self.report(span(event), f"more than {MAX_NODES:,} values, aliases followed; no spec needs that")
         raise _Stop
+
+    def opened(self) -> Span | None:
+        """The innermost bracket that is still open; None where indentation does its work."""
+        event = self.stack[-1].entry.value if self.stack else None
+        return span(event) if event is not None and event.flow_style else None
 
     def _path(self) -> Path:
         """The path of the innermost open mapping or list."""
