@@ -1,7 +1,7 @@
-"""How long `runtime apply specs/development.yaml` takes to a served `/readyz`, and how much memory its main process holds.
+"""How long `runtime apply specs/development.yaml` takes to a served `/readyz`, and the memory of its main process.
 
-The floor beside it is what nobody gets below with these parts: a bare Litestar application on uvicorn, which serves one route and
-has no server, no queue, no database behind it. Fresh state folder each round, rounds interleaved, medians.
+The floor beside it is what nobody gets below with these parts: a bare Litestar application on uvicorn, which serves one
+route and has no server, no queue, no database behind it. Fresh state folder each round, rounds interleaved, medians.
 """
 
 from __future__ import annotations
@@ -44,7 +44,9 @@ def ours(folder: Path) -> tuple[float, float]:
     spec = folder / "spec.yaml"
     spec.write_text(json.dumps({"extends": str(SPEC), "api": {"port": 0}, "storage": {"path": "state"}}))
     start = time.perf_counter()
-    with subprocess.Popen([sys.executable, "-m", "runtime", "apply", str(spec)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+    with subprocess.Popen(
+        [sys.executable, "-m", "runtime", "apply", str(spec)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    ) as process:
         try:
             while not ((known := running(folder / "state")) and known.address and answers(known.address + "/readyz")):
                 if process.poll() is not None:

@@ -1,7 +1,7 @@
 """One YAML file declares the core services of a platform, and `runtime apply spec.yaml` runs them.
 
-The names below are the whole public surface for a user's own code. They load on first use, so that importing the package
-costs nothing.
+The names below are the whole public surface for a user's own code. They load on first use, so that importing the
+package costs nothing.
 """
 
 from __future__ import annotations

@@ -8,18 +8,18 @@ from typing import TYPE_CHECKING, Any
 
 from runtime import __version__
 from runtime.kernel.component import Component, Ports, Service
-from runtime.kernel.sockets import Sockets
-from runtime.outline import ABSENT, DELIVERING, Node, catches_mail, channel_for, channels, outline
+from runtime.outline import DELIVERING, Node, absent, catches_mail, channel_for, channels, outline
 from runtime.plugins import Mark, Registry
 from runtime.services.absent import Absent
 from runtime.spec.fields import live_fields
-from runtime.state import StateFolder
 
 if TYPE_CHECKING:
     from runtime.http.health import HealthSource
     from runtime.http.runtime_routes import EnvironmentView
+    from runtime.kernel.sockets import Sockets
     from runtime.spec.load import Loaded
     from runtime.spec.root import Spec
+    from runtime.state import StateFolder
     from runtime.telemetry.logs import Logs
     from runtime.telemetry.metrics import Metrics
 
@@ -86,8 +86,8 @@ class Assembly:
 
     def _made(self, id_: str) -> Made:
         section, _, name = id_.partition(".")
-        if section in ABSENT:
-            return self._absent(id_, section, {})
+        if what := absent(self._data).get(id_):
+            return self._absent(id_, what, {})
         whole: dict[str, Callable[[], Made]] = {
             "observability": self._observability,
             "storage.redis": self._redis,
@@ -221,8 +221,8 @@ class Assembly:
         )
 
     def _channel(self, name: str) -> Made:
-        from runtime.services.notifications.mailbox import Mailbox
         from runtime.services.notifications.adapters.smtp import SmtpSender
+        from runtime.services.notifications.mailbox import Mailbox
         from runtime.services.notifications.spec import SmtpChannel
 
         channel_name, _, part = name.partition(".")
@@ -266,6 +266,7 @@ class Assembly:
                 redis=ports["storage.redis"].client,
                 prefix=self._prefix,
                 metrics=self._metrics,
+                metrics_path=self._spec.observability.metrics.path,
             )
             return HttpServer(
                 api,

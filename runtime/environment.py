@@ -6,6 +6,7 @@ import logging
 import signal
 import time
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import anyio
 
@@ -18,12 +19,14 @@ from runtime.kernel.reconcile import Kernel
 from runtime.kernel.status import ComponentStatus
 from runtime.outline import catches_mail, channels
 from runtime.settings import Settings
-from runtime.spec.load import Loaded
 from runtime.state import StateFolder
 from runtime.telemetry.logs import Logs
 from runtime.telemetry.metrics import Metrics
 from runtime.telemetry.redaction import Redactor
 from runtime.view import View
+
+if TYPE_CHECKING:
+    from runtime.spec.load import Loaded
 
 logger = logging.getLogger("runtime.environment")
 
@@ -73,9 +76,7 @@ class Environment:
         """Requests that a newcomer can send at once: path and body."""
         return demonstrations(self.loaded.data)
 
-    async def serve(
-        self, on_change: Change = lambda status: None, on_ready: Callable[[], None] = lambda: None
-    ) -> None:
+    async def serve(self, on_change: Change = lambda status: None, on_ready: Callable[[], None] = lambda: None) -> None:
         """Boots the environment, serves until SIGTERM, SIGINT or `stop`, then drains.
 
         Args:

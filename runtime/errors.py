@@ -17,20 +17,21 @@
         ├── TooLarge             413
         └── TooMany              429  with the seconds to wait
 
-`exit_code` is what the command line ends with (0 done, 1 the spec or the request, 2 usage, 3 a dependency), `status` what
-the HTTP API answers. A message says what, where and why; `remedy` says what to do. Neither ever holds a secret.
+`exit_code` is what the command line ends with (0 done, 1 the spec or the request, 2 usage, 3 a dependency), `status`
+what the HTTP API answers. A message says what, where and why; `remedy` says what to do. Neither ever holds a secret.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from runtime.spec.diagnostics import Diagnostic
 
 
-class Fault(Exception):
+class Fault(Exception):  # noqa: N818 - the word of this project for an error that explains itself
     """The root of the tree.
 
     Args:

@@ -1,7 +1,7 @@
 """Which components a spec declares, and what each of them needs.
 
-Works on plain data, so that `runtime graph` can draw an environment without loading any service. `runtime.assembly` makes
-exactly these components: a spec and its picture never disagree.
+Works on plain data, so that `runtime graph` can draw an environment without loading any service. `runtime.assembly`
+makes exactly these components: a spec and its picture never disagree.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 Data = Mapping[str, Any]
 
-ABSENT = ("auth", "ai", "sandbox", "secrets", "schedules", "routines")
+SECTIONS = ("auth", "ai", "sandbox", "secrets", "schedules", "routines")
 """Sections that can be declared and that this version does not run."""
 
 DELIVERING = {"notifications.email": "smtp"}
@@ -37,6 +37,25 @@ def outline(data: Data) -> list[Node]:
     """
     nodes = list(_nodes(data))
     return [*nodes, Node("http", tuple(node.id for node in nodes))]
+
+
+def absent(data: Data) -> dict[str, str]:
+    """What a spec declares as a whole and this version does not run: component id and what it is.
+
+    Channels, handlers and subscribers that are not built are told one by one by `runtime.assembly`.
+    """
+    watched = data.get("observability") or {}
+    processes = data.get("processes") or {}
+    found = {section: section for section in SECTIONS if data.get(section)}
+    if watched.get("audit"):
+        found["observability.audit"] = "the audit trail"
+    if (watched.get("tracing") or {}).get("exporter", "none") != "none":
+        found["observability.tracing"] = "tracing"
+    if (watched.get("errors") or {}).get("dsn"):
+        found["observability.errors"] = "reporting errors"
+    if (processes.get("api", 1), processes.get("workers", 0)) != (1, 0):
+        found["processes"] = "splitting into several processes (all runs in this one)"
+    return found
 
 
 def channels(data: Data) -> Data:
@@ -80,6 +99,5 @@ def _nodes(data: Data) -> Iterator[Node]:
         yield Node(f"jobs.{name}", ("jobs", "events"))
     for name in (data.get("events") or {}).get("subscriptions") or {}:
         yield Node(f"events.{name}", ("events",))
-    for section in ABSENT:
-        if data.get(section):
-            yield Node(section, ())
+    for id_ in absent(data):
+        yield Node(id_, ())

@@ -1,7 +1,7 @@
 """The user's own code: what marks a function, and what collects the marks.
 
-A decorator only marks. `Registry.load` imports the modules that a spec names and collects the marks, so that there is no
-global state: two environments in one process have two registries, and loading a module again is safe.
+A decorator only marks. `Registry.load` imports the modules that a spec names and collects the marks, so that there is
+no global state: two environments in one process have two registries, and loading a module again is safe.
 
 Example:
     >>> from runtime import task
@@ -19,10 +19,12 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
-from typing import Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from runtime.errors import Fault
+
+if TYPE_CHECKING:
+    from types import ModuleType
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 Kind = Literal["task", "subscriber"]
@@ -121,8 +123,8 @@ class Registry:
         """Imports modules and the installed packages' entry points, and collects their marks.
 
         Args:
-            modules: dotted names, each with the folder of the spec that names it; a file there comes before an installed
-                module.
+            modules: dotted names, each with the folder of the spec that names it; a file there comes before an
+                installed module.
 
         Raises:
             Fault: a module is missing or raises while it is imported.

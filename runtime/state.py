@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
 
 
 class StateFolder:
@@ -39,7 +41,7 @@ class StateFolder:
             ignore.write_text("*\n")
 
     def instance(self) -> str:
-        """A name of this folder that no other folder has, made once: whose jobs and events a killed process has left."""
+        """A name that no other folder has, made once: whose jobs and events a killed process has left."""
         file = self.path / "instance"
         if not file.exists():
             file.write_text(secrets.token_hex(8))

@@ -18,14 +18,17 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from runtime.errors import Fault
-from runtime.kernel.lock import Holder, running as running_on
+from runtime.kernel.lock import Holder
+from runtime.kernel.lock import running as running_on
 from runtime.state import StateFolder
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
 
 FINISHED = frozenset({"completed", "failed", "cancelled"})
 
@@ -48,9 +51,7 @@ class RunningEnvironment:
         output: the file that gets what it prints.
     """
 
-    def __init__(
-        self, process: subprocess.Popen[bytes], state: StateFolder, holder: Holder, output: Path
-    ) -> None:
+    def __init__(self, process: subprocess.Popen[bytes], state: StateFolder, holder: Holder, output: Path) -> None:
         self.process = process
         self.state = state
         self.url = holder.address
@@ -62,9 +63,7 @@ class RunningEnvironment:
         """All that it printed so far."""
         return self._output.read_text(errors="replace")
 
-    def request(
-        self, method: str, path: str, body: Any = None, *, headers: Mapping[str, str] | None = None
-    ) -> Answer:
+    def request(self, method: str, path: str, body: Any = None, *, headers: Mapping[str, str] | None = None) -> Answer:
         """Calls the HTTP API with the operator's key; an error status is an answer, not an exception."""
         request = urllib.request.Request(self.url + path, method=method)  # noqa: S310 - our own URL
         request.add_header("Authorization", f"Bearer {self.key}")
@@ -171,9 +170,7 @@ def running(
             _end(process)
 
 
-def _await_ready(
-    process: subprocess.Popen[bytes], state: StateFolder, output: Path, timeout: float
-) -> Holder:
+def _await_ready(process: subprocess.Popen[bytes], state: StateFolder, output: Path, timeout: float) -> Holder:
     deadline = time.monotonic() + timeout
     while process.poll() is None and time.monotonic() < deadline:
         known = running_on(state.path)

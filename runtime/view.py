@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from runtime.health import Health
 from runtime.http.health import Checked
-from runtime.kernel.reconcile import Kernel
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from runtime.kernel.reconcile import Kernel
 
 ESSENTIAL = "storage"
 """The service without which nothing works."""
@@ -59,9 +62,7 @@ class View:
 
     def _needed(self, id_: str) -> bool:
         """Whether another component than the API, which needs them all, stands on it."""
-        return any(
-            id_ in other.needs for other in self._kernel.components.values() if other.id != "http"
-        )
+        return any(id_ in other.needs for other in self._kernel.components.values() if other.id != "http")
 
     async def summary(self) -> Mapping[str, Any]:
         health = await self._kernel.health()

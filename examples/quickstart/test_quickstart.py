@@ -35,9 +35,7 @@ def test_a_job_an_event_and_a_mail(environment: RunningEnvironment) -> None:
 
 
 def test_a_payload_of_another_shape_is_refused_with_its_place(environment: RunningEnvironment) -> None:
-    answer = environment.post(
-        "/v1/queues/pictures/jobs", {"payload": {"picture": "cat.png", "width": "wide"}}
-    )
+    answer = environment.post("/v1/queues/pictures/jobs", {"payload": {"picture": "cat.png", "width": "wide"}})
     assert answer.status == 400
     assert any(error["pointer"].startswith("/payload") for error in answer.body["errors"])
 

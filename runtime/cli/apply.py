@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import argparse
 import shlex
 import sys
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    import argparse
+    from datetime import datetime
+
     from runtime.environment import Environment
     from runtime.kernel.status import ComponentStatus
 
@@ -69,9 +70,8 @@ class Report:
         )
         self._print(f"  curl {key} {environment.url}/v1/queues")
         for path, body in environment.demonstrations():
-            self._print(
-                f"  curl {key} -H 'Content-Type: application/json' \\\n       {environment.url}{path} -d {shlex.quote(body)}"
-            )
+            typed = "-H 'Content-Type: application/json'"
+            self._print(f"  curl {key} {typed} \\\n       {environment.url}{path} -d {shlex.quote(body)}")
         if environment.catches_mail:
             self._print(f"  runtime notify mails {spec}")
         if environment.absent:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 import signal
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from runtime.errors import Fault
+
+if TYPE_CHECKING:
+    import argparse
 
 EXAMPLE = "runtime down specs/development.yaml"
 

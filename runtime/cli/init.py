@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-import argparse
 import re
 from importlib import resources
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from runtime.errors import Fault
+
+if TYPE_CHECKING:
+    import argparse
 
 EXAMPLE = "runtime init shop && runtime apply shop/spec.yaml"
 FILES = ("spec.yaml", "tasks.py", "test_spec.py")

@@ -24,7 +24,7 @@ def state_of(spec: Path) -> StateFolder:
         from runtime.spec.resolve import resolve
 
         resolution = resolve(composition, shapes, os.environ)
-        if wrong := [found for found in resolution.diagnostics if found.path[:2] == ("storage", "path")]:
+        if wrong := [found for found in resolution.diagnostics if found.path == "storage.path"]:
             raise SpecFault(wrong)
         data = filled(resolution.data, shapes.schema)
     return StateFolder.of(data, Path(composition.source.folder))

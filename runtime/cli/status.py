@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import urllib.error
 import urllib.request
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from runtime.errors import Fault, NotRunning, Unreachable
 from runtime.kernel.lock import Holder, running
-from runtime.state import StateFolder
+
+if TYPE_CHECKING:
+    import argparse
+
+    from runtime.state import StateFolder
 
 EXAMPLE = "runtime status specs/development.yaml"
 
@@ -37,7 +40,8 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps(view, indent=2))
         return 0
-    print(f"{view['name']} at {holder.address}, process {holder.pid}, revision {view['revision']}, since {holder.started}\n")
+    revision = f"revision {view['revision']}, since {holder.started}"
+    print(f"{view['name']} at {holder.address}, process {holder.pid}, {revision}\n")
     width = max(len(component["id"]) for component in view["components"])
     for component in view["components"]:
         health = component["health"]

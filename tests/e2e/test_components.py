@@ -1,13 +1,16 @@
-"""Each component is made to die in turn, under posted load: it is back within two seconds, and every acknowledged job runs."""
+"""Each component is made to die in turn, under posted load.
+
+It is back within two seconds, and every acknowledged job runs.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import json
 from collections import Counter
-from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import anyio
 import httpx
@@ -15,6 +18,9 @@ import httpx
 from runtime.environment import Environment
 from runtime.outline import outline
 from runtime.spec.load import load
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
 
 ROOT = Path(__file__).parents[2]
 TASKS = """

@@ -8,12 +8,15 @@ import subprocess
 import sys
 import threading
 import urllib.request
-from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from runtime.testing import RunningEnvironment, running
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 ROOT = Path(__file__).parents[2]
 SPEC = ROOT / "specs" / "development.yaml"
@@ -100,9 +103,7 @@ def test_an_event_reaches_a_follower_and_the_plugins_subscriber(environment: Run
     thread = threading.Thread(target=follow)
     thread.start()
     assert following.wait(10)
-    posted = environment.post(
-        "/v1/streams/billing/events", {"type": "payment.received", "data": {"reference": "4711"}}
-    )
+    posted = environment.post("/v1/streams/billing/events", {"type": "payment.received", "data": {"reference": "4711"}})
     assert posted.status == 202
     assert done.wait(10), received
     thread.join(10)

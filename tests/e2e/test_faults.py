@@ -8,14 +8,17 @@ import signal
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import psutil
 import pytest
 
 from runtime.testing import RunningEnvironment, running
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
 
 TASKS = """
 import os
@@ -100,7 +103,9 @@ def await_counted(file: Path, numbers: list[int], timeout: float = 60.0) -> Coun
         missing = set(numbers) - set(counted)
         if not missing:
             return counted
-        assert time.monotonic() < deadline, f"{len(missing)} of {len(numbers)} acknowledged jobs never ran: {sorted(missing)[:10]}"
+        assert time.monotonic() < deadline, (
+            f"{len(missing)} of {len(numbers)} acknowledged jobs never ran: {sorted(missing)[:10]}"
+        )
         time.sleep(0.05)
 
 

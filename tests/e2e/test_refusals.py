@@ -7,10 +7,12 @@ import os
 import socket
 import subprocess
 import sys
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from runtime.testing import running
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 MINIMAL: dict[str, Any] = {"version": 1, "name": "refusals", "api": {"port": 0}, "storage": {"redis": "embedded"}}
 
