@@ -2,10 +2,10 @@
 
     python benchmarks/validate.py [--rounds 15] [--output benchmarks/results/validate.json]
 
-Every tool reads a YAML file and checks it against the same `schemas/spec.v1.json`. Ours also merges overlays,
-keeps positions and checks that names exist; the others do not, so the comparison is in their favour. ajv is
-installed into `benchmarks/.peers` where node is there, and left out where it is not. The specs are made by
-`write_spec`; they differ only in the number of lines.
+Every tool reads a YAML file and checks it against the same `schemas/spec.v1.json`. Ours also merges overlays, keeps
+positions and checks that names exist; the others do not, so the comparison is in their favour. ajv is installed into
+`benchmarks/.peers` where node is there, and left out where it is not. The specs are made by `write_spec`; they differ
+only in the number of lines.
 """
 
 from __future__ import annotations
@@ -64,8 +64,7 @@ def write_spec(lines: int) -> str:
             "    rate: 30/m",
         ]
         schedules.append(
-            f"  every-{number}: "
-            f'{{queue: queue-{number}, cron: "17 {number % 24} * * *", payload: {{n: {number}}}}}'
+            f'  every-{number}: {{queue: queue-{number}, cron: "17 {number % 24} * * *", payload: {{n: {number}}}}}'
         )
         number += 1
     return "\n".join([*head, *queues, *schedules]) + "\n"
@@ -124,9 +123,7 @@ def timed(command: list[str]) -> float:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--output", type=Path)
     arguments = parser.parse_args()

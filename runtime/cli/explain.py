@@ -1,5 +1,4 @@
-"""`runtime explain`: what a key of the spec means, its type, its default, an example, and whether it changes
-live.
+"""`runtime explain`: what a key of the spec means, its type, its default, an example, and whether it changes live.
 
 Names that you choose yourself may be anything: queues.email.retry and queues.NAME.retry are the same field.
 """
@@ -118,12 +117,8 @@ def described(field: Field, shapes: Shapes, style: Style) -> Iterator[str]:
     """What `runtime explain` prints, line by line."""
     node = field.node
     yield style(field.path or "the spec", "bold")
-    leaves = [
-        leaf for leaf in shapes.leaves(node) if leaf.get("type") != "null" and leaf.get("$name") != REFERENCE
-    ]
-    description = node.get("description") or next(
-        (leaf["description"] for leaf in leaves if "description" in leaf), ""
-    )
+    leaves = [leaf for leaf in shapes.leaves(node) if leaf.get("type") != "null" and leaf.get("$name") != REFERENCE]
+    description = node.get("description") or next((leaf["description"] for leaf in leaves if "description" in leaf), "")
     if description:
         yield f"  {description}"
     yield ""
@@ -202,9 +197,7 @@ def _meaning(field: Schema, shapes: Shapes) -> str:
 
 def _as_json(field: Field, shapes: Shapes) -> dict[str, Any]:
     leaves = [
-        leaf
-        for leaf in shapes.leaves(field.node)
-        if leaf.get("type") != "null" and leaf.get("$name") != REFERENCE
+        leaf for leaf in shapes.leaves(field.node) if leaf.get("type") != "null" and leaf.get("$name") != REFERENCE
     ]
     fixed, entries = _keys(field.node, shapes)
     return {

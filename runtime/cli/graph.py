@@ -29,9 +29,7 @@ def run(args: argparse.Namespace) -> int:
     if args.format == "json":
         import json
 
-        sys.stdout.write(
-            json.dumps({"components": [{"id": n, "needs": list(m)} for n, m in nodes]}, indent=2) + "\n"
-        )
+        sys.stdout.write(json.dumps({"components": [{"id": n, "needs": list(m)} for n, m in nodes]}, indent=2) + "\n")
         return 0
     lines = mermaid(nodes) if args.format == "mermaid" else dot(nodes)
     sys.stdout.writelines(f"{line}\n" for line in lines)

@@ -1,5 +1,4 @@
-"""The command line: finds the command, loads its module and no other, and turns every fault into words and an
-exit code.
+"""The command line: finds the command, loads its module and no other, turns every fault into words and an exit code.
 
 Each command is a module of this package with `EXAMPLE`, `arguments(parser)` and `run(args) -> int`. Exit
 codes: 0 done; 1 the spec or the request is at fault; 2 wrong usage; 3 a dependency could not be reached; 130
@@ -45,9 +44,7 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         hint = f"\n  Try: {self.example}" if self.example else ""
-        self.exit(
-            UsageFault.exit_code, f"{self.prog}: {message}{hint}\n  {self.prog} -h explains the options.\n"
-        )
+        self.exit(UsageFault.exit_code, f"{self.prog}: {message}{hint}\n  {self.prog} -h explains the options.\n")
 
 
 class _Help(argparse.RawDescriptionHelpFormatter):

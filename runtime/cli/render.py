@@ -1,6 +1,4 @@
-"""What the commands print: diagnostics with a line and a caret, faults with a remedy, colour where there is a
-terminal.
-"""
+"""What commands print: diagnostics with a line and a caret, faults with a remedy, colour where there is a terminal."""
 
 from __future__ import annotations
 
@@ -28,9 +26,7 @@ class Style:
     """
 
     def __init__(self, stream: TextIO) -> None:
-        self.coloured = (
-            stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
-        )
+        self.coloured = stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
     def __call__(self, text: str, *names: str) -> str:
         if not self.coloured or not names:
@@ -74,9 +70,7 @@ def expanded(text: str) -> str:
     """A line as it can be printed: tabs as spaces, and nothing that moves a terminal's cursor."""
     result, column = "", 0
     for character in text:
-        shown = (
-            " " * (_TAB - column % _TAB) if character == "\t" else character if _is_shown(character) else "·"
-        )
+        shown = " " * (_TAB - column % _TAB) if character == "\t" else character if _is_shown(character) else "·"
         result += shown
         column += sum(_width(one) for one in shown)
     return result

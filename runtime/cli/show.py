@@ -24,9 +24,7 @@ EXAMPLE = "runtime show specs/production.yaml --origin"
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("spec", metavar="SPEC", help="the spec; - is standard input")
-    parser.add_argument(
-        "--origin", action="store_true", help="beside each value the file and line that it comes from"
-    )
+    parser.add_argument("--origin", action="store_true", help="beside each value the file and line that it comes from")
     parser.add_argument("--json", action="store_true", help="one JSON object")
 
 

@@ -1,7 +1,6 @@
 """A pause for the garbage collector while a large tree grows.
 
-Looking for rubbish among a hundred thousand fresh objects, none of which is rubbish, would take a third of
-the time.
+Looking for rubbish among a hundred thousand fresh objects, none of which is rubbish, would take a third of the time.
 """
 
 from __future__ import annotations

@@ -1,6 +1,4 @@
-"""What a cron expression of the right form can still get wrong: a range that runs backwards, a day that never
-comes.
-"""
+"""What a cron expression of the right form can still get wrong: a range that runs backwards, a day that never comes."""
 
 from __future__ import annotations
 

@@ -94,9 +94,7 @@ def _segments(path: Iterable[str | int]) -> Iterator[str]:
         if isinstance(part, int):
             yield f"[{part}]"
         else:
-            name = (
-                part if len(part) <= 60 and part.replace("_", "").replace("-", "").isalnum() else quoted(part)
-            )
+            name = part if len(part) <= 60 and part.replace("_", "").replace("-", "").isalnum() else quoted(part)
             yield name if first else f".{name}"
         first = False
 

@@ -35,16 +35,12 @@ def emit(data: dict[str, Any], comment: Comment | None = None) -> str:
     return "".join(f"{line:<{width}}  # {note}\n" if note else f"{line}\n" for line, note in lines)
 
 
-def _mapping(
-    data: dict[str, Any], path: Path, indent: str, lines: list[tuple[str, str]], comment: Comment
-) -> None:
+def _mapping(data: dict[str, Any], path: Path, indent: str, lines: list[tuple[str, str]], comment: Comment) -> None:
     for key, value in data.items():
         _entry(f"{indent}{text(key)}:", value, (*path, key), indent, lines, comment)
 
 
-def _entry(
-    head: str, value: Any, path: Path, indent: str, lines: list[tuple[str, str]], comment: Comment
-) -> None:
+def _entry(head: str, value: Any, path: Path, indent: str, lines: list[tuple[str, str]], comment: Comment) -> None:
     flow = _flow(value)
     if flow is not None:
         lines.append((f"{head} {flow}", comment(path)))

@@ -29,9 +29,7 @@ class Unreadable(Exception):  # noqa: N818 - an answer, not a failure
         text: what could be read of it.
     """
 
-    def __init__(
-        self, reason: str, *, where: Span | None = None, missing: bool = False, text: str = ""
-    ) -> None:
+    def __init__(self, reason: str, *, where: Span | None = None, missing: bool = False, text: str = "") -> None:
         super().__init__(reason)
         self.reason = reason
         self.where = where

@@ -81,8 +81,7 @@ def load(path: str | os.PathLike[str], environ: Mapping[str, str] = os.environ) 
         declared=declared or {},
         shown=redacted(declared or {}, shapes),
         plugins=tuple(
-            (module, Path(_folder(("plugins", number), composition)))
-            for number, module in enumerate(data["plugins"])
+            (module, Path(_folder(("plugins", number), composition))) for number, module in enumerate(data["plugins"])
         ),
         secrets=resolution.secrets,
         root=Path(composition.source.folder),
@@ -124,9 +123,7 @@ def _typed(data: dict[str, Any], composition: Composition, secrets: frozenset[st
     try:
         return Spec.model_validate(data)
     except ValidationError as error:
-        raise SpecFault(
-            ordered(_untyped(error, data, composition, secrets), composition.source.name)
-        ) from None
+        raise SpecFault(ordered(_untyped(error, data, composition, secrets), composition.source.name)) from None
 
 
 def _untyped(

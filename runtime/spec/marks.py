@@ -1,8 +1,7 @@
-"""The names that plugins give to their functions, read from the source text: nothing of the user's code is
-run.
+"""The names that plugins give to their functions, read from the source text: nothing of the user's code is run.
 
-`@task("images.resize")` and `@subscriber("billing.log")` are found in the syntax tree of a module beside the
-spec or installed, and of the modules that it imports functions from.
+`@task("images.resize")` and `@subscriber("billing.log")` are found in the syntax tree of a module beside the spec or
+installed, and of the modules that it imports functions from.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """`extends`: a file laid over others, with the place of every value kept.
 
-Mappings merge deeply, lists and scalars replace, null removes what a base set. Of several bases later ones
-win, and the file itself wins over all of them.
+Mappings merge deeply, lists and scalars replace, null removes what a base set. Of several bases later ones win, and the
+file itself wins over all of them.
 """
 
 from __future__ import annotations
@@ -37,9 +37,7 @@ class Composition:
 
     __slots__ = ("data", "diagnostics", "place", "source", "whole")
 
-    def __init__(
-        self, source: Source, layer: Layer | None, diagnostics: list[Diagnostic], *, whole: bool
-    ) -> None:
+    def __init__(self, source: Source, layer: Layer | None, diagnostics: list[Diagnostic], *, whole: bool) -> None:
         self.source = source
         self.data: dict[str, Any] = layer[0] if layer else {}
         self.place = layer[1] if layer else None
@@ -187,9 +185,7 @@ class _Reading:
                 return None
             if not os.path.lexists(source.file):
                 near = files.nearest(source.file)
-                hint = (
-                    f", did you mean {quoted(os.path.join(os.path.dirname(written), near))}?" if near else ""
-                )
+                hint = f", did you mean {quoted(os.path.join(os.path.dirname(written), near))}?" if near else ""
                 self._wrong_base(place, f"there is no file {quoted(source.name)}{hint}", near)
                 return None
         return self.layer(source)

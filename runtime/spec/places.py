@@ -1,7 +1,7 @@
 """Where each value was written: a tree of places that runs beside the tree of data.
 
-The data stays plain (dicts, lists, scalars), so that everything that reads it is simple and fast. Positions
-are looked up only for what is reported.
+The data stays plain (dicts, lists, scalars), so that everything that reads it is simple and fast. Positions are looked
+up only for what is reported.
 """
 
 from __future__ import annotations
@@ -100,9 +100,9 @@ class Place(NamedTuple):
     def inner_span(self, text: str, offset: int, length: int) -> Span:
         """A part of a text value.
 
-        The text may stand in quotes, in a block or over several lines, so that its characters are not simply
-        those of the file. References begin with a dollar sign, which every style writes as it is: the n-th in
-        the value is the n-th in the file.
+        The text may stand in quotes, in a block or over several lines, so that its characters are not simply those of
+        the file. References begin with a dollar sign, which every style writes as it is: the n-th in the value is the
+        n-th in the file.
 
         Args:
             text: the value.
@@ -129,9 +129,7 @@ class Place(NamedTuple):
 def span(event: Any) -> Span:
     """The stretch that an event of the YAML parser covers, cut at the end of its first line."""
     start, end = event.start_mark, event.end_mark
-    return Span(
-        start.line + 1, start.column + 1, max(1, end.column - start.column) if end.line == start.line else 1
-    )
+    return Span(start.line + 1, start.column + 1, max(1, end.column - start.column) if end.line == start.line else 1)
 
 
 def diagnose(
@@ -158,8 +156,8 @@ def diagnose(
 def masked(line: str, secrets: frozenset[str] = frozenset()) -> str:
     """A line with its secrets replaced by stars of the same width, so that a caret below it still fits.
 
-    Besides the known secrets it hides whatever follows a key that sounds like one, since a misspelt key has
-    no field to say that it is secret.
+    Besides the known secrets it hides whatever follows a key that sounds like one, since a misspelt key has no field to
+    say that it is secret.
     """
     for secret in secrets:
         line = line.replace(secret, "*" * len(secret))

@@ -22,8 +22,8 @@ def redacted(data: dict[str, Any], shapes: Shapes) -> dict[str, Any]:
         shapes: the schema, which knows the secret fields.
 
     Example:
-        `api_key: sk-123` becomes `***`, `api_key: ${KEY:-sk-123}` becomes `${KEY:-***}`, and in
-        `redis://:secret@host` only the password is hidden.
+        `api_key: sk-123` becomes `***`, `api_key: ${KEY:-sk-123}` becomes `${KEY:-***}`, and in `redis://:secret@host`
+        only the password is hidden.
     """
     copy: dict[str, Any] = _without_passwords(data)
     for mark in shapes.marked(copy, is_secret):
@@ -49,11 +49,7 @@ def _written(reference: Reference) -> str:
         return f"${{vault:{reference.name}#{reference.field}{version}}}"
     if reference.default is not None:
         return f"${{{reference.name}:-{_starred(reference.default) if reference.default.parts else ''}}}"
-    return (
-        f"${{{reference.name}}}"
-        if reference.message is None
-        else f"${{{reference.name}:?{reference.message}}}"
-    )
+    return f"${{{reference.name}}}" if reference.message is None else f"${{{reference.name}:?{reference.message}}}"
 
 
 def _without_passwords(value: Any) -> Any:

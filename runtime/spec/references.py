@@ -1,8 +1,8 @@
-"""References in text: `${NAME}`, `${NAME:-default}`, `${NAME:?message}`, `${file:…}`, `${vault:…}`, and `$$`
-for a dollar sign.
+"""References in text: `${NAME}`, `${NAME:-default}`, `${NAME:?message}`, `${file:…}`, `${vault:…}`, and `$$` for a
+dollar sign.
 
-They are found and parsed here; `runtime.spec.resolve` gives them their values. A dollar sign before anything
-else is itself.
+They are found and parsed here; `runtime.spec.resolve` gives them their values. A dollar sign before anything else is
+itself.
 """
 
 from __future__ import annotations
@@ -33,8 +33,7 @@ class Reference(NamedTuple):
         length: how many characters it has there.
         default: what stands in when the variable is unset or empty.
         message: why the variable is needed, for the error when it is unset or empty; None where it may be
-            empty. field: the field of a Vault secret. version: the version of a Vault secret; None is the
-            newest.
+            empty. field: the field of a Vault secret. version: the version of a Vault secret; None is the newest.
     """
 
     kind: Kind
@@ -64,9 +63,7 @@ class Malformed(NamedTuple):
 
 
 class Template(NamedTuple):
-    """A text taken apart: literal pieces (with `$$` already made `$`) and references, and what is wrong with
-    it.
-    """
+    """A text taken apart: literal pieces (with `$$` already made `$`) and references, and what is wrong with it."""
 
     parts: tuple[str | Reference, ...]
     malformed: tuple[Malformed, ...] = ()
@@ -145,9 +142,7 @@ class _Parser:
             self._wrong(start, len(text), f"references inside references, more than {MAX_DEPTH} deep")
             return None, len(text)
         for kind in ("file", "vault"):
-            if text.startswith(f"{kind}:", start + 2) and not text.startswith(
-                (f"{kind}:-", f"{kind}:?"), start + 2
-            ):
+            if text.startswith(f"{kind}:", start + 2) and not text.startswith((f"{kind}:-", f"{kind}:?"), start + 2):
                 return self._outside(start, "file" if kind == "file" else "vault")
         name = _NAME.match(text, start + 2)
         position = name.end() if name else start + 2
@@ -163,9 +158,7 @@ class _Parser:
         end = text.find("}", position)
         if end < 0:
             if not self.malformed or self._last_end() < len(text):
-                self._wrong(
-                    start, len(text), "this reference is never closed; write ${NAME}, or $$ for a dollar sign"
-                )
+                self._wrong(start, len(text), "this reference is never closed; write ${NAME}, or $$ for a dollar sign")
             return None, len(text)
         if name and text.startswith(":?", position):
             message = text[position + 2 : end]

@@ -1,8 +1,7 @@
-"""References get their values: from the environment, the `.env` file, or a mounted file. All failures are
-told at once.
+"""References get their values: from the environment, the `.env` file, or a mounted file. All failures are told at once.
 
-A value replaces the text that it stands in and can never add structure: it ends as a text, or, where it was a
-whole value in a field that is no text, as the one number, switch or null that YAML reads in it.
+A value replaces the text that it stands in and can never add structure: it ends as a text, or, where it was a whole
+value in a field that is no text, as the one number, switch or null that YAML reads in it.
 """
 
 from __future__ import annotations
@@ -11,10 +10,11 @@ import os.path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from runtime.spec import files
-from runtime.spec.check import Report, literal_secrets, recheck, reference_texts
+from runtime.spec.check import recheck, reference_texts
 from runtime.spec.diagnostics import PASSWORD_IN_URL, Diagnostic, ordered, printable
 from runtime.spec.places import Path, Source, Span, diagnose
 from runtime.spec.references import Reference, Template, parse
+from runtime.spec.report import Report, literal_secrets
 from runtime.spec.scalars import scalar
 from runtime.spec.validator import Validator
 
@@ -89,9 +89,7 @@ def resolve(composition: Composition, shapes: Shapes, environ: Mapping[str, str]
     return Resolution(data, known, ordered([*report.diagnostics, *rechecked], composition.source.name))
 
 
-def _expanded(
-    path: Path, text: str, template: Template, values: _Values, report: Report, folder: str
-) -> str | None:
+def _expanded(path: Path, text: str, template: Template, values: _Values, report: Report, folder: str) -> str | None:
     """The text with its references replaced; None where one has no value, which has been noted."""
     pieces: list[str] = []
     complete = True
@@ -110,9 +108,7 @@ def _expanded(
 class _Values:
     """Where values come from, in their order."""
 
-    def __init__(
-        self, composition: Composition, environ: Mapping[str, str], report: Report, secrets: set[str]
-    ) -> None:
+    def __init__(self, composition: Composition, environ: Mapping[str, str], report: Report, secrets: set[str]) -> None:
         self._environ = environ
         self._secrets = secrets
         self._file_values: dict[str, str] = {}

@@ -1,7 +1,7 @@
 """The generated JSON Schema as the rest of the language reads it: where it is, and what it says of a value.
 
-A field of the schema is a small tree of `$ref` and `anyOf`; what matters is its leaves, the shapes that a
-value may have.
+A field of the schema is a small tree of `$ref` and `anyOf`; what matters is its leaves, the shapes that a value may
+have.
 """
 
 from __future__ import annotations
@@ -105,9 +105,7 @@ class Shapes:
         for leaf in candidates:
             if all(value.get(key) == constant for key, constant in constants(leaf).items()):
                 return leaf
-        return max(
-            candidates, key=lambda leaf: len(value.keys() & leaf.get("properties", {}).keys()), default=None
-        )
+        return max(candidates, key=lambda leaf: len(value.keys() & leaf.get("properties", {}).keys()), default=None)
 
     def array(self, node: Schema) -> Schema | None:
         """The leaf for a list."""
@@ -116,11 +114,7 @@ class Shapes:
     def text(self, node: Schema) -> Schema | None:
         """The leaf for a text, other than a reference."""
         return next(
-            (
-                leaf
-                for leaf in self.leaves(node)
-                if leaf.get("type") == "string" and leaf.get("$name") != REFERENCE
-            ),
+            (leaf for leaf in self.leaves(node) if leaf.get("type") == "string" and leaf.get("$name") != REFERENCE),
             None,
         )
 
@@ -194,9 +188,7 @@ class Shapes:
         return known
 
     def at(self, path: Path, data: Any = None) -> Schema | None:
-        """The field at a path; the data tells alternatives apart, without it the first that has the key is
-        taken.
-        """
+        """The field at a path; the data tells alternatives apart, without it the first that has the key is taken."""
         node: Schema = self.schema
         for part in path:
             found: Schema | None = None
@@ -206,9 +198,7 @@ class Shapes:
                 data = data[part] if isinstance(data, list) and part < len(data) else None
             else:
                 fit = self.mapping(node, data) if isinstance(data, dict) else None
-                for leaf in (
-                    [fit] if fit else [leaf for leaf in self.leaves(node) if leaf.get("type") == "object"]
-                ):
+                for leaf in [fit] if fit else [leaf for leaf in self.leaves(node) if leaf.get("type") == "object"]:
                     found = found or self.field(leaf, part)
                 data = data.get(part) if isinstance(data, dict) else None
             if found is None:

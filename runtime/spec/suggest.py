@@ -31,8 +31,8 @@ class Speller:
 def did_you_mean(word: str, names: Iterable[str]) -> str | None:
     """The name that `word` was most likely meant to be, or None where none is near.
 
-    A slip is a missing, added, wrong or swapped letter; short words may have one, long ones three. Case, `-`
-    and `_` count for nothing.
+    A slip is a missing, added, wrong or swapped letter; short words may have one, long ones three. Case, `-` and `_`
+    count for nothing.
 
     Example:
         >>> did_you_mean("concurency", ["timeout", "concurrency"])

@@ -1,9 +1,8 @@
 """Checks plain data against the generated schema, and says in human words what does not fit.
 
-It knows exactly the vocabulary that `runtime.spec.schema` writes. Each field is compiled on first use into a
-function that answers None as fast as it can; words, paths and suggestions are made only for what is wrong. A
-test holds it to the verdict of the `jsonschema` library, whose import alone takes longer than this whole
-command.
+It knows exactly the vocabulary that `runtime.spec.schema` writes. Each field is compiled on first use into a function
+that answers None as fast as it can; words, paths and suggestions are made only for what is wrong. A test holds it to
+the verdict of the `jsonschema` library, whose import alone takes longer than this whole command.
 
 One difference is meant: `5.0` is no whole number here, as it is none for the models.
 """
@@ -102,9 +101,7 @@ class Validator:
 
     def _union(self, node: Schema) -> Check:
         """A field: its leaves by the type of value that each takes."""
-        leaves = [
-            leaf for leaf in self._shapes.leaves(node) if self._references or leaf.get("$name") != REFERENCE
-        ]
+        leaves = [leaf for leaf in self._shapes.leaves(node) if self._references or leaf.get("$name") != REFERENCE]
         if any("type" not in leaf for leaf in leaves):
             return _fits
         by_type: dict[type, Check] = {}
@@ -113,9 +110,7 @@ class Validator:
             by_type[str] = self._texts(texts, node)
         objects = [leaf for leaf in leaves if leaf["type"] == "object"]
         if objects:
-            by_type[dict] = (
-                self._leaf(objects[0], node) if len(objects) == 1 else self._objects(objects, node)
-            )
+            by_type[dict] = self._leaf(objects[0], node) if len(objects) == 1 else self._objects(objects, node)
         for leaf in leaves:
             kind = leaf["type"]
             if kind == "integer":
@@ -150,9 +145,7 @@ class Validator:
                 if problems is None:
                     return None
                 first = first or problems
-            return (
-                first if leaves[0].get("$name") != REFERENCE else [Problem(*wrong_type(value, types, node))]
-            )
+            return first if leaves[0].get("$name") != REFERENCE else [Problem(*wrong_type(value, types, node))]
 
         types = [leaf for leaf in self._shapes.leaves(node) if leaf.get("$name") != REFERENCE]
         return check
@@ -168,9 +161,7 @@ class Validator:
 
         def check(value: str) -> Problems:
             if len(value) < least:
-                return [
-                    Problem("this must not be empty" if least == 1 else f"needs at least {least} characters")
-                ]
+                return [Problem("this must not be empty" if least == 1 else f"needs at least {least} characters")]
             if most is not None and len(value) > most:
                 return [Problem(f"is longer than {most} characters")]
             if search is not None and not search(value):
@@ -289,9 +280,7 @@ class Validator:
         return Problem(f"{quoted(key)} cannot be a name here{hint}", better, at=key, on_key=True)
 
     def _objects(self, leaves: Sequence[Schema], node: Schema) -> Check:
-        """Alternatives for a mapping: told apart by a constant, or, without one, the one with the fewest
-        problems.
-        """
+        """Alternatives for a mapping: told apart by a constant, or, without one, the one with the fewest problems."""
         checks = {id(leaf): self._leaf(leaf, node) for leaf in leaves}
 
         def check(value: dict[str, Any]) -> Problems:
@@ -315,9 +304,7 @@ class Validator:
         if tag not in value:
             if self._partial:
                 return None
-            return [
-                Problem(f"this key is missing; write {tag}: {alternatives(allowed)}", at=tag, on_key=True)
-            ]
+            return [Problem(f"this key is missing; write {tag}: {alternatives(allowed)}", at=tag, on_key=True)]
         seen = value[tag]
         near = self._speller.nearest(seen, allowed) if isinstance(seen, str) else None
         hint = f", did you mean {quoted(near)}?" if near else ""
@@ -327,10 +314,7 @@ class Validator:
 def _tag(leaves: Sequence[Schema]) -> str | None:
     """The key whose constant differs between the leaves."""
     for tag in constants(leaves[0]):
-        if (
-            all(tag in constants(leaf) for leaf in leaves)
-            and len({constants(leaf)[tag] for leaf in leaves}) > 1
-        ):
+        if all(tag in constants(leaf) for leaf in leaves) and len({constants(leaf)[tag] for leaf in leaves}) > 1:
             return tag
     return None
 

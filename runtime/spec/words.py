@@ -81,9 +81,7 @@ def expected(leaf: Schema) -> str:
     if "enum" in leaf:
         return f"one of {alternatives(leaf['enum'])}"
     kind = _KINDS.get(leaf.get("x-kind", ""))
-    return (
-        kind[0] if kind else _FORMS.get(leaf.get("$name", "")) or _TYPES.get(leaf.get("type", ""), "a value")
-    )
+    return kind[0] if kind else _FORMS.get(leaf.get("$name", "")) or _TYPES.get(leaf.get("type", ""), "a value")
 
 
 def wrong_type(value: Any, leaves: Sequence[Schema], field: Schema) -> tuple[str, str | None]:
@@ -121,17 +119,11 @@ def _converted(value: Any, leaves: Sequence[Schema]) -> str | None:
                 number = scalar(value.strip())
             except ValueError:
                 return None
-            if isinstance(number, int if "number" not in types else int | float) and not isinstance(
-                number, bool
-            ):
+            if isinstance(number, int if "number" not in types else int | float) and not isinstance(number, bool):
                 return str(number)
         if "array" in types and len(value) < 60 and "${" not in value:
             return f"[{printable(value)}]"
-    if (
-        "string" in types
-        and isinstance(value, int | float | bool)
-        and any(_is_plain_text(leaf) for leaf in leaves)
-    ):
+    if "string" in types and isinstance(value, int | float | bool) and any(_is_plain_text(leaf) for leaf in leaves):
         return quoted(str(value).lower() if isinstance(value, bool) else value)
     return None
 
@@ -184,9 +176,7 @@ def _respelled(value: str, kind: str) -> str | None:
     if match is None:
         plain = value.strip()
         return (
-            f"{plain}{_UNITS[kind]}"
-            if plain.isascii() and plain.isdigit() and len(plain) < 7 and int(plain)
-            else None
+            f"{plain}{_UNITS[kind]}" if plain.isascii() and plain.isdigit() and len(plain) < 7 and int(plain) else None
         )
     number, unit = match[1], match[2].lower()
     if kind == "duration":

@@ -1,8 +1,8 @@
 """YAML to plain data and the place of every key and value, from one pass over the parser's events.
 
-PyYAML's own loader recurses (100,000 levels of nesting end the process), keeps the last of two equal keys,
-reads `no` as false and forgets positions. This one is a loop with caps, refuses what is ambiguous, and goes
-on after a mistake where it can.
+PyYAML's own loader recurses (100,000 levels of nesting end the process), keeps the last of two equal keys, reads `no`
+as false and forgets positions. This one is a loop with caps, refuses what is ambiguous, and goes on after a mistake
+where it can.
 """
 
 from __future__ import annotations
@@ -257,9 +257,7 @@ class _Composer:
         if not isinstance(value, str):
             what = "a number" if isinstance(value, int | float) and not isinstance(value, bool) else "no text"
             shown = printable(text) or "an empty key"
-            self._report_here(
-                event, f"a key is text, and {shown} is {what}; put it in quotes", suggestion=f'"{text}"'
-            )
+            self._report_here(event, f"a key is text, and {shown} is {what}; put it in quotes", suggestion=f'"{text}"')
 
     def _odd_key(self, frame: _Frame, event: Any) -> None:
         self._report_here(event, "a key is text; a mapping or a list cannot be one")
@@ -282,9 +280,7 @@ class _Composer:
         frame.key_event = event
 
     def _finish(self, frame: _Frame) -> None:
-        """Takes out what stood under `<<` and merges it: the mapping's own keys win, then the first of a
-        list.
-        """
+        """Takes out what stood under `<<` and merges it: the mapping's own keys win, then the first of a list."""
         frame.container.pop(_DROP, None)
         frame.children.pop(_DROP, None)
         place: Place | None = frame.children.pop(_MERGE, None)

@@ -48,9 +48,7 @@ def test_light_commands_load_nothing_heavy(arguments: list[str]) -> None:
         f"main({arguments!r})\n"
         f"sys.stderr.write(json.dumps(sorted(set(sys.modules) & set({HEAVY!r}))))"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True
-    )
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
     assert json.loads(done.stderr.splitlines()[-1]) == []
 
 
@@ -87,9 +85,7 @@ def test_the_overview(capsys: pytest.CaptureFixture[str]) -> None:
         (["show", "x", "--orgin"], "unrecognized arguments: --orgin"),
     ],
 )
-def test_wrong_usage_ends_with_2(
-    arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_wrong_usage_ends_with_2(arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(arguments) == 2
     shown = capsys.readouterr()
     assert words in shown.err
@@ -102,9 +98,7 @@ def running(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> int:
     def run(_: Any) -> int:
         raise error
 
-    command = SimpleNamespace(
-        EXAMPLE="runtime show x", __doc__="x: y", arguments=lambda parser: None, run=run
-    )
+    command = SimpleNamespace(EXAMPLE="runtime show x", __doc__="x: y", arguments=lambda parser: None, run=run)
     monkeypatch.setattr(command_line, "_module", lambda name: command)
     return main(["show"])
 
@@ -117,9 +111,7 @@ def test_a_fault_becomes_words_and_its_exit_code(
     assert capsys.readouterr().err == "error: storage.redis: cannot reach redis://h:1: refused\n  Start it.\n"
 
 
-def test_an_interruption_is_quiet(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_an_interruption_is_quiet(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     assert running(monkeypatch, KeyboardInterrupt()) == 130
     assert capsys.readouterr().err == ""
 

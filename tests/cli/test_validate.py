@@ -112,9 +112,7 @@ def test_every_mistake_is_told_at_once_with_file_line_and_column(specs: Path) ->
     assert done.returncode == 1
     assert done.stdout == ""
     told = [line for line in done.stderr.splitlines() if line.startswith(("production.yaml:", "base.yaml:"))]
-    assert told == [
-        f"{file}:{line}:{column}: {path}: {message}" for file, line, column, path, message, _ in MISTAKES
-    ]
+    assert told == [f"{file}:{line}:{column}: {path}: {message}" for file, line, column, path, message, _ in MISTAKES]
     assert done.stderr.splitlines()[-1] == f"{len(MISTAKES)} errors"
 
 
@@ -188,8 +186,7 @@ BOMB = b"a0: &a0 [x, x]\n" + b"".join(
     f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]\n".encode() for n in range(1, 20)
 )
 BAD_QUEUES = b"".join(
-    f"  q{n}: {{handler: h{n}, tmeout: 5, concurrency: {{min: 9, max: ${{}}}}}}\n".encode()
-    for n in range(7_000)
+    f"  q{n}: {{handler: h{n}, tmeout: 5, concurrency: {{min: 9, max: ${{}}}}}}\n".encode() for n in range(7_000)
 )
 HOSTILE = {
     "missing": None,

@@ -101,9 +101,7 @@ def test_handlers_are_found_in_the_source_of_plugins(spec: Path) -> None:
         '@subscriber("log")\nasync def log(e): ...\n'
         'raise SystemExit("validation must not run this")\n'
     )
-    (spec.parent / "more.py").write_text(
-        'from runtime import task\n@task("images.resize")\ndef resize(j, p): ...\n'
-    )
+    (spec.parent / "more.py").write_text('from runtime import task\n@task("images.resize")\ndef resize(j, p): ...\n')
     text = """
 plugins: [tasks]
 queues:
@@ -134,8 +132,7 @@ def test_plugins_that_are_absent_or_broken(spec: Path) -> None:
     (spec.parent / "tasks.py").write_text("def f(:\n  pass\n")
     assert complaints(spec, "plugins: [tsks, tasks, no.such.module]\nqueues: {a: {handler: unknown}}\n") == [
         '3:11 plugins[0]: no module "tsks" beside the spec or installed, did you mean "tasks"?',
-        '3:24 plugins[2]: no module "no.such.module" beside the spec or installed; create '
-        "no/such/module.py there",
+        '3:24 plugins[2]: no module "no.such.module" beside the spec or installed; create no/such/module.py there',
         "1:7 : this is no Python: invalid syntax",
     ]
 
@@ -201,11 +198,9 @@ schedules:
 """
     assert complaints(spec, text) == [
         "5:56 queues.a.concurrency.min: min is greater than max: 5 > 2",
-        '7:19 events.backend: events in memory stay within one process, and "processes" asks for several; '
-        "write redis",
+        '7:19 events.backend: events in memory stay within one process, and "processes" asks for several; write redis',
         '9:23 schedules.a.cron: "30-10" runs backwards in the column of the minute',
-        '9:50 schedules.a.timezone: there is no time zone "Mars/Olympus"; write a name such as '
-        '"Europe/Vienna"',
+        '9:50 schedules.a.timezone: there is no time zone "Mars/Olympus"; write a name such as "Europe/Vienna"',
         "10:23 schedules.b.cron: this never comes: no day of the month fits the months",
     ]
 
@@ -238,9 +233,7 @@ def test_a_missing_key_that_an_overlay_removed_is_told_there(spec: Path) -> None
 
 def test_nothing_is_said_of_missing_keys_while_a_base_cannot_be_read(spec: Path) -> None:
     (spec.parent / "base.yaml").write_text("a: [\n")
-    found = complaints(
-        spec, "extends: base.yaml\nqueues: {a: {concurrency: 0}}\nschedules: {s: {queue: a}}\n"
-    )
+    found = complaints(spec, "extends: base.yaml\nqueues: {a: {concurrency: 0}}\nschedules: {s: {queue: a}}\n")
     assert [line.partition(" ")[2] for line in found] == [
         "queues.a.concurrency: must be at least 1, found 0",
         ': this "[" is never closed',

@@ -53,9 +53,7 @@ def expected(base: Any, over: Any) -> Any:
         return over
     kept = {key: value for key, value in base.items() if key not in over}
     changed = {
-        key: expected(base[key], value) if key in base else value
-        for key, value in over.items()
-        if value is not None
+        key: expected(base[key], value) if key in base else value for key, value in over.items() if value is not None
     }
     return kept | changed
 

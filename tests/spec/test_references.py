@@ -10,9 +10,7 @@ from runtime.spec import yaml
 from runtime.spec.places import Source
 from runtime.spec.references import Reference, Template, escaped, parse
 
-NAMES = st.from_regex(r"[A-Za-z_][A-Za-z0-9_]{0,8}", fullmatch=True).filter(
-    lambda name: name not in ("file", "vault")
-)
+NAMES = st.from_regex(r"[A-Za-z_][A-Za-z0-9_]{0,8}", fullmatch=True).filter(lambda name: name not in ("file", "vault"))
 PLAIN = st.text("ab $-:?#é", max_size=8)
 
 
@@ -122,9 +120,7 @@ def test_deep_and_long_defaults_are_no_danger() -> None:
         ('a: "\\x24{B"', 1, 4, 8),
     ],
 )
-def test_a_part_of_a_text_has_its_place_in_every_style(
-    text: str, line: int, column: int, length: int
-) -> None:
+def test_a_part_of_a_text_has_its_place_in_every_style(text: str, line: int, column: int, length: int) -> None:
     document = yaml.parse(Source("x", "/x", text))
     value = document.data["a"]
     (wrong,) = parse(value).malformed

@@ -118,7 +118,7 @@ observability: {errors: {dsn: "${vault:db#dsn}"}}
         "spec.yaml:5:18: api.host: B is not set: because it is needed",
         "spec.yaml:6:15: api.public_url: cannot read absent.txt: no such file",
         f"spec.yaml:9:15: secrets.vault.address: VAULT_ADDR is not set; {told.format('VAULT_ADDR')}",
-        "spec.yaml:10:34: secrets.vault.auth.token: cannot read /nowhere/token: no such file",
+        "spec.yaml:10:35: secrets.vault.auth.token: cannot read /nowhere/token: no such file",
         "spec.yaml:12:32: observability.errors.dsn: vault references are not built in this version; see "
         "CHANGELOG.md for what is",
     ]
@@ -183,9 +183,7 @@ def test_a_value_never_adds_structure(spec: Path, value: str) -> None:
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
 @given(
-    value=st.sampled_from(
-        ["{a: 1}", "[1]", "1\napi: {port: 5}", "null", "- x", "${OTHER}", "*a", "&a 1", "!!int 1"]
-    )
+    value=st.sampled_from(["{a: 1}", "[1]", "1\napi: {port: 5}", "null", "- x", "${OTHER}", "*a", "&a 1", "!!int 1"])
 )
 def test_not_even_in_a_field_that_is_converted(spec: Path, value: str) -> None:
     try:

@@ -24,9 +24,7 @@ SHAPES = Shapes(SCHEMA)
 OURS = Validator(SHAPES)
 THEIRS = Draft202012Validator(SCHEMA)
 SPECS = Path(__file__).parents[2] / "specs"
-VALID = {
-    name: compose(str(SPECS / f"{name}.yaml")).data for name in ("base", "development", "test", "production")
-}
+VALID = {name: compose(str(SPECS / f"{name}.yaml")).data for name in ("base", "development", "test", "production")}
 
 FRAGMENTS = st.sampled_from(
     [
@@ -39,9 +37,7 @@ FRAGMENTS = st.sampled_from(
         {"kind": "smtp"}, {"kind": "in_app"}, {"kind": "http", "provider": "http"}, {"handler": "x"}, [["a"]],
     ]
 )  # fmt: skip
-KEYS = st.sampled_from(
-    ["x-own", "extra", "kind", "handler", "Name", "a.b", "timeout", "email", "concurrency", "", "é"]
-)
+KEYS = st.sampled_from(["x-own", "extra", "kind", "handler", "Name", "a.b", "timeout", "email", "concurrency", "", "é"])
 
 
 def containers(value: Any) -> Iterator[Any]:
@@ -58,11 +54,7 @@ def mutated(draw: st.DrawFn) -> dict[str, Any]:
     for _ in range(draw(st.integers(1, 3))):
         every = list(containers(data))
         place = every[draw(st.integers(0, len(every) - 1))]
-        key = (
-            draw(st.sampled_from(list(place)))
-            if isinstance(place, dict)
-            else draw(st.integers(0, len(place) - 1))
-        )
+        key = draw(st.sampled_from(list(place))) if isinstance(place, dict) else draw(st.integers(0, len(place) - 1))
         action = draw(st.sampled_from(["replace", "remove", "add", "rename"]))
         if action == "replace":
             place[key] = draw(FRAGMENTS)
@@ -159,8 +151,7 @@ def test_words(queue: dict[str, Any], words: str) -> None:
         ({}, "a.kind: this key is missing; write kind: smtp, webpush, in_app or http [None]"),
         (
             {"kind": "smpt"},
-            'a.kind: expected one of smtp, webpush, in_app or http, found the text "smpt", did you mean '
-            '"smtp"? [smtp]',
+            'a.kind: expected one of smtp, webpush, in_app or http, found the text "smpt", did you mean "smtp"? [smtp]',
         ),
         (
             {"kind": "http", "provider": "twillio"},
@@ -190,9 +181,7 @@ def test_words_of_names_and_missing_keys() -> None:
 
 def test_a_secret_is_not_repeated() -> None:
     wrong = told(ai={"providers": {"openai": {"kind": "openai", "api_key": 123456789}}})
-    assert wrong == [
-        'ai.providers.openai.api_key: expected a secret, found something else; write "${API_KEY}" [None]'
-    ]
+    assert wrong == ['ai.providers.openai.api_key: expected a secret, found something else; write "${API_KEY}" [None]']
 
 
 def test_many_problems_are_cut_off() -> None:

@@ -34,9 +34,7 @@ JSON = st.recursive(
 @given(st.dictionaries(st.text("abcdefgh", min_size=1, max_size=5), JSON, max_size=5), st.booleans())
 def test_it_agrees_with_pyyaml_on_json_like_documents(data: dict[str, Any], flow: bool) -> None:
     # Every text in quotes, since plain text means other things in YAML 1.1 than in 1.2.
-    text = pyyaml.dump(
-        data, Dumper=pyyaml.CSafeDumper, default_flow_style=flow, allow_unicode=True, default_style='"'
-    )
+    text = pyyaml.dump(data, Dumper=pyyaml.CSafeDumper, default_flow_style=flow, allow_unicode=True, default_style='"')
     document = parse(text)
     assert not document.diagnostics
     assert document.data == pyyaml.load(text, Loader=pyyaml.CSafeLoader)
