@@ -70,9 +70,7 @@ def _compiled(path: Path) -> Validator:
         kind = validator_for(schema, default=Draft202012Validator)
         kind.check_schema(schema)
     except OSError as error:
-        raise Fault(
-            f"cannot read the schema {path}: {error.strerror}", remedy="Check the path in the spec."
-        ) from error
+        raise Fault(f"cannot read the schema {path}: {error.strerror}", remedy="Check the path in the spec.") from error
     except ValueError as error:
         raise Fault(f"the schema {path} is no JSON: {error}", remedy="Correct the file.") from error
     except SchemaError as error:

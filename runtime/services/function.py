@@ -32,9 +32,7 @@ class TimedOut(Exception):  # noqa: N818 - an outcome
 
     def __init__(self, limit: float, *, left_running: bool) -> None:
         self.left_running = left_running
-        super().__init__(
-            f"took longer than {limit:g} s" + (" and did not end when told to" if left_running else "")
-        )
+        super().__init__(f"took longer than {limit:g} s" + (" and did not end when told to" if left_running else ""))
 
 
 async def call(function: Callable[..., Any], *args: Any, limit: float | None = None) -> Returned:
@@ -65,8 +63,11 @@ async def call(function: Callable[..., Any], *args: Any, limit: float | None = N
 
 async def _end(inner: asyncio.Future[Returned]) -> bool:
     """Cancels a call; returns whether it has really ended, which a thread cannot be made to."""
-    inner.cancel()
-    done, _ = await asyncio.wait({inner}, timeout=GRACE)
+    for patience in (GRACE, GRACE / 4):  # a cancellation can get lost, see `runtime.services.ending`
+        inner.cancel()
+        done, _ = await asyncio.wait({inner}, timeout=patience)
+        if done:
+            break
     return bool(done) and isinstance(inner, asyncio.Task)
 
 

@@ -79,9 +79,7 @@ class Events(Protocol):
         """Events after a position, oldest first."""
         ...
 
-    def follow(
-        self, stream: str, *, after: str = "$", types: frozenset[str] = frozenset()
-    ) -> AsyncIterator[Event]:
+    def follow(self, stream: str, *, after: str = "$", types: frozenset[str] = frozenset()) -> AsyncIterator[Event]:
         """Events after a position (`$` = from now), and then each new one as it comes."""
         ...
 

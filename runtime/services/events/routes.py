@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import msgspec
 from litestar import Controller, get, post
-from litestar.params import HeaderParameter, QueryParameter
+from litestar.params import FromPath, HeaderParameter, JSONBody, QueryParameter
 from litestar.status_codes import HTTP_202_ACCEPTED
 
 from runtime.http.access import scope
@@ -56,9 +56,7 @@ class EventShown(msgspec.Struct):
 
     @classmethod
     def of(cls, event: Event) -> "EventShown":
-        return cls(
-            event.id, event.position, event.stream, event.type, event.time, dict(event.data), event.key
-        )
+        return cls(event.id, event.position, event.stream, event.type, event.time, dict(event.data), event.key)
 
 
 class StreamRoutes(Controller):
@@ -72,7 +70,7 @@ class StreamRoutes(Controller):
         return Page(await events.streams())
 
     @get("/{stream:str}", opt=scope("events:read"), summary="One stream")
-    async def stream(self, stream: str, events: Port[Events]) -> StreamView:
+    async def stream(self, stream: FromPath[str], events: Port[Events]) -> StreamView:
         return await events.stream(stream)
 
     @post(
@@ -81,14 +79,14 @@ class StreamRoutes(Controller):
         status_code=HTTP_202_ACCEPTED,
         summary="Publish an event",
     )
-    async def publish(self, stream: str, data: EventRequest, events: Port[Events]) -> EventAccepted:
+    async def publish(self, stream: FromPath[str], data: JSONBody[EventRequest], events: Port[Events]) -> EventAccepted:
         event = await events.publish(stream, data.type, data.data, key=data.key, id=data.id)
         return EventAccepted(event.id, event.position)
 
     @get("/{stream:str}/events", opt=scope("events:read"), summary="Replay a stream, oldest first")
     async def replay(
         self,
-        stream: str,
+        stream: FromPath[str],
         events: Port[Events],
         types: Types = None,
         after: Annotated[
@@ -103,7 +101,7 @@ class StreamRoutes(Controller):
     @get("/{stream:str}/subscribe", opt=scope("events:read"), summary="Follow a stream by Server-Sent Events")
     async def subscribe(
         self,
-        stream: str,
+        stream: FromPath[str],
         events: Port[Events],
         types: Types = None,
         last_event_id: Annotated[
@@ -123,6 +121,4 @@ class StreamRoutes(Controller):
         ] = None,
     ) -> EventStream:
         followed = events.follow(stream, after=last_event_id or after or "$", types=frozenset(types or ()))
-        return EventStream(
-            followed, lambda event: ServerEvent(event.position, event.type, EventShown.of(event))
-        )
+        return EventStream(followed, lambda event: ServerEvent(event.position, event.type, EventShown.of(event)))

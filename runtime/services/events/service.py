@@ -95,9 +95,7 @@ class EventBus:
                 return found[:limit]
             position = batch[-1].position
 
-    def follow(
-        self, stream: str, *, after: str = "$", types: frozenset[str] = frozenset()
-    ) -> AsyncIterator[Event]:
+    def follow(self, stream: str, *, after: str = "$", types: frozenset[str] = frozenset()) -> AsyncIterator[Event]:
         self._wanted(stream, types)
         return self._follow(stream, after if after == "$" else _position(after), types)
 
@@ -114,9 +112,7 @@ class EventBus:
             first=figures.first,
             last=figures.last,
             subscriptions=sorted(
-                known
-                for known, subscription in self._spec.subscriptions.items()
-                if subscription.stream == name
+                known for known, subscription in self._spec.subscriptions.items() if subscription.stream == name
             ),
         )
 

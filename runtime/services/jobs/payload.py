@@ -76,9 +76,7 @@ class PayloadType:
         except msgspec.ValidationError as error:
             detail, _, path = str(error).partition(" - at `$")
             where = AT + path.removesuffix("`").replace(".", "/").replace("[", "/").replace("]", "")
-            raise Invalid(
-                f"the payload is no {self.name}: {detail}", errors=[Pointer(where, detail)]
-            ) from error
+            raise Invalid(f"the payload is no {self.name}: {detail}", errors=[Pointer(where, detail)]) from error
 
     def _by_model(self, payload: Mapping[str, Any]) -> Any:
         from pydantic import ValidationError  # imported by the user's model already
@@ -86,9 +84,7 @@ class PayloadType:
         try:
             return self._type.model_validate(payload)
         except ValidationError as error:
-            wrong = [
-                Pointer(pointer(AT, entry["loc"]), entry["msg"]) for entry in error.errors(include_url=False)
-            ]
+            wrong = [Pointer(pointer(AT, entry["loc"]), entry["msg"]) for entry in error.errors(include_url=False)]
             raise Invalid(f"the payload is no {self.name}: {wrong[0].detail}", errors=wrong) from error
 
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import msgspec
 from litestar import Controller, get, post
+from litestar.params import FromPath, JSONBody
 from litestar.status_codes import HTTP_202_ACCEPTED
 
 from runtime.errors import Invalid, NotBuilt, Pointer
@@ -55,7 +56,7 @@ class QueueRoutes(Controller):
         return Page(await jobs.queues())
 
     @get("/{queue:str}", opt=scope("jobs:read"), summary="One queue with its figures")
-    async def queue(self, queue: str, jobs: Port[Jobs]) -> QueueView:
+    async def queue(self, queue: FromPath[str], jobs: Port[Jobs]) -> QueueView:
         return await jobs.queue(queue)
 
     @post(
@@ -64,7 +65,7 @@ class QueueRoutes(Controller):
         status_code=HTTP_202_ACCEPTED,
         summary="Put a job into a queue",
     )
-    async def enqueue(self, queue: str, data: JobRequest, jobs: Port[Jobs]) -> JobAccepted:
+    async def enqueue(self, queue: FromPath[str], data: JSONBody[JobRequest], jobs: Port[Jobs]) -> JobAccepted:
         for name in ("priority", "timeout", "retry"):
             if getattr(data, name) is not None:
                 raise NotBuilt(f"`{name}` of a single job")
@@ -78,10 +79,8 @@ class JobRoutes(Controller):
     path = "/v1/jobs"
     tags = ["jobs"]
 
-    @get(
-        "/{job_id:str}", opt=scope("jobs:read"), summary="One job: status, attempts, progress, result, error"
-    )
-    async def job(self, job_id: str, jobs: Port[Jobs]) -> JobView:
+    @get("/{job_id:str}", opt=scope("jobs:read"), summary="One job: status, attempts, progress, result, error")
+    async def job(self, job_id: FromPath[str], jobs: Port[Jobs]) -> JobView:
         return await jobs.get(job_id)
 
 

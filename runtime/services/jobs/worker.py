@@ -92,9 +92,7 @@ class QueueWorker:
         """What the spec asks of this queue and this version does not do."""
         missing = []
         if not isinstance(self._spec.concurrency, int):
-            missing.append(
-                f"concurrency that follows the backlog: at most {AT_MOST}, it is {slots(self._spec)}"
-            )
+            missing.append(f"concurrency that follows the backlog: at most {AT_MOST}, it is {slots(self._spec)}")
         if self._spec.rate is not None:
             missing.append("rate")
         if self._spec.long_running is not None:
@@ -109,9 +107,7 @@ class QueueWorker:
         try:
             payload = self._jobs.parse(self._queue, claimed.payload)
         except Invalid as error:  # it was accepted, so the task has changed since then: no try can succeed
-            logger.error(
-                "%s: its task does not take its payload any more: %s", claimed.id, error, extra=about
-            )
+            logger.error("%s: its task does not take its payload any more: %s", claimed.id, error, extra=about)
             return Outcome("failed", error=_sentence(error))
         job = RunningJob(claimed, self._jobs, self._events)
         returned = await call(self._function or _absent, job, payload, limit=self._spec.timeout)
@@ -131,9 +127,7 @@ class QueueWorker:
         trace = None if isinstance(error, Fault | Retry | TimedOut) else error
         if claimed.attempt >= claimed.attempts:
             tries = claimed.attempt
-            logger.error(
-                "%s failed for good at try %d: %s", claimed.id, tries, sentence, exc_info=trace, extra=about
-            )
+            logger.error("%s failed for good at try %d: %s", claimed.id, tries, sentence, exc_info=trace, extra=about)
             return Outcome("failed", error=sentence)
         delay = pause(claimed.attempt, self._spec.retry)
         if isinstance(error, Retry) and error.after:

@@ -156,16 +156,10 @@ def text_of(mail: Mail) -> str:
         OSError: its file cannot be read.
     """
     message = _parsed(mail.path.read_bytes())
-    lines = [
-        f"{name}: {message[name]}"
-        for name in ("From", "To", "Subject", "Date", "Message-ID")
-        if message[name]
-    ]
+    lines = [f"{name}: {message[name]}" for name in ("From", "To", "Subject", "Date", "Message-ID") if message[name]]
     body = message.get_body(("plain", "html"))
-    text = body.get_content() if body is not None else ""
-    others = [
-        part.get_content_type() for part in message.walk() if part is not body and not part.is_multipart()
-    ]
+    text = str(body.get_content()).replace("\r\n", "\n") if body is not None else ""
+    others = [part.get_content_type() for part in message.walk() if part is not body and not part.is_multipart()]
     if others:
         lines.append(f"Also: {', '.join(others)}")
     return "\n".join([*lines, "", text.rstrip("\n")])

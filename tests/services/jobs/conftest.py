@@ -39,9 +39,7 @@ class Bench:
         instance: str,
     ) -> None:
         self.specs = {
-            name: QueueSpec.model_validate(
-                {"retry": {"backoff": "20ms", "jitter": False}, "drain": "2s", **section}
-            )
+            name: QueueSpec.model_validate({"retry": {"backoff": "20ms", "jitter": False}, "drain": "2s", **section})
             for name, section in queues.items()
         }
         marks = [Mark("task", name, function) for name, function in tasks.items()]

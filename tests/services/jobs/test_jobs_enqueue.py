@@ -49,9 +49,7 @@ async def untyped(job: Any, payload) -> None: ...  # type: ignore[no-untyped-def
 
 
 @pytest.mark.parametrize("task", [plain, struct, model, typed])
-async def test_a_payload_that_does_not_fit_is_refused_with_pointers(
-    bench: Any, task: Any, client: Redis
-) -> None:
+async def test_a_payload_that_does_not_fit_is_refused_with_pointers(bench: Any, task: Any, client: Redis) -> None:
     at = bench(task)
     with pytest.raises(Invalid) as refused:
         await at.jobs.enqueue("q", {"image": 7})
@@ -121,9 +119,7 @@ async def test_a_queue_whose_task_is_not_built_takes_nothing(bench: Any) -> None
         ({"x": {1}}, Invalid),
     ],
 )
-async def test_what_is_no_json_or_too_large_is_refused(
-    bench: Any, payload: Any, refusal: type[Fault]
-) -> None:
+async def test_what_is_no_json_or_too_large_is_refused(bench: Any, payload: Any, refusal: type[Fault]) -> None:
     with pytest.raises(refusal):
         await bench(untyped).jobs.enqueue("q", payload)
 

@@ -100,9 +100,7 @@ async def test_a_worker_waits_quietly_while_the_server_is_away(bench: Any, morta
     await client.aclose()
 
 
-async def test_a_job_that_ends_while_the_server_is_away_is_not_run_again(
-    bench: Any, mortal_server: Any
-) -> None:
+async def test_a_job_that_ends_while_the_server_is_away_is_not_run_again(bench: Any, mortal_server: Any) -> None:
     ran: list[str] = []
     begun, go = asyncio.Event(), asyncio.Event()
 
@@ -159,7 +157,32 @@ async def test_stopping_drains_and_gives_the_rest_back_without_spending_a_try(be
     await worker.start()  # a restart is stop and start on the same object
     ended = await at.ended(long, waiting)
     assert [job.result for job in ended] == [1, 1]
-    assert begun == ["short", "long", "long", "waiting"]  # it went back to the front
+    assert begun[2:] == ["long", "waiting"]  # it went back to the front
+
+
+async def test_stopping_while_the_server_is_away_takes_no_longer_than_it_may(bench: Any, mortal_server: Any) -> None:
+    begun = asyncio.Event()
+
+    async def endless(job: JobContext, payload: dict[str, Any]) -> None:
+        begun.set()
+        await asyncio.sleep(3600)
+
+    client = mortal_server.client(retries=40)
+    at = bench(endless, over=client, drain="100ms", lease="1s")
+    worker = await at.work()
+    job = await at.jobs.enqueue("q", {})
+    await begun.wait()
+    mortal_server.kill()
+    async with asyncio.timeout(6):
+        await worker.stop()
+    await asyncio.to_thread(mortal_server.start)
+    assert (await at.jobs.get(job.id)).status == "running"  # nobody could give it back
+    begun.clear()
+    await worker.start()
+    async with asyncio.timeout(6):
+        await begun.wait()
+    await worker.stop()
+    await client.aclose()
 
 
 async def test_a_claim_whose_answer_was_lost_is_run(bench: Any, client: Redis) -> None:
@@ -171,7 +194,8 @@ async def test_a_claim_whose_answer_was_lost_is_run(bench: Any, client: Redis) -
     claimer: Any = worker._claimer
     job = await at.jobs.enqueue("q", {}, delay=3600)
     key = claimer.kept.job_id(job.id)
-    await client.lpush(claimer.kept.namespace(f"active:{claimer.id}"), key)  # as if BLMOVE had been answered
+    untyped: Any = client
+    await untyped.lpush(claimer.kept.namespace(f"active:{claimer.id}"), key)  # as if BLMOVE had been answered
     while not (waiting := [known["id"] for known in await client.client_list() if known["cmd"] == "blmove"]):
         await asyncio.sleep(0.005)
     await client.client_kill_filter(_id=waiting[0])
@@ -215,11 +239,12 @@ async def test_a_job_that_kills_its_workers_runs_out_of_lives(bench: Any) -> Non
     queue: Any = at.backend._queue("q")
     for life in range(2):  # two workers hold it and fall silent
         worker = f"dead-{life}"
-        moved = await queue.redis.lmove(queue.namespace("queued"), queue.namespace(f"active:{worker}"))
+        redis: Any = queue.redis
+        moved = await redis.lmove(queue.namespace("queued"), queue.namespace(f"active:{worker}"))
         stored = await queue.stored(moved)
         stored.status, stored.attempts = "active", stored.attempts + 1
         await queue.update_held(stored, worker)
-        await queue.redis.zadd(queue.namespace("workers"), {worker: time.time() - 1})
+        await redis.zadd(queue.namespace("workers"), {worker: time.time() - 1})
         successor = at.backend.claimer("q", _limits(at), 0, _none)
         await successor._take_over()
     ended = await at.jobs.get(job.id)
@@ -239,9 +264,7 @@ def _limits(at: Any) -> Any:
 
 
 @pytest.mark.parametrize("instance", ["", "folder-1"])
-async def test_a_killed_process_loses_nothing(
-    bench: Any, mortal_server: Any, tmp_path: Path, instance: str
-) -> None:
+async def test_a_killed_process_loses_nothing(bench: Any, mortal_server: Any, tmp_path: Path, instance: str) -> None:
     """A worker in a process of its own is killed in the middle of its jobs, three times; every job is counted."""
     counted = tmp_path / "counted"
     client = mortal_server.client()
@@ -265,9 +288,7 @@ async def test_a_killed_process_loses_nothing(
 
 @contextlib.contextmanager
 def _worker_process(socket: Path, counted: Path, instance: str) -> Any:
-    process = subprocess.Popen(
-        [sys.executable, HERE / "worker_process.py", str(socket), str(counted), instance]
-    )
+    process = subprocess.Popen([sys.executable, HERE / "worker_process.py", str(socket), str(counted), instance])
     try:
         yield process
     finally:

@@ -189,9 +189,7 @@ async def test_a_result_that_cannot_be_kept_fails_the_job_without_a_further_try(
     assert "2,000,002 bytes" in big.error
 
 
-async def test_a_payload_that_its_task_takes_no_more_goes_to_the_dead_letters(
-    bench: Any, client: Redis
-) -> None:
+async def test_a_payload_that_its_task_takes_no_more_goes_to_the_dead_letters(bench: Any, client: Redis) -> None:
     async def loose(job: JobContext, payload: dict[str, Any]) -> None: ...
 
     async def strict(job: JobContext, payload: Resize) -> None: ...

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from runtime.services.away import AWAY, answering, reason
 from runtime.services.blocking import Client, blocking_client
+from runtime.services.ending import end_tasks
 from runtime.services.events.backend import Consumer, Figures, Handle, Retention, Terms
 from runtime.services.events.envelope import pack, unpack
 
@@ -56,8 +57,8 @@ class RedisStreams:
         redis: answers in bytes; shared with others.
         prefix: of every key of the environment, `rt:core-services:`.
         source: who publishes, as CloudEvents calls it.
-        instance: names whoever holds the lock of one state folder, the same at each start: what its killed process has left
-            unhandled comes again as soon as the next one starts.
+        instance: names whoever holds the lock of one state folder, the same at each start: what its killed process
+            has left unhandled comes again as soon as the next one starts.
     """
 
     def __init__(self, redis: Client, prefix: str, *, source: str = "runtime", instance: str = "") -> None:
@@ -104,9 +105,7 @@ class RedisStreams:
                 pipe.xrange(key, count=1)
                 pipe.xrevrange(key, count=1)
                 length, first, last = await pipe.execute()
-        return Figures(
-            length, first[0][0].decode() if first else None, last[0][0].decode() if last else "0-0"
-        )
+        return Figures(length, first[0][0].decode() if first else None, last[0][0].decode() if last else "0-0")
 
     async def follow(self, stream: str, after: str) -> AsyncIterator[Event]:
         bell = self._bells.setdefault(stream, Bell(self.redis, self.key(stream, "log")))
@@ -183,8 +182,7 @@ class Bell:
         """Ends the waiting read; the next listener begins another."""
         task, self._task = self._task, None
         if task is not None:
-            task.cancel()
-            await asyncio.wait({task})
+            await end_tasks([task])
 
     async def _listen(self) -> None:
         client = blocking_client(self._redis, WAIT_MS / 1000)

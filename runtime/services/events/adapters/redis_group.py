@@ -24,9 +24,11 @@ from redis.exceptions import ResponseError
 
 from runtime.services.away import AWAY, reason
 from runtime.services.blocking import blocking_client
+from runtime.services.ending import end_tasks
 from runtime.services.events.adapters.redis_pending import BATCH, Entry, Pending
 from runtime.services.events.backend import Activity, Handle, Terms
 from runtime.services.events.envelope import unpack
+from runtime.services.function import GRACE
 from runtime.services.names import PROCESS
 
 if TYPE_CHECKING:
@@ -108,11 +110,12 @@ class Group:
             return
         reading, renewing = loops
         try:
-            await _cancelled(reading)
-            if self._places.borrowed_tokens:
-                await asyncio.wait({asyncio.ensure_future(self._drained())}, timeout=drain)
+            await end_tasks([reading])
+            with anyio.move_on_after(drain):
+                await self._drained()
         finally:
-            await _cancelled(renewing, *self._hand.values())
+            await end_tasks(self._hand.values(), again=2 * GRACE)
+            await end_tasks([renewing])
             await self._leave()
 
     def resize(self, concurrency: int) -> None:
@@ -131,7 +134,7 @@ class Group:
         """Leaves what is unhandled to whoever comes next, at once and without the try that was broken off."""
         left, self._tries = self._tries, {}
         try:
-            async with asyncio.timeout(LAST_WORD):
+            with anyio.fail_after(LAST_WORD):
                 for position, tries in left.items():
                     await self._pending.count(position, max(0, tries - 1), idle=self._terms.reclaim)
                 await self._pending.forget()
@@ -145,7 +148,7 @@ class Group:
     async def _read(self) -> None:
         """The only reader for this consumer: what is pending for it and unknown was in an answer that got lost."""
         pause, unsure, looked = FIRST_PAUSE, True, 0.0
-        while True:
+        while not self._ending:
             try:
                 if unsure:
                     await self._inherit()
@@ -303,9 +306,7 @@ class Group:
     async def _bury(self, entry: Entry, error: str, tries: int) -> None:
         self.activity.dead += 1
         about = {"subscription": self._name, "stream": self._stream, "position": entry[0], "tries": tries}
-        logger.error(
-            "%s: the event %s goes to the dead letters: %s", self._name, entry[0], error, extra=about
-        )
+        logger.error("%s: the event %s goes to the dead letters: %s", self._name, entry[0], error, extra=about)
         keep = self._terms.dead_letter
         await self._until_reached(lambda: self._pending.bury(entry, error, tries, keep=keep))
 
@@ -339,10 +340,3 @@ class Group:
         if self.activity.away is not None:
             logger.info("%s: Redis answers again", self._name)
         self.activity.away = None
-
-
-async def _cancelled(*tasks: asyncio.Task[None]) -> None:
-    for task in tasks:
-        task.cancel()
-    if tasks:
-        await asyncio.wait(tasks)

@@ -72,9 +72,7 @@ class Pending:
 
     async def mine(self, after: str) -> list[Entry]:
         """What is pending for this consumer after a position; each counts as given once more."""
-        return _entries(
-            await self._redis.xreadgroup(self._group, self._consumer, {self._log: after}, count=BATCH)
-        )
+        return _entries(await self._redis.xreadgroup(self._group, self._consumer, {self._log: after}, count=BATCH))
 
     async def abandoned(self, idle: float, count: int) -> list[Entry]:
         """Takes what has been pending for other consumers without a sign of life for so many seconds."""
@@ -169,10 +167,11 @@ def _entries(answer: Any) -> list[Entry]:
 
 
 def _first(start: str) -> str:
-    """A group's first position for a subscription's `from`."""
+    """The position after which a group begins, for a subscription's `from`; of a time, its own moment counts."""
     named = {"new": "$", "beginning": "0"}.get(start)
     if named is not None:
         return named
     if "T" in start:
-        return f"{int(datetime.fromisoformat(start).timestamp() * 1000)}-0"
+        moment = int(datetime.fromisoformat(start).timestamp() * 1000)
+        return f"{moment - 1}-{2**64 - 1}" if moment > 0 else "0"
     return start

@@ -13,6 +13,7 @@ import secrets
 import time
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
+import anyio
 from saq.job import Job, Status
 from saq.types import Context
 from saq.utils import now
@@ -20,6 +21,8 @@ from saq.worker import Worker
 
 from runtime.services.away import AWAY, reason
 from runtime.services.blocking import blocking_client
+from runtime.services.ending import end_tasks
+from runtime.services.function import GRACE
 from runtime.services.jobs.adapters import scripts
 from runtime.services.jobs.backend import Activity, Claimed, Limits, Outcome, Run
 from runtime.services.names import PROCESS
@@ -56,9 +59,7 @@ class KeepingWorker(Worker[Context]):
 
     SIGNALS = []  # the kernel handles signals; two workers in a loop would take each other's
 
-    def __init__(
-        self, queue: KeptQueue, limits: Limits, concurrency: int, run: Run, *, instance: str = ""
-    ) -> None:
+    def __init__(self, queue: KeptQueue, limits: Limits, concurrency: int, run: Run, *, instance: str = "") -> None:
         super().__init__(queue, [], concurrency=concurrency)
         self.kept = queue
         self.limits = limits
@@ -69,6 +70,7 @@ class KeepingWorker(Worker[Context]):
         self._running: dict[str, asyncio.Task[None]] = {}
         self._loops: list[asyncio.Task[None]] = []
         self._room = asyncio.Event()
+        self._leaving = False
         self._due = asyncio.Event()
         self._blocking = blocking_client(queue.redis, WAIT)
 
@@ -77,6 +79,7 @@ class KeepingWorker(Worker[Context]):
             return
         self.id = f"{self._mine}{secrets.token_hex(4)}"
         self.event = asyncio.Event()
+        self._leaving = False
         self._room.set()
         self._blocking = blocking_client(self.kept.redis, WAIT)
         self._loops = [
@@ -98,11 +101,13 @@ class KeepingWorker(Worker[Context]):
         if loops:
             claiming, ticking = loops  # the latter shows until the end that this worker is alive
             try:
-                await _cancelled(claiming)
+                await end_tasks([claiming])
                 if self._running:
                     await asyncio.wait(set(self._running.values()), timeout=drain)
             finally:
-                await _cancelled(ticking, *self._running.values())
+                self._leaving = True
+                await end_tasks(self._running.values(), again=LAST_WORD + 2 * GRACE)
+                await end_tasks([ticking])
                 self._running.clear()
                 self.activity.running = 0
                 await self._leave()
@@ -123,7 +128,7 @@ class KeepingWorker(Worker[Context]):
     async def _leave(self) -> None:
         """Gives back all that this worker still holds, as far as the server can be reached."""
         try:
-            async with asyncio.timeout(LAST_WORD):
+            with anyio.fail_after(LAST_WORD):
                 for record in reversed(await self.kept.held(self.id)):
                     await self._give_back(record)
                 await self.kept.evaluate(scripts.LEAVE, ["workers"], [self.id])
@@ -193,7 +198,7 @@ class KeepingWorker(Worker[Context]):
 
     async def _handle(self, record: str) -> None:
         job = await self._until_reached(lambda: self._mark_active(record))
-        if job is None:
+        if job is None or self._leaving:
             return
 
         async def tell(fraction: float, message: str) -> None:
@@ -218,13 +223,13 @@ class KeepingWorker(Worker[Context]):
         counts[outcome.status] = counts.get(outcome.status, 0) + 1
 
     async def _last(self, step: Coroutine[Any, Any, None]) -> None:
-        """A step that a cancellation leaves a moment: the handler has done its work, and must not do it again for nothing."""
+        """A step that a cancellation leaves a moment: the handler has done its work, and need not do it again."""
         settling = asyncio.create_task(step)
         try:
             await asyncio.shield(settling)
         except asyncio.CancelledError:
             await asyncio.wait({settling}, timeout=LAST_WORD)
-            settling.cancel()
+            await end_tasks([settling])
             raise
 
     async def _mark_active(self, record: str) -> Job | None:
@@ -275,9 +280,9 @@ class KeepingWorker(Worker[Context]):
     # Upkeep
 
     async def _tick(self) -> None:
-        """Shows that this worker is alive, moves jobs whose time has come, and takes over from workers that are gone."""
+        """Shows that this worker is alive, moves jobs whose time has come, takes over from workers that are gone."""
         usual = min(LONGEST_PAUSE, self.limits.lease / 3)
-        while True:
+        while not self._leaving:
             pause = usual
             try:
                 next_due = float(
@@ -336,10 +341,3 @@ class KeepingWorker(Worker[Context]):
         if self.activity.away is not None:
             logger.info("%s: Redis answers again", self.kept.name)
         self.activity.away = None
-
-
-async def _cancelled(*tasks: asyncio.Task[None]) -> None:
-    for task in tasks:
-        task.cancel()
-    if tasks:
-        await asyncio.wait(tasks)

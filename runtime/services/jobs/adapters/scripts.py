@@ -91,7 +91,8 @@ return '-1'
 """
 
 ORPHANS: Final = """
--- KEYS workers   ARGV prefix instance process most: records of workers that are gone, as worker, record, worker, record ...
+-- KEYS workers   ARGV prefix instance process most
+-- Answers with records of workers that are gone, as worker, record, worker, record ...
 -- A worker of my own instance in another process is gone for certain: the instance's lock lets only one process run.
 -- One that is gone is remembered for a minute more: a claim of its that still waits at the server may yet be answered.
 local time = redis.call('TIME')
@@ -131,6 +132,7 @@ local stats = redis.call('HMGET', KEYS[5], 'completed', 'failed', 'retried')
 return {
   redis.call('LLEN', KEYS[1]), redis.call('ZCOUNT', KEYS[2], '(0', '+inf'), running,
   redis.call('ZCOUNT', KEYS[4], '(' .. ARGV[2], '+inf'),
-  tonumber(stats[1] or 0), tonumber(stats[2] or 0), tonumber(stats[3] or 0), redis.call('ZCOUNT', KEYS[3], '(' .. time[1], '+inf'),
+  tonumber(stats[1] or 0), tonumber(stats[2] or 0), tonumber(stats[3] or 0),
+  redis.call('ZCOUNT', KEYS[3], '(' .. time[1], '+inf'),
 }
 """

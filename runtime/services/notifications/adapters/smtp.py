@@ -161,7 +161,10 @@ def _one_line(text: str, name: str) -> str:
 
 def _one_address(text: str, name: str) -> Address:
     _one_line(text, name)
-    header = SMTP.header_factory("To", text)
+    try:
+        header = SMTP.header_factory("To", text)
+    except (ValueError, IndexError) as error:  # the parser trips over some broken addresses
+        raise Fault(f'"{text[:100]}" is no address') from error
     found: tuple[Address, ...] = header.addresses
     if len(found) != 1:
         raise Fault(f'"{text[:100]}" is not one address')
