@@ -14,9 +14,10 @@ from __future__ import annotations
 
 import importlib
 import importlib.metadata
-import importlib.util
+import inspect
 import sys
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
@@ -133,12 +134,14 @@ class Registry:
         for module, folder in modules:
             registry._collect(_import(module, folder))
         for entry in importlib.metadata.entry_points(group=ENTRY_POINTS):
-            registry._collect(entry.load())
+            with _explained(entry.value, None):
+                registry._collect(entry.load())
         return registry
 
     def _collect(self, module: ModuleType) -> None:
-        for value in vars(module).values():
-            for mark in getattr(value, "__dict__", {}).get(_MARK, ()):
+        for value in list(vars(module).values()):
+            marks = inspect.getattr_static(value, _MARK, None)  # runs none of the value's own code
+            for mark in marks if isinstance(marks, list) else ():
                 self.add(mark)
 
 
@@ -147,10 +150,32 @@ def _import(name: str, folder: Path) -> ModuleType:
     if parent not in sys.path:
         sys.path.insert(0, parent)
     importlib.invalidate_caches()
-    try:
+    _make_way(name, folder)
+    with _explained(name, folder):
         return importlib.import_module(name)
+
+
+def _make_way(name: str, folder: Path) -> None:
+    """Forgets a module of that name that was imported from elsewhere, where the folder has one of its own."""
+    own = folder.joinpath(*name.split("."))
+    files = {own.with_name(f"{own.name}.py"), own / "__init__.py"}
+    loaded = getattr(sys.modules.get(name), "__file__", None)
+    if not any(file.is_file() for file in files) or (loaded and Path(loaded) in files):
+        return
+    if name.partition(".")[0] in sys.stdlib_module_names:
+        raise Fault(
+            f'plugins: "{name}" in {folder} has the name of a module of Python itself', remedy="Rename the file."
+        )
+    sys.modules.pop(name, None)
+
+
+@contextmanager
+def _explained(name: str, folder: Path | None) -> Iterator[None]:
+    """Says what is wrong with a user's module; anything may come out of it."""
+    try:
+        yield
     except ModuleNotFoundError as error:
-        if error.name == name or name.startswith(f"{error.name}."):
+        if folder is not None and (error.name == name or name.startswith(f"{error.name}.")):
             raise Fault(
                 f'plugins: no module "{name}" beside the spec ({folder}) or installed',
                 remedy=f"Create {name.replace('.', '/')}.py there, or install the package that holds it.",
@@ -159,9 +184,15 @@ def _import(name: str, folder: Path) -> ModuleType:
             f'plugins: "{name}" imports "{error.name}", which is not installed',
             remedy=f"Install {error.name} in this environment.",
         ) from error
-    except Exception as error:  # the user's code: anything may come out of it
-        frame = error.__traceback__
-        while frame is not None and frame.tb_next is not None:
-            frame = frame.tb_next
-        where = f" ({Path(frame.tb_frame.f_code.co_filename).name}:{frame.tb_lineno})" if frame else ""
-        raise Fault(f'plugins: "{name}" failed to import{where}: {type(error).__name__}: {error}') from error
+    except (Exception, SystemExit) as error:
+        said = f"{type(error).__name__}: {error}"
+        raise Fault(f'plugins: "{name}" failed to import{_place(error)}: {said}') from error
+
+
+def _place(error: BaseException) -> str:
+    if isinstance(error, SyntaxError):
+        return ""  # it says where itself
+    frame = error.__traceback__
+    while frame is not None and frame.tb_next is not None:
+        frame = frame.tb_next
+    return f" ({Path(frame.tb_frame.f_code.co_filename).name}:{frame.tb_lineno})" if frame else ""

@@ -34,13 +34,14 @@ def time_ordered() -> str:
     return _text(time.time_ns() // 1000, _TIME_DIGITS) + _text(chance, _CHANCE_DIGITS)
 
 
-def unknown(kind: str, name: str, known: Iterable[str]) -> NotFound:
+def unknown(kind: str, name: str, known: Iterable[str], *, within: str = "") -> NotFound:
     """The refusal of a name that nothing has, with the nearest one that something has.
 
     Args:
         kind: what it should have named, in the singular: `queue`.
         name: what the caller wrote.
         known: the names that exist.
+        within: where they exist: `in the stream "billing"`.
 
     Example:
         >>> unknown("queue", "emial", ["email", "sms"]).remedy
@@ -54,7 +55,7 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> NotFound:
         remedy = f"There {'is' if len(names) == 1 else 'are'}: {', '.join(names)}."
     else:
         remedy = f"The spec declares no {kind}."
-    return NotFound(f'no {kind} "{name[:100]}"', remedy=remedy)
+    return NotFound(f'no {kind} "{name[:100]}" {within}'.rstrip(), remedy=remedy)
 
 
 def seconds(duration: str) -> float | None:
@@ -64,7 +65,7 @@ def seconds(duration: str) -> float | None:
         >>> seconds("1.5m")
         90.0
     """
-    match = re.fullmatch(r"(\d{1,12}(?:\.\d{1,9})?)(ms|s|m|h|d)", duration)
+    match = re.fullmatch(r"([0-9]{1,12}(?:\.[0-9]{1,9})?)(ms|s|m|h|d)", duration)
     return float(match[1]) * _UNITS[match[2]] if match else None
 
 

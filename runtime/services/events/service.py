@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 LARGEST_EVENT: Final = 256_000
 LONGEST_ID: Final = 200
-POSITION: Final = re.compile(r"\d{1,20}(-\d{1,20})?")
+POSITION: Final = re.compile(r"[0-9]{1,20}(-[0-9]{1,20})?")
 
 
 class EventBus:
@@ -73,7 +73,7 @@ class EventBus:
     ) -> Event:
         declared = self._stream(stream)
         if type not in declared.events:
-            raise unknown(f'event type of the stream "{stream}":', type, declared.events)
+            raise unknown("event type", type, declared.events, within=f'in the stream "{stream}"')
         _require_text("id", id)
         _require_text("key", key)
         _require_size(data)
@@ -131,7 +131,7 @@ class EventBus:
         declared = self._stream(stream)
         for name in types:
             if name not in declared.events:
-                raise unknown(f'event type of the stream "{stream}":', name, declared.events)
+                raise unknown("event type", name, declared.events, within=f'in the stream "{stream}"')
 
     def _retention(self, stream: StreamSpec) -> Retention:
         kept = stream.retention or self._spec.retention
@@ -142,7 +142,7 @@ def _position(after: str) -> str:
     if not POSITION.fullmatch(after) or any(int(part) >= 2**64 for part in after.split("-")):
         raise Invalid(
             f'"{after[:100]}" is no position in a stream',
-            errors=[Pointer("/after", "such as 1732320000000-0")],
+            errors=[Pointer("?after", "such as 1732320000000-0")],
             remedy="Give the `position` of an event, or 0 for the beginning.",
         )
     return after
