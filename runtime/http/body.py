@@ -79,9 +79,7 @@ class Bodies:
             return  # read as JSON, which says itself whether it is
         media = sent.split(b";", 1)[0].strip().lower().decode("latin-1")
         allowed = scope["route_handler"].opt.get("media", JSON)
-        if media in allowed or (
-            allowed is JSON and media.startswith("application/") and media.endswith("+json")
-        ):
+        if media in allowed or (allowed is JSON and media.startswith("application/") and media.endswith("+json")):
             return
         raise Unsupported(
             f"this route does not read {media or 'an empty media type'}",

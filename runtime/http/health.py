@@ -105,13 +105,9 @@ def health_controller(source: HealthSource, version: str) -> type[Controller]:
                 return Response(Readiness("draining"), status_code=503)
             services = await source.services()
             down = sorted(
-                name
-                for name, checked in services.items()
-                if checked.essential and checked.health.status == "down"
+                name for name, checked in services.items() if checked.essential and checked.health.status == "down"
             )
-            return Response(
-                Readiness("not ready" if down else "ready", down), status_code=503 if down else 200
-            )
+            return Response(Readiness("not ready" if down else "ready", down), status_code=503 if down else 200)
 
         @get("/healthz", summary="How the services are")
         async def healthz(self, request: Request[Caller, Any, Any]) -> Response[HealthReport]:

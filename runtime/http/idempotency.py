@@ -140,9 +140,7 @@ class Idempotency:
             try:
                 await self._cache.set(key, msgspec.msgpack.encode(mine), ttl=LOCK)
             except (Fault, RedisError, OSError) as error:
-                _log.warning(
-                    "the lock of an idempotency key could not be renewed", extra={"reason": str(error)}
-                )
+                _log.warning("the lock of an idempotency key could not be renewed", extra={"reason": str(error)})
 
 
 class _Answer:
@@ -167,9 +165,7 @@ class _Answer:
         if message["type"] == "http.response.start":
             self._start = message
             if any(
-                value.startswith(b"text/event-stream")
-                for name, value in message["headers"]
-                if name == b"content-type"
+                value.startswith(b"text/event-stream") for name, value in message["headers"] if name == b"content-type"
             ):
                 await self._pass()
             return
@@ -190,9 +186,7 @@ class _Answer:
             await self._send(message)
         elif last:
             await self._send(self._start)
-            await self._send(
-                {"type": "http.response.body", "body": b"".join(self._chunks), "more_body": False}
-            )
+            await self._send({"type": "http.response.body", "body": b"".join(self._chunks), "more_body": False})
 
     async def _pass(self) -> None:
         self._passing = True

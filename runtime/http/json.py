@@ -37,9 +37,7 @@ def decode(body: bytes) -> Any:
     try:
         return msgspec.json.decode(body or b"null")
     except RecursionError:
-        raise Invalid(
-            "the body is nested too deeply", errors=[Pointer("", "too many levels of nesting")]
-        ) from None
+        raise Invalid("the body is nested too deeply", errors=[Pointer("", "too many levels of nesting")]) from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise malformed(body, str(error)) from None
 

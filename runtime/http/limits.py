@@ -65,9 +65,7 @@ class _Lease:
                 return None
             self.spare -= 1
             self.passed += 1
-        return self.verdict._replace(
-            remaining=self.verdict.remaining - self.passed, reset=self.verdict.reset - age
-        )
+        return self.verdict._replace(remaining=self.verdict.remaining - self.passed, reset=self.verdict.reset - age)
 
 
 class Limiter:
@@ -144,9 +142,7 @@ class Limiter:
             self._ask_after = time.monotonic() + AWAY
             if self.shared:
                 self.shared = False
-                _log.warning(
-                    "limits are counted by this instance alone", extra={"reason": type(error).__name__}
-                )
+                _log.warning("limits are counted by this instance alone", extra={"reason": type(error).__name__})
             return None
         if not self.shared:
             self.shared = True

@@ -110,7 +110,5 @@ def _read(path: Path) -> str:
         )
     key = path.read_text(encoding="ascii", errors="replace").strip()
     if not well_formed(key):
-        raise Fault(
-            f"the operator's key {path} is damaged", remedy="Delete it; the next start makes a new one."
-        )
+        raise Fault(f"the operator's key {path} is damaged", remedy="Delete it; the next start makes a new one.")
     return key

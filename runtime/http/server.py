@@ -155,9 +155,7 @@ class HttpServer:
         await asyncio.wait({serving})
         if not self._stopping:
             error = None if serving.cancelled() else serving.exception()
-            raise Fault(
-                f"the HTTP server died: {type(error).__name__ if error else 'it ended by itself'}"
-            ) from error
+            raise Fault(f"the HTTP server died: {type(error).__name__ if error else 'it ended by itself'}") from error
 
     async def swap(self, api: Api) -> None:
         """Puts another application in the place of the present one; no connection is refused, no request
@@ -184,9 +182,7 @@ class HttpServer:
             "limits_shared": self._api.limiter.shared,
         }
         if self._api.limiter.alone:
-            return Health(
-                "degraded", "limits are counted by this instance alone: Redis does not answer", details
-            )
+            return Health("degraded", "limits are counted by this instance alone: Redis does not answer", details)
         return Health(details=details)
 
     def _config(self) -> uvicorn.Config:

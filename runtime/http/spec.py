@@ -32,9 +32,7 @@ class ApiSpec(Section):
         [], "Addresses or networks of the proxies whose forwarded addresses count.", example=["10.0.0.0/8"]
     )
     cors: CorsSpec = section("Which pages of other origins may call the API from a browser.")
-    rate_limit: Live[Rate] = setting(
-        "600/m", "Requests of one caller, counted over all instances.", example="100/s"
-    )
+    rate_limit: Live[Rate] = setting("600/m", "Requests of one caller, counted over all instances.", example="100/s")
     max_body: Live[Size] = setting("1MB", "The largest request body.", example="10MB")
     drain: Duration = setting(
         "10s", "How long running requests may take to finish when the runtime stops.", example="30s"

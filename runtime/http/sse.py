@@ -152,9 +152,7 @@ class _Streaming(ASGIResponse):
             except anyio.EndOfStream:
                 await write(b"", more=False)
             except TimeoutError:
-                _log.info(
-                    "an event stream was dropped: its client does not read", extra={"stall": self._stall}
-                )
+                _log.info("an event stream was dropped: its client does not read", extra={"stall": self._stall})
             if reading.cancelled_caught:
                 await write(_COME_BACK, more=False)
             group.cancel_scope.cancel()
@@ -170,9 +168,7 @@ class _Streaming(ASGIResponse):
                 await into.send(_error(fault.title, fault.message))
             except Exception:  # noqa: BLE001 - the stream has begun: all that is left is to tell both sides
                 _log.exception("an event stream failed")
-                await into.send(
-                    _error("Internal error", "The stream ended because of an error in the server.")
-                )
+                await into.send(_error("Internal error", "The stream ended because of an error in the server."))
             finally:
                 close = getattr(self._source, "aclose", None)
                 if close is not None:

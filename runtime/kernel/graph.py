@@ -29,9 +29,7 @@ class Graph:
     """
 
     def __init__(self, components: Mapping[str, Component]) -> None:
-        self.needs: Mapping[str, frozenset[str]] = {
-            id_: component.needs for id_, component in components.items()
-        }
+        self.needs: Mapping[str, frozenset[str]] = {id_: component.needs for id_, component in components.items()}
         for id_ in self.needs:
             self._check_known(id_)
         self.waves: tuple[tuple[str, ...], ...] = tuple(self._in_waves())
@@ -56,9 +54,7 @@ class Graph:
                 near = get_close_matches(need, self.needs, n=1)
                 raise Fault(
                     f'"{id_}" needs "{need}", and there is no such component',
-                    remedy=f'Did you mean "{near[0]}"?'
-                    if near
-                    else f'Declare "{need}", or take the need away.',
+                    remedy=f'Did you mean "{near[0]}"?' if near else f'Declare "{need}", or take the need away.',
                 )
 
     def _in_waves(self) -> Iterable[tuple[str, ...]]:

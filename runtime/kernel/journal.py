@@ -121,9 +121,7 @@ class Journal:
 
     def _numbers(self) -> tuple[int, ...]:
         try:
-            return tuple(
-                sorted(int(file.stem) for file in self._folder.glob("*.json") if file.stem.isdecimal())
-            )
+            return tuple(sorted(int(file.stem) for file in self._folder.glob("*.json") if file.stem.isdecimal()))
         except OSError:
             return ()
 

@@ -110,9 +110,7 @@ def _replacement(old: Component, new: Component, replaced: Mapping[str, str]) ->
         return f"{_listed(fixed)} changed" if fixed else "what may change live is another set of fields"
     if old.needs != new.needs:
         parts = [f"now needs {_listed(sorted(new.needs - old.needs))}"] if new.needs - old.needs else []
-        parts += (
-            [f"no longer needs {_listed(sorted(old.needs - new.needs))}"] if old.needs - new.needs else []
-        )
+        parts += [f"no longer needs {_listed(sorted(old.needs - new.needs))}"] if old.needs - new.needs else []
         return " and ".join(parts)
     if behind := sorted(new.needs & replaced.keys()):
         return f"needs {_listed(behind)}, which {'is' if len(behind) == 1 else 'are'} replaced"
@@ -125,9 +123,7 @@ def _create(new: Component) -> Step:
 
 def _replace(old: Component, new: Component, why: str) -> Step:
     if new.exclusive:
-        effect = (
-            f"the running one finishes its work (at most {old.grace:g} s) and stops, then the new one starts"
-        )
+        effect = f"the running one finishes its work (at most {old.grace:g} s) and stops, then the new one starts"
     else:
         effect = f"the new one takes over; the old one finishes its work (at most {old.grace:g} s) and stops"
     return Step("replace", new.id, _title(new), why, effect, _differing(old, new))

@@ -82,9 +82,7 @@ class Sockets:
     def _refuse_shared(self, host: str, port: int, field: str) -> None:
         for (other, known_host, _), listener in self._listeners.items():
             if port and listener.port == port and known_host == host and other != field:
-                raise Fault(
-                    f"{field} and {other} both ask for {_shown(host, port)}", remedy=f"Change {field}."
-                )
+                raise Fault(f"{field} and {other} both ask for {_shown(host, port)}", remedy=f"Change {field}.")
 
 
 def _bind(host: str, port: int, field: str) -> socket.socket:
@@ -122,13 +120,10 @@ def _explained(error: OSError, host: str, port: int, field: str) -> Fault:
         return _refused(
             field,
             f"this user may not listen on {shown}",
-            f"Set {field} to 1024 or more, or allow low ones: "
-            f"`sysctl net.ipv4.ip_unprivileged_port_start={port}`.",
+            f"Set {field} to 1024 or more, or allow low ones: `sysctl net.ipv4.ip_unprivileged_port_start={port}`.",
         )
     if error.errno == errno.EADDRNOTAVAIL:
-        return _refused(
-            field, f"{host} is no address of this machine", f"Set {_host_of(field)} to one of its own."
-        )
+        return _refused(field, f"{host} is no address of this machine", f"Set {_host_of(field)} to one of its own.")
     return _refused(field, f"cannot listen on {shown}: {error.strerror}", f"Choose another {field}.")
 
 

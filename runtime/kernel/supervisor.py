@@ -57,14 +57,10 @@ class Supervisor:
         start_limit: seconds that `start()` may take.
     """
 
-    def __init__(
-        self, component: Component, service: Service, *, on_change: Notice, start_limit: float
-    ) -> None:
+    def __init__(self, component: Component, service: Service, *, on_change: Notice, start_limit: float) -> None:
         self.component = component
         self.service = service
-        self.status = ComponentStatus(
-            component.id, component.title or component.id, "starting", datetime.now(UTC)
-        )
+        self.status = ComponentStatus(component.id, component.title or component.id, "starting", datetime.now(UTC))
         self._on_change = on_change
         self._start_limit = start_limit
         self._failures = 0

@@ -171,9 +171,7 @@ class Entries:
         def named(value: Any) -> Any:
             if not isinstance(value, Mapping):
                 return value
-            return {
-                key: {} if entry is None else entry for key, entry in value.items() if not _is_the_users(key)
-            }
+            return {key: {} if entry is None else entry for key, entry in value.items() if not _is_the_users(key)}
 
         return core_schema.no_info_before_validator_function(named, handler(source))
 
@@ -216,6 +214,4 @@ class Breaker(Section):
 
     failures: Positive = setting(5, "Failures within the window that open the breaker.", example=3)
     window: Duration = setting("60s", "The time in which failures are counted together.", example="30s")
-    cooldown: Duration = setting(
-        "30s", "How long an open breaker waits before it lets one call probe.", example="2m"
-    )
+    cooldown: Duration = setting("30s", "How long an open breaker waits before it lets one call probe.", example="2m")

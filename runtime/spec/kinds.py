@@ -48,9 +48,7 @@ def _price(value: Any) -> Any:
     return Decimal(repr(value))
 
 
-Price = Annotated[
-    Decimal, BeforeValidator(_price), Field(ge=0), WithJsonSchema({"type": "number", "minimum": 0})
-]
+Price = Annotated[Decimal, BeforeValidator(_price), Field(ge=0), WithJsonSchema({"type": "number", "minimum": 0})]
 """An exact number."""
 
 

@@ -89,9 +89,7 @@ class _Reader:
         for name, kind in self._definitions.items():
             if kind.get("type") == "string":
                 examples = ", ".join(f"`{example}`" for example in kind["examples"])
-                lines.append(
-                    f'| <a id="{_anchor(name)}"></a>{_words(name)} | {kind["description"]} | {examples} |'
-                )
+                lines.append(f'| <a id="{_anchor(name)}"></a>{_words(name)} | {kind["description"]} | {examples} |')
         return [*lines, ""]
 
     def _collect(self, shape: Schema, place: str, found: dict[str, list[str]]) -> None:

@@ -51,8 +51,7 @@ _REFERENCE: Schema = {"$ref": "#/$defs/Reference"}
 _UNSET: Schema = {"$ref": "#/$defs/Unset"}
 _OWN_DEFINITIONS: dict[str, Schema] = {
     "Reference": {
-        "description": "A reference to the environment, a mounted file or Vault, resolved when the "
-        "runtime starts.",
+        "description": "A reference to the environment, a mounted file or Vault, resolved when the runtime starts.",
         "type": "string",
         "pattern": r"\$\{",
         "examples": ["${PORT:-8080}", "${file:/run/secrets/db}", "${vault:postgres#password}"],

@@ -66,9 +66,7 @@ def size(text: str) -> int:
         ValueError: it is not a size; the message says how to write one.
     """
     if not _fits(text, SIZE):
-        raise ValueError(
-            'not a size: write a number and its unit (kB, MB, GB, KiB, MiB, GiB), such as "16MB"'
-        )
+        raise ValueError('not a size: write a number and its unit (kB, MB, GB, KiB, MiB, GiB), such as "16MB"')
     number, unit = re.findall(r"([0-9.]+)([A-Za-z]+)", text)[0]
     return int(Decimal(number) * _BYTES[unit])
 

@@ -22,7 +22,7 @@ CONNECTIONS = 64
 PATIENCE = 3.0
 COMMAND_LIMIT = 5.0
 BROKEN_SIGNS = ("handler is closed", "'writelines'")
-"""In what uvloop and redis-py say, instead of a connection error, of a connection that broke while a command went out."""
+"""In what uvloop and redis-py say, instead of a connection error, when a connection breaks under a command."""
 PROBE_LIMIT = 0.8
 KEEPALIVE = {"TCP_KEEPIDLE": 30, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 3}
 

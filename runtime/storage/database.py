@@ -209,9 +209,7 @@ def _backend(url: str, folder: Path, name: str, root: Path) -> Sqlite | Postgres
     if kind == "sqlite":
         path = rest.partition("?")[0].removeprefix("/")
         if path == ":memory:":
-            raise Fault(
-                "storage.database: a database in memory would be lost", remedy="Name a file: sqlite:///app.db"
-            )
+            raise Fault("storage.database: a database in memory would be lost", remedy="Name a file: sqlite:///app.db")
         return Sqlite(root / path if path else folder / f"{name}.db")
     if kind in ("postgresql", "postgres") and rest:
         return Postgresql(url)

@@ -35,14 +35,12 @@ class StorageSpec(Section):
 
     path: StatePath = setting(
         ".runtime",
-        "The state folder: database, embedded Redis, keys and caught mails; relative to the folder of "
-        "the root spec.",
+        "The state folder: database, embedded Redis, keys and caught mails; relative to the folder of the root spec.",
         example="/var/lib/core-services",
     )
     redis: RedisAddress = setting(
         "embedded",
-        "`embedded` (a real Valkey server, started and owned by the runtime) or the address of a Redis "
-        "server.",
+        "`embedded` (a real Valkey server, started and owned by the runtime) or the address of a Redis server.",
         example="rediss://:${REDIS_PASSWORD}@redis.internal:6380/0",
     )
     database: DatabaseAddress = setting(

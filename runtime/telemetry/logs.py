@@ -77,9 +77,7 @@ class Logs:
         self.redactor = redactor or Redactor()
         stream = stream or sys.stderr
         self._handler = logging.StreamHandler(stream)
-        self._handler.setFormatter(
-            _Json(self.redactor) if format == "json" else _Console(self.redactor, stream)
-        )
+        self._handler.setFormatter(_Json(self.redactor) if format == "json" else _Console(self.redactor, stream))
         self._level: Level = level
         self._before: list[tuple[logging.Logger, int, list[logging.Handler], bool]] = []
 
@@ -227,9 +225,7 @@ class _Console(_Formatter):
 
     def __init__(self, redactor: Redactor, stream: TextIO) -> None:
         super().__init__(redactor)
-        self._coloured = (
-            stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
-        )
+        self._coloured = stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
     def format(self, record: logging.LogRecord) -> str:
         time = datetime.fromtimestamp(record.created, UTC).strftime("%H:%M:%S.%f")[:-3]

@@ -39,9 +39,7 @@ class Metrics:
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
         PlatformCollector(registry=self.registry)
-        self.gauge("info", "The environment and its version.", ["name", "version"]).labels(name, version).set(
-            1
-        )
+        self.gauge("info", "The environment and its version.", ["name", "version"]).labels(name, version).set(1)
         self.gauge("start_time_seconds", "When it was started, in Unix time.").set(time.time())
         self._requests = self.histogram(
             "http_request_seconds",

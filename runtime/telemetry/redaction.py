@@ -75,9 +75,7 @@ def _forms(secret: str) -> set[str]:
         repr(secret.encode())[2:-1],
         *_base64_forms(secret.encode()),
     }
-    forms |= {
-        part for part in secret.splitlines() if len(part.strip()) >= 2 * SHORTEST
-    }  # a key file, line by line
+    forms |= {part for part in secret.splitlines() if len(part.strip()) >= 2 * SHORTEST}  # a key file, line by line
     return {form for form in forms if len(form) >= SHORTEST}
 
 

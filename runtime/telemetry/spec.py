@@ -22,9 +22,7 @@ RoutePath = Annotated[
 class LogsSpec(Section):
     """What is logged, and how it looks."""
 
-    format: Literal["console", "json"] = setting(
-        "console", "Lines for people or for machines.", example="json"
-    )
+    format: Literal["console", "json"] = setting("console", "Lines for people or for machines.", example="json")
     level: Live[Literal["debug", "info", "warning", "error"]] = setting(
         "info", "The least severe messages to log.", example="debug"
     )
@@ -65,6 +63,4 @@ class ObservabilitySpec(Section):
     metrics: MetricsSpec = section("Figures for Prometheus.")
     tracing: TracingSpec = section("Traces by OpenTelemetry.")
     errors: ErrorsSpec = section("Where unexpected errors are reported.")
-    audit: Switch = setting(
-        True, "Whether actions that matter for security are kept in an audit trail.", example=False
-    )
+    audit: Switch = setting(True, "Whether actions that matter for security are kept in an audit trail.", example=False)

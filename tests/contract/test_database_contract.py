@@ -64,9 +64,7 @@ async def test_the_schema_is_on_the_newest_revision(database: Database) -> None:
 
 async def test_the_migrations_make_the_tables_that_the_code_uses(database: Database) -> None:
     async with database.engine.connect() as connection:
-        columns = await connection.run_sync(
-            lambda synchronous: inspect(synchronous).get_columns("environment")
-        )
+        columns = await connection.run_sync(lambda synchronous: inspect(synchronous).get_columns("environment"))
     assert {column["name"]: column["nullable"] for column in columns} == {
         column.name: bool(column.nullable) for column in environment.columns
     }

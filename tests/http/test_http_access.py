@@ -106,12 +106,8 @@ async def test_wrong_keys_are_limited_by_address_and_the_right_one_still_passes(
     assert (await client.get("/v1/things")).status_code == 200
 
 
-@pytest.mark.parametrize(
-    "declared", [{}, {"scope": ""}, {"open": False}, {"open": True, "scope": "a:b"}, {"open": 1}]
-)
-def test_an_application_with_an_undeclared_route_does_not_start(
-    bench: Bench, declared: dict[str, Any]
-) -> None:
+@pytest.mark.parametrize("declared", [{}, {"scope": ""}, {"open": False}, {"open": True, "scope": "a:b"}, {"open": 1}])
+def test_an_application_with_an_undeclared_route_does_not_start(bench: Bench, declared: dict[str, Any]) -> None:
     class Careless(Controller):
         @get("/v1/careless", opt=declared)
         async def careless(self) -> None: ...
@@ -139,9 +135,7 @@ async def test_options_say_the_methods_and_nothing_else(client: httpx.AsyncClien
     assert answer.headers["allow"] == "GET, OPTIONS, POST"
 
 
-async def test_no_key_is_ever_logged(
-    bench: Bench, client: httpx.AsyncClient, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_no_key_is_ever_logged(bench: Bench, client: httpx.AsyncClient, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.DEBUG, "runtime"):
         await client.get("/v1/things/me")
         await client.get("/v1/things/me", headers={"Authorization": "Bearer rt_mistyped"})

@@ -66,9 +66,7 @@ async def test_a_route_may_read_other_types(client: httpx.AsyncClient) -> None:
     assert (await client.post("/v1/things/form", **sent)).json() == {"length": 3}  # type: ignore[arg-type]
 
 
-async def test_a_caller_that_hangs_up_within_its_body_harms_nothing(
-    bench: Bench, client: httpx.AsyncClient
-) -> None:
+async def test_a_caller_that_hangs_up_within_its_body_harms_nothing(bench: Bench, client: httpx.AsyncClient) -> None:
     url = client.base_url
     stream = await anyio.connect_tcp(url.host, url.port or 0)
     async with stream:

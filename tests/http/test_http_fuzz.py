@@ -22,9 +22,7 @@ THING = st.dictionaries(NAMES, JSON, max_size=5)
 BODY = st.one_of(st.binary(max_size=200), (JSON | THING).map(lambda value: json.dumps(value).encode()))
 SEGMENT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 PATHS = st.one_of(
-    st.sampled_from(
-        ["/v1/things", "/v1/things/1", "/v1/things/me", "/v1/things/search", "/v1/things/form", "/docs/x"]
-    ),
+    st.sampled_from(["/v1/things", "/v1/things/1", "/v1/things/me", "/v1/things/search", "/v1/things/form", "/docs/x"]),
     SEGMENT.map(lambda text: "/v1/things/" + _quoted(text)),
     SEGMENT.map(lambda text: "/v1/" + _quoted(text)),
 )
@@ -40,13 +38,9 @@ def _quoted(text: str) -> str:
 @given(
     method=st.sampled_from(["GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS"]),
     path=PATHS,
-    query=st.dictionaries(
-        st.sampled_from(["limit", "after", "size", "exact", "kind", "x"]), st.text(max_size=20)
-    ),
+    query=st.dictionaries(st.sampled_from(["limit", "after", "size", "exact", "kind", "x"]), st.text(max_size=20)),
     body=BODY,
-    media=st.sampled_from(
-        ["application/json", "text/plain", "application/json; charset=utf-16", "x", "*/*", ";"]
-    ),
+    media=st.sampled_from(["application/json", "text/plain", "application/json; charset=utf-16", "x", "*/*", ";"]),
     key=st.none() | st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=20),
 )
 async def test_no_request_is_a_server_error(

@@ -57,9 +57,7 @@ async def test_security_headers_are_on_every_answer(client: httpx.AsyncClient) -
         assert answer.headers["x-frame-options"] == "DENY"
         assert answer.headers["referrer-policy"] == "no-referrer"
         assert answer.headers["cache-control"] == "no-store"
-        assert answer.headers.get_list("content-security-policy") == [
-            "default-src 'none'; frame-ancestors 'none'"
-        ]
+        assert answer.headers.get_list("content-security-policy") == ["default-src 'none'; frame-ancestors 'none'"]
 
 
 async def test_the_docs_page_needs_nothing_from_elsewhere(client: httpx.AsyncClient) -> None:

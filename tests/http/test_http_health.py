@@ -22,9 +22,7 @@ async def test_livez_is_there_whatever_else_is(bench: Bench, client: httpx.Async
     assert (answer.status_code, answer.json()) == (200, {"status": "alive"})
 
 
-async def test_readyz_follows_the_essential_services_and_the_drain(
-    bench: Bench, client: httpx.AsyncClient
-) -> None:
+async def test_readyz_follows_the_essential_services_and_the_drain(bench: Bench, client: httpx.AsyncClient) -> None:
     assert (await client.get("/readyz", headers=NOBODY)).json() == {"status": "ready", "waiting_for": []}
     bench.services.states["jobs"] = (Health("down", "gone"), False)
     assert (await client.get("/readyz")).status_code == 200
@@ -44,9 +42,7 @@ async def test_healthz_in_short_and_in_full(bench: Bench, client: httpx.AsyncCli
     assert short["services"]["jobs"]["status"] == "degraded"
     assert short["services"]["jobs"]["healthy"] is True
     assert short["services"]["ai"] == {**short["services"]["ai"], "status": "not built", "healthy": False}
-    assert all(
-        service["details"] is None and service["reason"] is None for service in short["services"].values()
-    )
+    assert all(service["details"] is None and service["reason"] is None for service in short["services"].values())
     for time in (short["timestamp"], short["services"]["jobs"]["last_checked"]):
         assert datetime.fromisoformat(time).utcoffset() is not None
         assert time.endswith("Z")

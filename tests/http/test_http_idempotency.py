@@ -71,9 +71,7 @@ async def test_another_body_path_or_query_is_409(bench: Bench, keyed: httpx.Asyn
 async def test_another_caller_has_keys_of_its_own(bench: Bench, keyed: httpx.AsyncClient) -> None:
     bench.keys.others["other"] = Caller("key:other", frozenset({"things:write"}))
     await keyed.post("/v1/things", json={"name": "a"}, headers=KEY)
-    other = await keyed.post(
-        "/v1/things", json={"name": "b"}, headers={**KEY, "Authorization": "Bearer other"}
-    )
+    other = await keyed.post("/v1/things", json={"name": "b"}, headers={**KEY, "Authorization": "Bearer other"})
     assert other.status_code == 202
     assert bench.done.made == ["a", "b"]
 
@@ -147,9 +145,7 @@ async def test_a_long_request_keeps_its_lock(bench: Bench, monkeypatch: pytest.M
     assert kept == idempotency.KEPT
 
 
-async def test_a_crash_in_the_middle_frees_the_key(
-    bench: Bench, cache: Cache, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_crash_in_the_middle_frees_the_key(bench: Bench, cache: Cache, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(idempotency, "LOCK", 0.2)
     api = bench.api({"rate_limit": "100000/s"}, cache=cache)
 

@@ -47,9 +47,7 @@ async def test_a_list_is_walked_to_its_end(client: httpx.AsyncClient) -> None:
     seen: list[int] = []
     after = None
     for _ in range(9):
-        page = (
-            await client.get("/v1/things", params={"limit": 3, **({"after": after} if after else {})})
-        ).json()
+        page = (await client.get("/v1/things", params={"limit": 3, **({"after": after} if after else {})})).json()
         seen += [item["number"] for item in page["items"]]
         after = page["next"]
         if after is None:
@@ -57,9 +55,7 @@ async def test_a_list_is_walked_to_its_end(client: httpx.AsyncClient) -> None:
     assert seen == [0, 1, 2, 3, 4, 5, 6]
 
 
-@pytest.mark.parametrize(
-    "query", ["after=nonsense", "after=", "limit=0", "limit=201", "limit=x", f"after={'A' * 600}"]
-)
+@pytest.mark.parametrize("query", ["after=nonsense", "after=", "limit=0", "limit=201", "limit=x", f"after={'A' * 600}"])
 async def test_wrong_ones_are_400(client: httpx.AsyncClient, query: str) -> None:
     answer = await client.get(f"/v1/things?{query}")
     assert answer.status_code == 400

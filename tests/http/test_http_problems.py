@@ -74,9 +74,7 @@ async def test_a_wrong_parameter_is_400_with_its_name(client: httpx.AsyncClient)
         (b'{"a": NaN}', "line 1, column 7"),
     ],
 )
-async def test_malformed_json_is_400_with_line_and_column(
-    client: httpx.AsyncClient, body: bytes, where: str
-) -> None:
+async def test_malformed_json_is_400_with_line_and_column(client: httpx.AsyncClient, body: bytes, where: str) -> None:
     said = await problem(client, "POST", "/v1/things", content=body)
     assert said["status"] == 400
     assert where in said["detail"]

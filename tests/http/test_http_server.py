@@ -241,9 +241,7 @@ async def test_nothing_of_the_server_is_told(client: httpx.AsyncClient) -> None:
     assert answer.headers["date"]
 
 
-async def test_uvicorn_logs_nothing_at_its_normal_work(
-    bench: Bench, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_uvicorn_logs_nothing_at_its_normal_work(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING):
         async with bench.client() as client:
             await client.get("/livez")

@@ -92,9 +92,7 @@ class World:
     start_errors: dict[str, BaseException] = field(default_factory=dict)
     update_errors: dict[str, Fault] = field(default_factory=dict)
 
-    def component(
-        self, id_: str, *needs: str, grace: float = 5.0, exclusive: bool = False, **fields: Any
-    ) -> Component:
+    def component(self, id_: str, *needs: str, grace: float = 5.0, exclusive: bool = False, **fields: Any) -> Component:
         """A component whose field `live` changes in place, and any other by replacement."""
         return Component(
             id=id_,

@@ -24,10 +24,7 @@ def _unused(component: Component, ports: Any) -> Any:
 def acyclic(draw: st.DrawFn) -> dict[str, Component]:
     """Components of which each needs only some that were drawn before, in any order."""
     ids = [f"c{number}" for number in range(draw(st.integers(0, 12)))]
-    needs = {
-        id_: tuple(draw(st.sets(st.sampled_from(ids[:place])))) if place else ()
-        for place, id_ in enumerate(ids)
-    }
+    needs = {id_: tuple(draw(st.sets(st.sampled_from(ids[:place])))) if place else () for place, id_ in enumerate(ids)}
     return components(**dict(draw(st.permutations(list(needs.items())))))
 
 

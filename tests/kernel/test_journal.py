@@ -68,9 +68,7 @@ def test_the_oldest_go(journal: Journal) -> None:
     assert caught.value.remedy == "Kept: 3 to 5."
 
 
-@pytest.mark.parametrize(
-    "text", ["", '{"number": 2, "ti', "[]", "null", '{"number": 2, "surprise": 1}', "[" * 100_000]
-)
+@pytest.mark.parametrize("text", ["", '{"number": 2, "ti', "[]", "null", '{"number": 2, "surprise": 1}', "[" * 100_000])
 def test_a_damaged_file_is_noted_and_passed_over(journal: Journal, folder: Path, text: str) -> None:
     journal.append({"a": 1}, [], "applied")
     (folder / "000002.json").write_text(text)

@@ -72,9 +72,7 @@ async def test_drains_dependents_before_what_they_need(world: World) -> None:
     drained = anyio.Event()
     world.drains["worker"] = drained.wait
     async with anyio.create_task_group() as tasks, Kernel() as kernel:
-        await kernel.apply(
-            [world.component("redis"), world.component("worker", "redis"), world.component("lone")]
-        )
+        await kernel.apply([world.component("redis"), world.component("worker", "redis"), world.component("lone")])
         world.taken()
         tasks.start_soon(kernel.stop)
         await wait_for(lambda: "stop worker" in world.log)
@@ -178,9 +176,7 @@ class TestAFailedApply:
             await kernel.apply(before)
             world.taken()
             with pytest.raises(Fault, match="b refuses"):
-                await kernel.apply(
-                    [world.component("a", live=2), world.component("b", live=2), world.component("c")]
-                )
+                await kernel.apply([world.component("a", live=2), world.component("b", live=2), world.component("c")])
             assert world.taken() == ["start c", "update a {'live': 2}", "update a {'live': 1}", "stop c"]
             assert not kernel.plan(before)
 
@@ -363,9 +359,7 @@ class TestHealth:
             assert await kernel.health() == await kernel.health()
             assert sorted(world.asked) == ["a", "b"]
 
-    async def test_one_that_fails_or_is_silent_is_down(
-        self, world: World, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    async def test_one_that_fails_or_is_silent_is_down(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
         async def fail() -> Health:
             raise OSError("no route")
 
@@ -408,9 +402,7 @@ async def test_a_component_without_update_cannot_change_live() -> None:
         async def stop(self) -> None: ...
 
     def wanted(value: int) -> list[Component]:
-        return [
-            Component("plain", lambda component, ports: Plain(), fields={"x": value}, live=frozenset({"x"}))
-        ]
+        return [Component("plain", lambda component, ports: Plain(), fields={"x": value}, live=frozenset({"x"}))]
 
     async with Kernel() as kernel:
         await kernel.apply(wanted(1))

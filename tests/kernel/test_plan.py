@@ -14,9 +14,7 @@ LIVE = frozenset({"live"})
 
 
 def component(id_: str, *needs: str, **fields: Any) -> Component:
-    return Component(
-        id_, _unused, fields=fields, needs=frozenset(needs), live=LIVE, title=id_.upper(), grace=7.0
-    )
+    return Component(id_, _unused, fields=fields, needs=frozenset(needs), live=LIVE, title=id_.upper(), grace=7.0)
 
 
 def _unused(component: Component, ports: Any) -> Any:
@@ -50,9 +48,7 @@ def test_a_first_plan_creates_all_in_order() -> None:
 
 
 def test_a_changed_field_replaces_it_and_all_that_need_it() -> None:
-    old = set_of(
-        component("redis", url="a"), component("bus", "redis"), component("api", "bus"), component("other")
-    )
+    old = set_of(component("redis", url="a"), component("bus", "redis"), component("api", "bus"), component("other"))
     new = {**old, "redis": component("redis", url="b")}
     found = plan(old, new)
     assert [(step.action, step.id, step.reason, step.fields) for step in found.steps] == [
@@ -137,9 +133,7 @@ def test_every_component_has_at_most_one_step_and_the_plan_leads_to_the_new_set(
         assert old[id_].fingerprint == new[id_].fingerprint
         assert not new[id_].needs & replaced
     for id_ in found.ids("update"):
-        assert [name for name in new[id_].fields if new[id_].fields[name] != old[id_].fields[name]] == [
-            "live"
-        ]
+        assert [name for name in new[id_].fields if new[id_].fields[name] != old[id_].fields[name]] == ["live"]
 
 
 @given(sets(), sets())
@@ -150,9 +144,7 @@ def test_new_instances_come_in_order_of_need(old: dict[str, Component], new: dic
 
 
 @given(sets(), sets())
-def test_a_plan_is_plain_data_with_reasons_and_effects(
-    old: dict[str, Component], new: dict[str, Component]
-) -> None:
+def test_a_plan_is_plain_data_with_reasons_and_effects(old: dict[str, Component], new: dict[str, Component]) -> None:
     data = plan(old, new).to_data()
     assert json.loads(json.dumps(data)) == data
     assert all(step["reason"] and step["effect"] for step in data)

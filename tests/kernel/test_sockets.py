@@ -104,9 +104,7 @@ def test_a_taken_port_names_its_holder(sockets: Sockets) -> None:
         with pytest.raises(Fault) as caught:
             sockets.listen("127.0.0.1", port)
     command = "python" if "python" in sys.executable else ""
-    assert caught.value.message.startswith(
-        f"api.port: 127.0.0.1:{port} is taken by this very process ({command}"
-    )
+    assert caught.value.message.startswith(f"api.port: 127.0.0.1:{port} is taken by this very process ({command}")
     assert "runtime down" in caught.value.remedy
     assert "api.port" in caught.value.remedy
 
@@ -164,10 +162,7 @@ class TestTheOccupant:
 
     def test_is_hidden_where_it_is_another_users(self, tmp_path: Path) -> None:
         self.table(tmp_path)
-        assert (
-            occupant(8080, proc=tmp_path)
-            == "a process of another user (which one is not visible to this user)"
-        )
+        assert occupant(8080, proc=tmp_path) == "a process of another user (which one is not visible to this user)"
 
     @pytest.mark.parametrize(
         ("command", "shown"),
@@ -179,9 +174,7 @@ class TestTheOccupant:
             ([], "unknown command"),
         ],
     )
-    def test_is_shown_without_what_may_be_secret(
-        self, tmp_path: Path, command: list[str], shown: str
-    ) -> None:
+    def test_is_shown_without_what_may_be_secret(self, tmp_path: Path, command: list[str], shown: str) -> None:
         self.table(tmp_path)
         (tmp_path / "77" / "fd").mkdir(parents=True)
         (tmp_path / "77" / "fd" / "3").symlink_to("socket:[4242]")

@@ -171,9 +171,7 @@ def test_the_first_restart_is_at_once_and_later_ones_wait_longer() -> None:
     assert backoff(3, spread=lambda: 1.0) == 0.5
 
 
-async def test_failures_are_forgotten_after_a_stable_minute(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_failures_are_forgotten_after_a_stable_minute(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     waits: list[int] = []
 
     def counted(failures: int) -> float:

@@ -71,13 +71,9 @@ def test_values_become_python_values() -> None:
     assert queue.rate == Rate(30, 60.0)
     assert queue.payload == Path("schemas/a.json")
     assert SandboxSpec().memory == 16_000_000
-    assert BudgetSpec.model_validate({"per": "30d", "limit": "5.00 USD"}).limit == Money(
-        Decimal("5.00"), "USD"
-    )
+    assert BudgetSpec.model_validate({"per": "30d", "limit": "5.00 USD"}).limit == Money(Decimal("5.00"), "USD")
     assert PriceSpec.model_validate({"input": 1.25, "output": 10}).input == Decimal("1.25")
-    channel = SmtpChannel.model_validate(
-        {"kind": "smtp", "host": "h", "from": "a@b.c", "password": "hunter2"}
-    )
+    channel = SmtpChannel.model_validate({"kind": "smtp", "host": "h", "from": "a@b.c", "password": "hunter2"})
     assert channel.password == SecretStr("hunter2")
     assert channel.from_ == "a@b.c"
 
@@ -95,9 +91,7 @@ def test_null_means_the_default_and_x_keys_are_free() -> None:
 
 
 def test_an_entry_without_content_takes_its_defaults() -> None:
-    spec = Spec.model_validate(
-        {**LEAST, "events": {"streams": {"billing": {"events": {"payment.received": None}}}}}
-    )
+    spec = Spec.model_validate({**LEAST, "events": {"streams": {"billing": {"events": {"payment.received": None}}}}})
     assert spec.events.streams["billing"].events == {"payment.received": EventTypeSpec()}
     assert "handler" in _refusal(Spec, {**LEAST, "queues": {"mine": None}})
 

@@ -112,9 +112,7 @@ def test_every_field_says_what_it_means_and_shows_an_example() -> None:
             assert field["description"].endswith("."), where
             is_section = field.get("default") == {} and "examples" not in field
             assert is_section or field["examples"], where
-            assert key in section.get("required", []) or "default" in field or name.startswith("BuiltIn"), (
-                where
-            )
+            assert key in section.get("required", []) or "default" in field or name.startswith("BuiltIn"), where
 
 
 def test_defaults_and_examples_fit_their_own_schema() -> None:
@@ -179,13 +177,9 @@ def _documents(reference: str) -> st.SearchStrategy[Any]:
 def _fitting(shape: dict[str, Any]) -> st.SearchStrategy[Any]:
     """Documents that fit a schema of our vocabulary."""
     if "$ref" in shape:
-        return (
-            st.none() if shape["$ref"].endswith("/Unset") else st.deferred(lambda: _documents(shape["$ref"]))
-        )
+        return st.none() if shape["$ref"].endswith("/Unset") else st.deferred(lambda: _documents(shape["$ref"]))
     if "anyOf" in shape:
-        return st.one_of(
-            [_fitting(branch) for branch in shape["anyOf"] if branch != {"$ref": "#/$defs/Reference"}]
-        )
+        return st.one_of([_fitting(branch) for branch in shape["anyOf"] if branch != {"$ref": "#/$defs/Reference"}])
     if "const" in shape or "enum" in shape:
         return st.sampled_from(shape.get("enum", [shape.get("const")]))
     match shape.get("type"):
@@ -275,10 +269,7 @@ def test_schema_and_models_agree(name: str, data: st.DataObject) -> None:
 @_agreement
 @given(data=st.data())
 def test_schema_and_models_agree_on_whole_specs(data: st.DataObject) -> None:
-    small = {
-        name: _fitting(SPEC["properties"][name])
-        for name in ("storage", "api", "queues", "schedules", "plugins")
-    }
+    small = {name: _fitting(SPEC["properties"][name]) for name in ("storage", "api", "queues", "schedules", "plugins")}
     least = {"version": st.just(1), "name": _NAMES}
     document = data.draw(st.fixed_dictionaries(least, optional=small))
     for candidate in (document, data.draw(_changed(document))):

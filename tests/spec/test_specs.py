@@ -69,9 +69,7 @@ def test_development_and_test_need_nothing_from_the_environment() -> None:
 
 def test_the_figures_of_the_reference_system() -> None:
     spec = _spec("development")
-    figures = {
-        name: (queue.concurrency, queue.timeout) for name, queue in spec.queues.items() if name != "demo"
-    }
+    figures = {name: (queue.concurrency, queue.timeout) for name, queue in spec.queues.items() if name != "demo"}
     assert figures == {
         "email": (5, 60),
         "push": (10, 30),

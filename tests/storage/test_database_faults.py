@@ -41,9 +41,7 @@ class TestPostgresql:
         with socket.socket() as taken:
             taken.bind(("127.0.0.1", 0))
             port = taken.getsockname()[1]
-            fault = await refusal(
-                f"postgresql://core:hunter2@127.0.0.1:{port}/core?sslmode=disable", tmp_path
-            )
+            fault = await refusal(f"postgresql://core:hunter2@127.0.0.1:{port}/core?sslmode=disable", tmp_path)
         assert isinstance(fault, Unreachable)
         assert fault.exit_code == 3
         assert fault.address == f"postgresql://127.0.0.1:{port}/core"
@@ -107,9 +105,7 @@ class TestPostgresql:
         assert isinstance(fault, Unreachable)
         assert fault.reason == "another process migrates it"
 
-    @pytest.mark.parametrize(
-        "url", ["postgresql://core:hunter2@host:port/core", "postgresql://core:hunter2@[::1/core"]
-    )
+    @pytest.mark.parametrize("url", ["postgresql://core:hunter2@host:port/core", "postgresql://core:hunter2@[::1/core"])
     async def test_what_is_no_address(self, url: str, tmp_path: Path) -> None:
         assert "is no address of a PostgreSQL database" in (await refusal(url, tmp_path)).message
 
@@ -202,18 +198,14 @@ class TestSqlite:
         (tmp_path / "core.db").mkdir()
         assert "cannot write" in (await refusal("sqlite", tmp_path)).message
 
-    async def test_one_that_another_process_writes_to(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    async def test_one_that_another_process_writes_to(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("runtime.storage.adapters.sqlite.PRAGMAS", ("busy_timeout = 10",))
         with closing(sqlite3.connect(tmp_path / "core.db")) as connection:
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("BEGIN IMMEDIATE")
             assert "is locked by another process" in (await refusal("sqlite", tmp_path)).message
 
-    async def test_a_migration_under_way_elsewhere(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    async def test_a_migration_under_way_elsewhere(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("runtime.storage.adapters.sqlite.LOCK_LIMIT", 0.05)
         lock = FileLock(tmp_path / "core.db.lock")
         assert lock.try_acquire()

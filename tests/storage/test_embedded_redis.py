@@ -70,9 +70,7 @@ async def test_data_outlives_a_stop(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["redis", "long" * 25])
-async def test_killed_it_is_back_with_its_data_and_its_clients_notice_nothing(
-    folder: Path, name: str
-) -> None:
+async def test_killed_it_is_back_with_its_data_and_its_clients_notice_nothing(folder: Path, name: str) -> None:
     component = Component("storage.redis", lambda component, ports: EmbeddedRedis(folder.with_name(name)))
     async with Kernel() as kernel:
         await kernel.apply([component])
@@ -134,9 +132,7 @@ async def test_two_on_one_folder_are_refused(folder: Path, monkeypatch: pytest.M
     await first.stop()
 
 
-async def test_the_folder_stays_locked_while_the_server_lives(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_the_folder_stays_locked_while_the_server_lives(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A server that outlives its parent for a moment keeps the next one away."""
     monkeypatch.setattr("runtime.storage.embedded.LOCK_LIMIT", 0.05)
     first = EmbeddedRedis(folder)

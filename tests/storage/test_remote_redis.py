@@ -79,9 +79,7 @@ async def test_nobody_listens() -> None:
 
 async def test_no_socket() -> None:
     fault = await refusal("unix:///nowhere/redis.sock?password=hunter2")
-    assert (
-        fault.message == "storage.redis: cannot reach unix:///nowhere/redis.sock: no such file or directory"
-    )
+    assert fault.message == "storage.redis: cannot reach unix:///nowhere/redis.sock: no such file or directory"
 
 
 async def test_an_unknown_host() -> None:
@@ -166,9 +164,7 @@ async def test_no_tls_to_one_with() -> None:
         assert "rediss://" in (await refusal(f"redis://127.0.0.1:{port}")).reason
 
 
-@pytest.mark.parametrize(
-    "url", ["http://:hunter2@host", "redis://host:port", "redis://:hunter2@[::1", "nonsense"]
-)
+@pytest.mark.parametrize("url", ["http://:hunter2@host", "redis://host:port", "redis://:hunter2@[::1", "nonsense"])
 async def test_what_is_no_address(url: str) -> None:
     with pytest.raises(Fault, match="is no address of a Redis") as caught:
         await RemoteRedis(url).start()

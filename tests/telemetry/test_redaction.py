@@ -38,9 +38,7 @@ def test_every_form_is_masked(secret: str, before: str, after: str) -> None:
     st.binary(max_size=7),
     st.binary(max_size=7),
 )
-def test_base64_is_masked_wherever_it_falls_inside_a_longer_value(
-    secret: str, before: bytes, after: bytes
-) -> None:
+def test_base64_is_masked_wherever_it_falls_inside_a_longer_value(secret: str, before: bytes, after: bytes) -> None:
     if len(secret.strip()) < 9:
         return
     encoded = b64encode(before + secret.encode() + after).decode()

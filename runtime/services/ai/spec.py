@@ -41,9 +41,7 @@ class OpenAiProvider(Provider):
 
     kind: Literal["openai"] = setting(..., "OpenAI.", example="openai")
     api_key: Secret = setting(..., "The key of the account.", example="${OPENAI_API_KEY}")
-    base_url: Url | None = setting(
-        None, "Another address than OpenAI's own.", example="https://eu.api.openai.com/v1"
-    )
+    base_url: Url | None = setting(None, "Another address than OpenAI's own.", example="https://eu.api.openai.com/v1")
     organization: Text | None = setting(None, "The organization that is charged.", example="org-core")
     project: Text | None = setting(None, "The project that is charged.", example="proj_core")
 
@@ -63,9 +61,7 @@ class MistralProvider(Provider):
 
     kind: Literal["mistral"] = setting(..., "Mistral.", example="mistral")
     api_key: Secret = setting(..., "The key of the account.", example="${MISTRAL_API_KEY}")
-    base_url: Url | None = setting(
-        None, "Another address than Mistral's own.", example="https://ai-proxy.example.com"
-    )
+    base_url: Url | None = setting(None, "Another address than Mistral's own.", example="https://ai-proxy.example.com")
     safe_prompt: Live[Switch] = setting(
         False, "Whether Mistral puts its own safety prompt before each request.", example=True
     )
@@ -78,9 +74,7 @@ class CompatibleProvider(Provider):
         ..., "A server that speaks as OpenAI does.", example="openai-compatible"
     )
     base_url: Url = setting(..., "The server's address.", example="http://localhost:11434/v1")
-    api_key: Secret | None = setting(
-        None, "The key, where the server asks for one.", example="${VLLM_API_KEY}"
-    )
+    api_key: Secret | None = setting(None, "The key, where the server asks for one.", example="${VLLM_API_KEY}")
 
 
 class EchoProvider(Provider):
@@ -199,6 +193,4 @@ class AiSpec(Section):
         "Prices that override the packaged table, by `provider/model`.",
         example={"openai/gpt-5": {"input": 1.25, "output": 10}},
     )
-    log_prompts: Switch = setting(
-        False, "Whether logs and traces hold what is asked and answered.", example=True
-    )
+    log_prompts: Switch = setting(False, "Whether logs and traces hold what is asked and answered.", example=True)

@@ -103,9 +103,7 @@ class PasswordsSpec(Section):
     min_length: Live[Annotated[int, Field(strict=True, ge=8, le=128)]] = setting(
         8, "The shortest password.", example=12
     )
-    lockout: Live[LockoutSpec] = section(
-        "When an account refuses further passwords from a device or an address."
-    )
+    lockout: Live[LockoutSpec] = section("When an account refuses further passwords from a device or an address.")
 
 
 class CodesSpec(Section):
@@ -120,20 +118,14 @@ class ApiKeysSpec(Section):
 
     hash: Literal["bcrypt"] = setting("bcrypt", "How they are kept.", example="bcrypt")
     rounds: BcryptRounds = setting(10, "The cost of bcrypt.", example=12)
-    prefix: KeyPrefix = setting(
-        "rt_", "What they begin with, so that a leaked one is recognised.", example="core_"
-    )
-    rate: Live[Rate | None] = setting(
-        None, "Requests of one key that names no limit of its own.", example="100/m"
-    )
+    prefix: KeyPrefix = setting("rt_", "What they begin with, so that a leaked one is recognised.", example="core_")
+    rate: Live[Rate | None] = setting(None, "Requests of one key that names no limit of its own.", example="100/m")
 
 
 class AuthSpec(Section):
     """Who may use the environment."""
 
-    signup: Live[Literal["open", "invite", "closed"]] = setting(
-        "closed", "Who may make an account.", example="invite"
-    )
+    signup: Live[Literal["open", "invite", "closed"]] = setting("closed", "Who may make an account.", example="invite")
     jwt: JwtSpec = section("Access and refresh tokens.")
     sessions: SessionsSpec = section("Sessions of browsers.")
     passwords: PasswordsSpec = section("How passwords are kept.")

@@ -47,9 +47,7 @@ class EventTypeSpec(Section):
 class StreamSpec(Section):
     """An ordered log of events."""
 
-    events: Dotted[EventTypeSpec] = setting(
-        {}, "The types of its events, by name.", example={"payment.received": {}}
-    )
+    events: Dotted[EventTypeSpec] = setting({}, "The types of its events, by name.", example={"payment.received": {}})
     retention: Live[RetentionSpec | None] = setting(
         None,
         "How much of this stream is kept; by default as `events.retention` says.",
@@ -101,12 +99,8 @@ class PaymentSpec(Section):
     """A payment processor whose signed callbacks become `payment.received` events."""
 
     kind: Literal["stripe"] = setting(..., "How its callbacks are signed.", example="stripe")
-    signing_secret: Secret = setting(
-        ..., "The secret with which it signs them.", example="${STRIPE_SIGNING_SECRET}"
-    )
-    stream: Annotated[Text, Ref("events.streams")] = setting(
-        "billing", "The stream for the events.", example="billing"
-    )
+    signing_secret: Secret = setting(..., "The secret with which it signs them.", example="${STRIPE_SIGNING_SECRET}")
+    stream: Annotated[Text, Ref("events.streams")] = setting("billing", "The stream for the events.", example="billing")
 
 
 class EventsSpec(Section):
@@ -118,6 +112,4 @@ class EventsSpec(Section):
     retention: Live[RetentionSpec] = section("How much of each stream is kept.")
     streams: Named[StreamSpec] = section("Streams by name.")
     subscriptions: Named[SubscriptionSpec] = section("Subscriptions by name.")
-    payments: Named[PaymentSpec] = section(
-        "Payment processors by name, as in `/v1/credits/callbacks/{processor}`."
-    )
+    payments: Named[PaymentSpec] = section("Payment processors by name, as in `/v1/credits/callbacks/{processor}`.")

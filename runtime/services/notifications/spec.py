@@ -102,12 +102,8 @@ class WebPushChannel(Channel):
     """Push messages to browsers."""
 
     kind: Literal["webpush"] = setting(..., "Push messages to browsers.", example="webpush")
-    vapid: VapidSpec = setting(
-        ..., "How push services know us.", example={"subject": "mailto:ops@example.com"}
-    )
-    ttl: Duration = setting(
-        "24h", "How long a push service keeps a message for a device that is off.", example="1h"
-    )
+    vapid: VapidSpec = setting(..., "How push services know us.", example={"subject": "mailto:ops@example.com"})
+    ttl: Duration = setting("24h", "How long a push service keeps a message for a device that is off.", example="1h")
     timeout: Duration = setting("10s", "How long a push service may take to answer.", example="5s")
 
 
@@ -115,9 +111,7 @@ class SmsChannel(Channel):
     """Text messages through an HTTP provider."""
 
     kind: Literal["http"] = setting(..., "Text messages through an HTTP provider.", example="http")
-    region: Country | None = setting(
-        None, "The country of numbers that are written without one.", example="AT"
-    )
+    region: Country | None = setting(None, "The country of numbers that are written without one.", example="AT")
     timeout: Duration = setting("10s", "How long the provider may take to answer.", example="5s")
     callback_secret: Secret | None = setting(
         None,
@@ -133,9 +127,7 @@ class TwilioChannel(SmsChannel):
     account: Secret = setting(..., "The account's id.", example="${TWILIO_ACCOUNT}")
     token: Secret = setting(..., "The account's token.", example="${TWILIO_TOKEN}")
     from_: Text = setting(..., "The sender's number or name.", example="+15550100")
-    base_url: Url = setting(
-        "https://api.twilio.com", "The provider's address.", example="https://sms.example.com"
-    )
+    base_url: Url = setting("https://api.twilio.com", "The provider's address.", example="https://sms.example.com")
 
 
 class VonageChannel(SmsChannel):
@@ -145,9 +137,7 @@ class VonageChannel(SmsChannel):
     account: Secret = setting(..., "The API key.", example="${VONAGE_KEY}")
     token: Secret = setting(..., "The API secret.", example="${VONAGE_SECRET}")
     from_: Text = setting(..., "The sender's number or name.", example="+15550100")
-    base_url: Url = setting(
-        "https://rest.nexmo.com", "The provider's address.", example="https://sms.example.com"
-    )
+    base_url: Url = setting("https://rest.nexmo.com", "The provider's address.", example="https://sms.example.com")
 
 
 class HttpSmsChannel(SmsChannel):
@@ -202,13 +192,9 @@ class CategorySpec(Section):
         ..., "Where it goes, as far as the user wants it there.", example=["in_app", "email"]
     )
     template: PathField = setting(..., "The folder with its texts.", example="templates/run-complete")
-    description: Text | None = setting(
-        None, "What users see of it in their settings.", example="A run has ended."
-    )
+    description: Text | None = setting(None, "What users see of it in their settings.", example="A run has ended.")
     mandatory: Switch = setting(False, "Whether users cannot switch it off.", example=True)
-    default: Literal["in", "out"] = setting(
-        "in", "Whether users get it before they have chosen.", example="out"
-    )
+    default: Literal["in", "out"] = setting("in", "Whether users get it before they have chosen.", example="out")
     mode: Live[Literal["default", "forced", "prefer_socket"]] = setting(
         "default",
         "`default` sends push and e-mail only to users without an open connection, `forced` always, "
@@ -226,9 +212,7 @@ class CategorySpec(Section):
         None, "What happens when it stays unread.", example={"after": "10m", "channels": ["email"]}
     )
     digest: DigestSpec | None = setting(None, "Gathers several into one.", example={"window": "1h"})
-    reminders: Items[Duration] = setting(
-        [], "When it is sent again while it is unread.", example=["1d", "3d"]
-    )
+    reminders: Items[Duration] = setting([], "When it is sent again while it is unread.", example=["1d", "3d"])
 
 
 class QuietHoursSpec(Section):

@@ -44,9 +44,7 @@ class CodeStep(Step):
     """Code in the sandbox."""
 
     code: Text | None = setting(None, "The source.", example="input['a'] + input['b']")
-    code_file: PathField | None = setting(
-        None, "The file that holds the source.", example="routines/facts.py"
-    )
+    code_file: PathField | None = setting(None, "The file that holds the source.", example="routines/facts.py")
     with_: Values = setting({}, "What the code gets as `input`.", example={"topic": "{{ input.topic }}"})
     memory: Size | None = setting(None, "Memory, up to the sandbox's own limit.", example="8MB")
 
@@ -54,9 +52,7 @@ class CodeStep(Step):
 class JavaScriptStep(CodeStep):
     """JavaScript in the sandbox."""
 
-    uses: Literal["sandbox.javascript"] = setting(
-        ..., "JavaScript in the sandbox.", example="sandbox.javascript"
-    )
+    uses: Literal["sandbox.javascript"] = setting(..., "JavaScript in the sandbox.", example="sandbox.javascript")
 
 
 class PythonStep(CodeStep):
@@ -79,12 +75,8 @@ class NotifyStep(Step):
     """A notification."""
 
     uses: Literal["notify"] = setting(..., "A notification.", example="notify")
-    category: Annotated[Text, Ref("notifications.categories")] = setting(
-        ..., "Its kind.", example="run-complete"
-    )
-    to: Text = setting(
-        ..., "Whom it goes to: a template that gives a user's id.", example="{{ run.started_by }}"
-    )
+    category: Annotated[Text, Ref("notifications.categories")] = setting(..., "Its kind.", example="run-complete")
+    to: Text = setting(..., "Whom it goes to: a template that gives a user's id.", example="{{ run.started_by }}")
     with_: Values = setting({}, "What its templates get.", example={"text": "{{ steps.summary.output }}"})
 
 
@@ -101,9 +93,7 @@ class EventStep(Step):
 
     uses: Literal["event"] = setting(..., "An event on a stream.", example="event")
     stream: Annotated[Text, Ref("events.streams")] = setting(..., "The stream.", example="user")
-    type: Annotated[DottedName, Ref("events.types")] = setting(
-        ..., "The event's type.", example="profile.changed"
-    )
+    type: Annotated[DottedName, Ref("events.types")] = setting(..., "The event's type.", example="profile.changed")
     with_: Values = setting({}, "The event's data.", example={"id": "{{ run.started_by }}"})
 
 
@@ -111,12 +101,8 @@ class HttpStep(Step):
     """An HTTP request; the body of the answer is the step's output."""
 
     uses: Literal["http"] = setting(..., "An HTTP request.", example="http")
-    url: Text = setting(
-        ..., "A template of its address.", example="https://api.example.com/topics/{{ input.topic }}"
-    )
-    method: Literal["GET", "POST", "PUT", "PATCH", "DELETE"] = setting(
-        "GET", "The request's method.", example="POST"
-    )
+    url: Text = setting(..., "A template of its address.", example="https://api.example.com/topics/{{ input.topic }}")
+    method: Literal["GET", "POST", "PUT", "PATCH", "DELETE"] = setting("GET", "The request's method.", example="POST")
     headers: dict[Text, Secret] = setting(
         {}, "The request's headers.", example={"Authorization": "Bearer ${API_TOKEN}"}
     )
@@ -133,14 +119,10 @@ class RoutineSpec(Section):
     """Steps that run one after another, each with what came before."""
 
     description: Text | None = setting(None, "What it is for.", example="Facts on a topic, summed up.")
-    input: Named[InputSpec] = setting(
-        {}, "What it is started with, by name.", example={"topic": {"type": "string"}}
-    )
+    input: Named[InputSpec] = setting({}, "What it is started with, by name.", example={"topic": {"type": "string"}})
     steps: Named[AnyStep] = setting(
         ...,
         "The steps by name, in order.",
         example={"tell": {"uses": "event", "stream": "user", "type": "profile.changed"}},
     )
-    output: Text | None = setting(
-        None, "A template of the run's result.", example="{{ steps.summary.output }}"
-    )
+    output: Text | None = setting(None, "A template of the run's result.", example="{{ steps.summary.output }}")

@@ -20,9 +20,7 @@ class SandboxSpec(Section):
     languages: Annotated[Items[Literal["javascript", "python"]], Field(min_length=1)] = setting(
         ["javascript", "python"], "Languages that may be run.", example=["javascript"]
     )
-    output: Live[Size] = setting(
-        "256kB", "The largest result, and the largest captured console.", example="1MB"
-    )
+    output: Live[Size] = setting("256kB", "The largest result, and the largest captured console.", example="1MB")
     code: Live[Size] = setting("8KiB", "The longest source.", example="64KiB")
     recycle: Positive = setting(1000, "Jobs after which a worker is replaced.", example=100)
     require_confinement: Switch = setting(

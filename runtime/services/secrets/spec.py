@@ -23,9 +23,7 @@ class AppRoleAuth(Section):
     method: Literal["approle"] = setting(..., "A role and its secret.", example="approle")
     role_id: Secret = setting(..., "The role's id.", example="${VAULT_ROLE_ID}")
     secret_id: Secret = setting(..., "The role's secret.", example="${file:/run/secrets/vault_secret_id}")
-    wrapped: Switch = setting(
-        False, "Whether `secret_id` is a wrapping token that holds the secret.", example=True
-    )
+    wrapped: Switch = setting(False, "Whether `secret_id` is a wrapping token that holds the secret.", example=True)
     mount: Text = setting("approle", "Where the method is mounted.", example="approle-ci")
 
 

@@ -72,9 +72,7 @@ class Postgresql:
         except (OSError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
             raise self.explained(error) from error
         if version.major < OLDEST:
-            raise self._out_of_reach(
-                f"it is PostgreSQL {version.major}", f"Use PostgreSQL {OLDEST} or newer."
-            )
+            raise self._out_of_reach(f"it is PostgreSQL {version.major}", f"Use PostgreSQL {OLDEST} or newer.")
 
     def engine(self) -> AsyncEngine:
         import asyncpg

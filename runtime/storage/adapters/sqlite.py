@@ -72,15 +72,11 @@ class Sqlite:
 
         def connection() -> SteadyConnection:
             # No transactions of the driver's own; each connection's thread must not keep the process alive.
-            made = SteadyConnection(
-                lambda: sqlite3.connect(self._path, isolation_level=None), iter_chunk_size=64
-            )
+            made = SteadyConnection(lambda: sqlite3.connect(self._path, isolation_level=None), iter_chunk_size=64)
             made._thread.daemon = True  # noqa: SLF001 - as SQLAlchemy does for its own
             return made
 
-        engine = create_async_engine(
-            "sqlite+aiosqlite:///file", async_creator=connection, pool_size=CONNECTIONS
-        )
+        engine = create_async_engine("sqlite+aiosqlite:///file", async_creator=connection, pool_size=CONNECTIONS)
 
         @event.listens_for(engine.sync_engine, "connect")
         def prepare(connection: Any, record: object) -> None:
