@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import shutil
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -73,10 +74,10 @@ class Report:
             typed = "-H 'Content-Type: application/json'"
             self._print(f"  curl {key} {typed} \\\n       {environment.url}{path} -d {shlex.quote(body)}")
         if environment.catches_mail:
-            self._print(f"  runtime notify mails {spec}")
+            self._print(f"  {command()} notify mails {spec}")
         if environment.absent:
             self._print(f"\nDeclared, not built in this version: {', '.join(sorted(environment.absent))}.")
-        self._print(f"Ctrl+C or `runtime down {spec}` stops it.\n")
+        self._print(f"Ctrl+C or `{command()} down {spec}` stops it.\n")
 
     def stopped(self) -> None:
         self._print("Stopped; nothing is left running.")
@@ -93,3 +94,11 @@ def _short(path: Path) -> str:
     """A path as a person would write it from here."""
     here = Path.cwd()
     return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)
+
+
+def command() -> str:
+    """How this very command is called from here: by its name where the PATH finds it, else by its place."""
+    place = Path(sys.argv[0])
+    if shutil.which("runtime") or place.name != "runtime":
+        return "runtime"
+    return _short(place.absolute())

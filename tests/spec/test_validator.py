@@ -36,7 +36,7 @@ FRAGMENTS = st.sampled_from(
         "max": 2},
         {"kind": "smtp"}, {"kind": "in_app"}, {"kind": "http", "provider": "http"}, {"handler": "x"}, [["a"]],
     ]
-)  # fmt: skip
+).map(copy.deepcopy)  # fmt: skip
 KEYS = st.sampled_from(["x-own", "extra", "kind", "handler", "Name", "a.b", "timeout", "email", "concurrency", "", "é"])
 
 
