@@ -182,7 +182,7 @@ class Assembly:
             return self._absent(f"events.{name}", f'the subscriber "{spec.handler}"', fields)
         return (
             f"Subscriber of {spec.stream}",
-            lambda ports: Subscription(name, spec, mark, ports["events"]),
+            lambda ports: Subscription(name, spec, mark, ports["events"], mask=self._logs.redactor.text),
             fields,
             live_fields(SubscriptionSpec),
         )
@@ -215,7 +215,7 @@ class Assembly:
             return self._absent(f"jobs.{name}", f'the handler "{spec.handler}"', fields)
         return (
             f"Worker of {spec.handler}",
-            lambda ports: QueueWorker(name, spec, ports["jobs"], ports["events"]),
+            lambda ports: QueueWorker(name, spec, ports["jobs"], ports["events"], mask=self._logs.redactor.text),
             fields,
             live_fields(QueueSpec),
         )

@@ -94,7 +94,7 @@ class Environment:
             self.state.create()
             async with anyio.create_task_group() as tasks:
                 async with Kernel(on_change=on_change, journal=Journal(self.state.journal)) as self.kernel:
-                    view = View(self.kernel, self.name, self.loaded.shown)
+                    view = View(self.kernel, self.name, self.loaded.shown, logs.redactor)
                     tasks.start_soon(self._await_signals, self.kernel, view)
                     try:
                         await self._boot(self.kernel, view, logs)

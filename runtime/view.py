@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from runtime.kernel.reconcile import Kernel
+    from runtime.telemetry.redaction import Redactor
 
 ESSENTIAL = "storage"
 """The service without which nothing works."""
@@ -25,13 +26,15 @@ class View:
         kernel: what runs.
         name: the environment's name.
         declared: the spec as it was written, with its defaults, secrets masked.
+        redactor: masks secrets in what exceptions say.
     """
 
-    def __init__(self, kernel: Kernel, name: str, declared: Mapping[str, Any]) -> None:
+    def __init__(self, kernel: Kernel, name: str, declared: Mapping[str, Any], redactor: Redactor) -> None:
         self.draining = False
         self._kernel = kernel
         self._name = name
         self._declared = declared
+        self._redactor = redactor
         self._started = datetime.now(UTC)
 
     async def services(self) -> Mapping[str, Checked]:
@@ -42,7 +45,8 @@ class View:
         for id_, health in answers.items():
             services.setdefault(self._kernel.components[id_].service, {})[id_] = health
         return {
-            name: Checked(self._summed(parts), now, essential=name == ESSENTIAL) for name, parts in services.items()
+            name: Checked(self._masked(self._summed(parts)), now, essential=name == ESSENTIAL)
+            for name, parts in services.items()
         }
 
     def _summed(self, parts: Mapping[str, Health]) -> Health:
@@ -60,6 +64,9 @@ class View:
         fatal = any(health.status == "down" and self._needed(id_) for id_, health in ill.items())
         return Health("down" if fatal else "degraded", reason, details)
 
+    def _masked(self, health: Health) -> Health:
+        return Health(health.status, self._redactor.text(health.reason), self._redactor.value(health.details))
+
     def _needed(self, id_: str) -> bool:
         """Whether another component than the API, which needs them all, stands on it."""
         return any(id_ in other.needs for other in self._kernel.components.values() if other.id != "http")
@@ -67,7 +74,7 @@ class View:
     async def summary(self) -> Mapping[str, Any]:
         health = await self._kernel.health()
         revision = self._kernel.revision
-        return {
+        summary = {
             "name": self._name,
             "revision": revision.number if revision else 0,
             "started": self._started.isoformat(timespec="seconds"),
@@ -80,10 +87,17 @@ class View:
                 for status in self._kernel.status()
             ],
         }
+        masked: dict[str, Any] = self._redactor.value(summary)
+        return masked
 
     def spec(self) -> Mapping[str, Any]:
         return self._declared
 
     def revisions(self) -> Sequence[Mapping[str, Any]]:
+        """Without the specs: what is written there may hold secrets; the journal's files have them, mode 0600."""
         journal = self._kernel.journal
-        return [asdict(revision) for revision in reversed(journal.list())] if journal else []
+        revisions = [asdict(revision) for revision in reversed(journal.list())] if journal else []
+        return [
+            self._redactor.value({name: value for name, value in revision.items() if name != "spec"})
+            for revision in revisions
+        ]

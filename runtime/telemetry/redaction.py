@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 from urllib.parse import quote, quote_plus
 
-MASK: Final = "•••"
+MASK: Final = "***"
 SHORTEST: Final = 4
 """Values of fewer characters are no secrets: masking `on` or `80` would only make the logs unreadable."""
 
@@ -29,7 +29,7 @@ class Redactor:
 
     Example:
         >>> Redactor(["hunter2"]).text("password=hunter2")
-        'password=•••'
+        'password=***'
     """
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:

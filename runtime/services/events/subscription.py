@@ -13,7 +13,7 @@ from runtime.services.function import TimedOut, call
 from runtime.services.retry import pause
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from runtime.plugins import Mark
     from runtime.services.events.ports import Event
@@ -36,6 +36,7 @@ class Subscription:
         mark: the subscriber; None where this version does not have it.
         events: the bus.
         reclaim: seconds, see `RECLAIM`.
+        mask: hides secrets in what a subscriber's exception says, before a dead letter keeps it.
 
     Raises at `start`:
         NotBuilt: this version does not have the subscriber.
@@ -49,12 +50,14 @@ class Subscription:
         events: EventBus,
         *,
         reclaim: float = RECLAIM,
+        mask: Callable[[str], str] = str,
     ) -> None:
         self._name = name
         self._spec = spec
         self._mark = mark
         self._events = events
         self._reclaim = reclaim
+        self._mask = mask
         self._consumer: Consumer | None = None
 
     async def start(self) -> None:
@@ -108,7 +111,7 @@ class Subscription:
         if returned.error is None:
             return None
         error = returned.error
-        sentence = error.message if isinstance(error, Fault) else f"{type(error).__name__}: {error}"
+        sentence = self._mask(error.message if isinstance(error, Fault) else f"{type(error).__name__}: {error}")
         about = {"subscription": self._name, "event": event.id, "stream": event.stream}
         trace = None if isinstance(error, Fault | TimedOut) else error
         logger.warning("%s failed on %s: %s", self._name, event.id, sentence, exc_info=trace, extra=about)

@@ -37,16 +37,26 @@ class QueueWorker:
         spec: its section of the spec.
         jobs: the queues; also where further jobs go.
         events: where the events of its tasks go; None where the spec has no event bus.
+        mask: hides secrets in what a task's exception says, before a job's record keeps it.
 
     Raises at `start`:
         NotBuilt: this version does not have the queue's task, or cannot run it in a process of its own.
     """
 
-    def __init__(self, queue: str, spec: QueueSpec, jobs: JobQueues, events: Events | None = None) -> None:
+    def __init__(
+        self,
+        queue: str,
+        spec: QueueSpec,
+        jobs: JobQueues,
+        events: Events | None = None,
+        *,
+        mask: Callable[[str], str] = str,
+    ) -> None:
         self._queue = queue
         self._spec = spec
         self._jobs = jobs
         self._events = events
+        self._mask = mask
         self._claimer: Claimer | None = None
         self._function: Callable[..., Any] | None = None
 
@@ -120,7 +130,7 @@ class QueueWorker:
             return Outcome("failed", error=f"its result cannot be kept: {error}"[:LONGEST_ERROR])
 
     def _failed(self, claimed: Claimed, error: BaseException, about: Mapping[str, Any]) -> Outcome:
-        sentence = _sentence(error)
+        sentence = self._mask(_sentence(error))
         if isinstance(error, Reject):
             logger.warning("%s was rejected by its task: %s", claimed.id, sentence, extra=about)
             return Outcome("failed", error=sentence)
