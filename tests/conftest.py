@@ -10,14 +10,12 @@ from typing import TYPE_CHECKING
 
 import psutil
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
-settings.register_profile("ci", derandomize=True)  # the same examples in each run: a red build can be repeated
-if os.environ.get("CI"):
-    settings.load_profile("ci")
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+# Nothing is timed: a slow machine is no failure. In CI each run has the same examples, so that a red one can be repeated.
+settings.register_profile("here", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("ci", settings.get_profile("here"), derandomize=True)
+settings.load_profile("ci" if os.environ.get("CI") else "here")
 
 
 @pytest.fixture
