@@ -12,10 +12,13 @@ import psutil
 import pytest
 from hypothesis import HealthCheck, settings
 
-# Nothing is timed: a slow machine is no failure. In CI each run has the same examples, so that a red one can be repeated.
+# Nothing is timed: a slow machine is no failure. In CI each run has the same examples, so that a red one repeats.
 settings.register_profile("here", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("ci", settings.get_profile("here"), derandomize=True)
 settings.load_profile("ci" if os.environ.get("CI") else "here")
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 @pytest.fixture
