@@ -21,9 +21,10 @@ class Declared(NamedTuple):
     """A spec as it was written.
 
     Args:
-        data: plain data, merged, with its defaults and built-in queues; None where the files could not be
-            read. diagnostics: everything that is wrong with it. composition: the files, and where each value stands.
-            shapes: the schema.
+        data: plain data, merged, with its defaults and built-in queues; None where the files could not be read.
+        diagnostics: everything that is wrong with it.
+        composition: the files, and where each value stands.
+        shapes: the schema.
     """
 
     data: dict[str, Any] | None

@@ -32,8 +32,9 @@ class Reference(NamedTuple):
         offset: where it begins in the text.
         length: how many characters it has there.
         default: what stands in when the variable is unset or empty.
-        message: why the variable is needed, for the error when it is unset or empty; None where it may be
-            empty. field: the field of a Vault secret. version: the version of a Vault secret; None is the newest.
+        message: why the variable is needed, for the error when it is unset or empty; None where it may be empty.
+        field: the field of a Vault secret.
+        version: the version of a Vault secret; None is the newest.
     """
 
     kind: Kind

@@ -73,8 +73,8 @@ class Validator:
 
     Args:
         shapes: the schema.
-        references: whether a text with `${` may stand where another type is wanted; not once they are
-            resolved. partial: whether required keys may be missing, as in a part of a spec.
+        references: whether a text with `${` may stand where another type is wanted; not once they are resolved.
+        partial: whether required keys may be missing, as in a part of a spec.
     """
 
     def __init__(self, shapes: Shapes, *, references: bool = True, partial: bool = False) -> None:

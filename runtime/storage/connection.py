@@ -30,10 +30,9 @@ KEEPALIVE = {"TCP_KEEPIDLE": 30, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 3}
 class Redis(ABC):
     """A Redis that the environment uses: what `ports["storage.redis"]` holds.
 
-    `start` opens it. The client objects stay the same over restarts of the server and reconnect by
-    themselves: a command that meets a broken connection is sent again for up to `PATIENCE` seconds. It may
-        then have run twice, as with any
-    Redis client that retries: give writes an id where that matters.
+    `start` opens it. The client objects stay the same over restarts of the server and reconnect by themselves: a
+    command that meets a broken connection is sent again for up to `PATIENCE` seconds. It may then have run twice, as
+    with any client that retries: give writes an id where that matters.
     """
 
     def __init__(self) -> None:
