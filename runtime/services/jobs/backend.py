@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
@@ -142,11 +142,11 @@ class Claimer(Protocol):
 class Backend(Protocol):
     """The place where jobs are kept."""
 
-    async def put(self, job: NewJob) -> JobView:
-        """Stores a job; when it returns, the job is there.
+    async def put(self, jobs: Sequence[NewJob]) -> list[JobView]:
+        """Stores jobs of one queue, all or none; when it returns, they are there.
 
         Raises:
-            Conflict: an unfinished job has its key.
+            Conflict: an unfinished job has the key of one of them.
             Unreachable: no answer.
         """
         ...

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal, Protocol
@@ -63,6 +63,23 @@ class QueueView:
     workers: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A job of a batch, before it is stored.
+
+    Args:
+        payload: what the handler gets; JSON values only.
+        delay: how long to wait before it may run: a duration such as `"30s"`, or seconds.
+        run_at: when it may run, with an offset from UTC; instead of `delay`.
+        key: a name that only one unfinished job of the queue may have.
+    """
+
+    payload: Mapping[str, Any]
+    delay: str | float | None = None
+    run_at: datetime | None = None
+    key: str | None = None
+
+
 class Jobs(Protocol):
     """The job queues, for whoever puts work into them."""
 
@@ -83,6 +100,19 @@ class Jobs(Protocol):
             Invalid: the payload does not fit the handler.
             TooLarge: the payload is over 1 MB as JSON.
             Conflict: an unfinished job has that key.
+            Unreachable: Redis does not answer.
+        """
+        ...
+
+    async def enqueue_all(self, queue: str, drafts: Sequence[Draft]) -> list[JobView]:
+        """Puts jobs into a queue, all or none; when it returns, they are stored, in this order.
+
+        Raises:
+            NotFound: no such queue.
+            NotBuilt: the queue's handler is not built in this version.
+            Invalid: some of them are wrong; with a pointer to each wrong place, `/jobs/3/payload/width`.
+            TooLarge: a payload is over 1 MB as JSON.
+            Conflict: an unfinished job has the key of one of them.
             Unreachable: Redis does not answer.
         """
         ...

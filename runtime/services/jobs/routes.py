@@ -1,6 +1,6 @@
 """The HTTP calls of queues and jobs."""
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -8,12 +8,34 @@ from litestar import Controller, get, post
 from litestar.params import FromPath, JSONBody
 from litestar.status_codes import HTTP_202_ACCEPTED
 
-from runtime.errors import Invalid, NotBuilt, Pointer
+from runtime.errors import NotBuilt
 from runtime.http.access import scope
 from runtime.http.paging import Page
 from runtime.http.ports import Port
-from runtime.services.jobs.ports import Jobs, JobView, QueueView
-from runtime.services.names import seconds
+from runtime.services.jobs.ports import Draft, Jobs, JobView, QueueView
+from runtime.services.jobs.times import ahead
+
+
+class JobEntry(msgspec.Struct, forbid_unknown_fields=True):
+    """A job of a batch.
+
+    Args:
+        payload: what the queue's task gets.
+        delay: how long to wait before it may run, `"30s"`.
+        run_at: when it may run, with an offset from UTC; instead of `delay`.
+        key: a name that only one unfinished job of the queue may have.
+    """
+
+    payload: dict[str, Any] = {}
+    delay: str | None = None
+    run_at: datetime | None = None
+    key: str | None = None
+
+
+class JobBatch(msgspec.Struct, forbid_unknown_fields=True):
+    """Jobs to be stored, all or none; at most 1,000."""
+
+    jobs: list[JobEntry]
 
 
 class JobRequest(msgspec.Struct, forbid_unknown_fields=True):
@@ -45,6 +67,12 @@ class JobAccepted(msgspec.Struct):
     status: str
 
 
+class JobsAccepted(msgspec.Struct):
+    """Jobs that have been stored, in the order of the request."""
+
+    items: list[JobAccepted]
+
+
 class QueueRoutes(Controller):
     """Queues, and putting jobs into them."""
 
@@ -69,8 +97,18 @@ class QueueRoutes(Controller):
         for name in ("priority", "timeout", "retry"):
             if getattr(data, name) is not None:
                 raise NotBuilt(f"`{name}` of a single job")
-        job = await jobs.enqueue(queue, data.payload, delay=_delay(data), key=data.key)
+        job = await jobs.enqueue(queue, data.payload, delay=ahead(data.delay, data.run_at), key=data.key)
         return JobAccepted(job.id, job.status)
+
+    @post(
+        "/{queue:str}/jobs/batch",
+        opt=scope("jobs:write"),
+        status_code=HTTP_202_ACCEPTED,
+        summary="Put up to 1,000 jobs into a queue, all or none",
+    )
+    async def enqueue_all(self, queue: FromPath[str], data: JSONBody[JobBatch], jobs: Port[Jobs]) -> JobsAccepted:
+        drafts = [Draft(entry.payload, entry.delay, entry.run_at, entry.key) for entry in data.jobs]
+        return JobsAccepted([JobAccepted(job.id, job.status) for job in await jobs.enqueue_all(queue, drafts)])
 
 
 class JobRoutes(Controller):
@@ -82,37 +120,3 @@ class JobRoutes(Controller):
     @get("/{job_id:str}", opt=scope("jobs:read"), summary="One job: status, attempts, progress, result, error")
     async def job(self, job_id: FromPath[str], jobs: Port[Jobs]) -> JobView:
         return await jobs.get(job_id)
-
-
-def _delay(request: JobRequest) -> float:
-    if request.delay is not None and request.run_at is not None:
-        raise Invalid(
-            "a job has a `delay` or a `run_at`, not both",
-            errors=[Pointer("/run_at", "given beside `delay`")],
-            remedy="Leave one of them out.",
-        )
-    if request.delay is not None:
-        delay = seconds(request.delay)
-        if delay is None:
-            raise Invalid(
-                "`delay` is no duration",
-                errors=[Pointer("/delay", "a number and its unit, such as 30s, 15m or 24h")],
-                remedy='Write it as "30s".',
-            )
-        return delay
-    if request.run_at is None:
-        return 0.0
-    if request.run_at.tzinfo is None:
-        raise Invalid(
-            "`run_at` does not say in which time zone",
-            errors=[Pointer("/run_at", "an offset is missing")],
-            remedy="End it with Z for UTC, as in 2030-01-31T08:00:00Z.",
-        )
-    ahead = (request.run_at - datetime.now(UTC)).total_seconds()
-    if ahead < 0:
-        raise Invalid(
-            "`run_at` lies in the past",
-            errors=[Pointer("/run_at", "it is over already")],
-            remedy="Give a time to come, or leave it out to run the job at once.",
-        )
-    return ahead

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 from saq.job import Job, Status
 from saq.queue.redis import RedisQueue
+from saq.utils import now
 
 from runtime.errors import Conflict
 from runtime.services.away import answering
@@ -23,6 +24,8 @@ from runtime.services.jobs.backend import Claimer, Counts, Limits, NewJob, Run
 from runtime.services.jobs.ports import JobStatus, JobView
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from redis.commands.core import AsyncScript
 
     from runtime.services.blocking import Client
@@ -74,16 +77,29 @@ class KeptQueue(RedisQueue):
         whole = [key if key.startswith(self.base) else self.base + key for key in keys]
         return await known(keys=whole, args=args)
 
-    async def _enqueue(self, job: Job) -> Job | None:
+    async def store(self, jobs: Sequence[Job]) -> dict[int, str]:
+        """Stores jobs, all or none.
+
+        Returns:
+            Whose key is taken: place in `jobs` -> id of the job that has it. Nothing is stored unless it is empty.
+        """
+        for job in jobs:
+            job.queue = self
+            job.queued = now()
+            job.status = Status.QUEUED
         taken = await self.evaluate(
             scripts.ENQUEUE,
-            [job.id, "incomplete", "queued", "keys"],
-            [self.serialize(job), job.scheduled or 0, job.meta.get("key", ""), job.key],
+            ["incomplete", "queued", "keys", *(job.id for job in jobs)],
+            [
+                field
+                for job in jobs
+                for field in (self.serialize(job), job.scheduled or 0, job.meta.get("key", ""), job.key)
+            ],
         )
-        if isinstance(taken, list):
-            job.meta["taken_by"] = taken[0].decode()
-            return None
-        return job
+        return {place: owner.decode() for place, owner in zip(taken[::2], taken[1::2], strict=True)}
+
+    async def _enqueue(self, job: Job) -> Job | None:
+        return None if await self.store([job]) else job
 
     async def update_held(self, job: Job, worker: str) -> bool:
         """Stores a job's record; False where the worker does not hold it any more."""
@@ -166,26 +182,15 @@ class SaqBackend:
         self._instance = instance
         self._queues: dict[str, KeptQueue] = {}
 
-    async def put(self, job: NewJob) -> JobView:
-        queue = self._queue(job.queue)
-        stored = Job(
-            function=FUNCTION,
-            kwargs={"payload": dict(job.payload)},
-            key=job.id,
-            timeout=0,
-            retries=job.limits.attempts,
-            ttl=int(job.limits.result_ttl),
-            scheduled=cast("int", job.scheduled),  # declared in whole seconds, kept as it is given
-            meta={"key": job.key} if job.key else {},
-        )
+    async def put(self, jobs: Sequence[NewJob]) -> list[JobView]:
+        name = jobs[0].queue
+        queue = self._queue(name)
+        stored = [_record(job) for job in jobs]
         with answering(self._redis):
-            if await queue.enqueue(stored) is None:
-                taken = stored.meta.get("taken_by", "")
-                raise Conflict(
-                    f'the job {taken} of the queue "{job.queue}" has the key "{job.key}" and has not ended',
-                    remedy=f"Wait for it (GET /v1/jobs/{taken}), or use another key.",
-                )
-        return view(stored)
+            taken = await queue.store(stored)
+        if taken:
+            raise _taken(name, jobs, taken)
+        return [view(job) for job in stored]
 
     async def get(self, queue: str, job_id: str) -> JobView | None:
         with answering(self._redis):
@@ -211,6 +216,28 @@ class SaqBackend:
         if name not in self._queues:
             self._queues[name] = KeptQueue(self._redis, name, self._prefix)
         return self._queues[name]
+
+
+def _record(job: NewJob) -> Job:
+    return Job(
+        function=FUNCTION,
+        kwargs={"payload": dict(job.payload)},
+        key=job.id,
+        timeout=0,
+        retries=job.limits.attempts,
+        ttl=int(job.limits.result_ttl),
+        scheduled=cast("int", job.scheduled),  # declared in whole seconds, kept as it is given
+        meta={"key": job.key} if job.key else {},
+    )
+
+
+def _taken(queue: str, jobs: Sequence[NewJob], taken: Mapping[int, str]) -> Conflict:
+    """The refusal of jobs whose keys other jobs have."""
+    place, owner = next(iter(taken.items()))
+    message = f'the job {owner} of the queue "{queue}" has the key "{jobs[place].key}" and has not ended'
+    if len(jobs) > 1:
+        message += f"; {len(taken)} of the {len(jobs)} jobs have such a key, none was stored"
+    return Conflict(message, remedy=f"Wait for it (GET /v1/jobs/{owner}), or use another key.")
 
 
 def view(job: Job) -> JobView:

@@ -20,16 +20,31 @@ from __future__ import annotations
 from typing import Final
 
 ENQUEUE: Final = """
--- KEYS record incomplete queued keys   ARGV json scheduled key id
--- The same job sent again, because the answer to the first call was lost, is there already.
-if redis.call('EXISTS', KEYS[1]) == 1 then return 'stored' end
-if ARGV[3] ~= '' and redis.call('HSETNX', KEYS[4], ARGV[3], ARGV[4]) == 0 then
-  return {redis.call('HGET', KEYS[4], ARGV[3])}
+-- KEYS incomplete queued keys record...   ARGV json scheduled key id, of each record
+-- All are stored, or none: where keys are taken, answers with the number of each such job (from 0) and who has it.
+-- The same jobs sent again, because the answer to the first call was lost, are there already.
+local count = #KEYS - 3
+for i = 1, count do
+  if redis.call('EXISTS', KEYS[3 + i]) == 1 then return {} end
 end
-redis.call('SET', KEYS[1], ARGV[1])
-redis.call('ZADD', KEYS[2], ARGV[2], KEYS[1])
-if ARGV[2] == '0' then redis.call('RPUSH', KEYS[3], KEYS[1]) end
-return 'stored'
+local taken = {}
+for i = 1, count do
+  local key = ARGV[4 * i - 1]
+  local owner = key ~= '' and redis.call('HGET', KEYS[3], key)
+  if owner then
+    taken[#taken + 1] = i - 1
+    taken[#taken + 1] = owner
+  end
+end
+if #taken > 0 then return taken end
+for i = 1, count do
+  local record, json, scheduled, key, id = KEYS[3 + i], ARGV[4 * i - 3], ARGV[4 * i - 2], ARGV[4 * i - 1], ARGV[4 * i]
+  redis.call('SET', record, json)
+  redis.call('ZADD', KEYS[1], scheduled, record)
+  if key ~= '' then redis.call('HSET', KEYS[3], key, id) end
+  if scheduled == '0' then redis.call('RPUSH', KEYS[2], record) end
+end
+return {}
 """
 
 UPDATE: Final = """
