@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from runtime.services.jobs.ports import JobView
 
 
@@ -152,6 +154,22 @@ class Backend(Protocol):
         ...
 
     async def get(self, queue: str, job_id: str) -> JobView | None: ...
+
+    async def dead(self, queue: str, limits: Limits, after: tuple[datetime, str] | None, most: int) -> list[JobView]:
+        """Jobs that have failed for good, the newest first, after the one of that `finished_at` and id."""
+        ...
+
+    async def oldest_dead(self, queue: str, limits: Limits, most: int) -> list[str]:
+        """The ids of jobs that have failed for good, the oldest first."""
+        ...
+
+    async def replay(self, queue: str, limits: Limits, ids: Sequence[str]) -> dict[str, str]:
+        """Puts failed jobs back, to start again with no try made; each whole or not at all.
+
+        Returns:
+            The jobs that were left as they are: id -> why.
+        """
+        ...
 
     async def counts(self, queue: str, limits: Limits) -> Counts: ...
 

@@ -64,6 +64,29 @@ class QueueView:
 
 
 @dataclass(frozen=True, slots=True)
+class Refusal:
+    """A job that was left as it is, and why."""
+
+    id: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Replayed:
+    """What a replay of dead jobs came to.
+
+    Args:
+        replayed: how many wait in the queue again.
+        refused: jobs that were left as they are.
+        left: jobs of the queue that are dead after it.
+    """
+
+    replayed: int
+    refused: list[Refusal]
+    left: int
+
+
+@dataclass(frozen=True, slots=True)
 class Draft:
     """A job of a batch, before it is stored.
 
@@ -122,6 +145,43 @@ class Jobs(Protocol):
 
         Raises:
             NotFound: no such job, or its result has expired.
+        """
+        ...
+
+    async def dead(self, queue: str, *, after: tuple[datetime, str] | None = None, limit: int = 50) -> list[JobView]:
+        """Jobs that have failed for good and are still kept, the newest first.
+
+        Args:
+            queue: the queue's name in the spec.
+            after: the `finished_at` and the id of the last job of the page before.
+            limit: how many at most.
+
+        Raises:
+            NotFound: no such queue.
+        """
+        ...
+
+    async def replay(self, queue: str, ids: Sequence[str] | None = None) -> Replayed:
+        """Puts dead jobs back into their queue, each under its own id and with no try made.
+
+        Args:
+            queue: the queue's name in the spec.
+            ids: which; without them the oldest ones, at most 1,000.
+
+        Raises:
+            NotFound: no such queue.
+            NotBuilt: the queue's handler is not built in this version.
+            Invalid: more than 1,000 ids.
+        """
+        ...
+
+    async def retry(self, job_id: str) -> JobView:
+        """Puts one failed job back into its queue, with no try made.
+
+        Raises:
+            NotFound: no such job.
+            NotBuilt: the queue's handler is not built in this version.
+            Conflict: it has not failed, or an unfinished job has its key.
         """
         ...
 

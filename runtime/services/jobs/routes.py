@@ -1,6 +1,6 @@
 """The HTTP calls of queues and jobs."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
@@ -8,11 +8,11 @@ from litestar import Controller, get, post
 from litestar.params import FromPath, JSONBody
 from litestar.status_codes import HTTP_202_ACCEPTED
 
-from runtime.errors import NotBuilt
+from runtime.errors import Invalid, NotBuilt, Pointer
 from runtime.http.access import scope
-from runtime.http.paging import Page
+from runtime.http.paging import After, Limit, Page, cursor, position
 from runtime.http.ports import Port
-from runtime.services.jobs.ports import Draft, Jobs, JobView, QueueView
+from runtime.services.jobs.ports import Draft, Jobs, JobView, QueueView, Replayed
 from runtime.services.jobs.times import ahead
 
 
@@ -73,6 +73,16 @@ class JobsAccepted(msgspec.Struct):
     items: list[JobAccepted]
 
 
+class ReplayRequest(msgspec.Struct, forbid_unknown_fields=True):
+    """Which dead jobs are to be replayed.
+
+    Args:
+        ids: at most 1,000; without them the oldest ones.
+    """
+
+    ids: list[str] | None = None
+
+
 class QueueRoutes(Controller):
     """Queues, and putting jobs into them."""
 
@@ -110,6 +120,24 @@ class QueueRoutes(Controller):
         drafts = [Draft(entry.payload, entry.delay, entry.run_at, entry.key) for entry in data.jobs]
         return JobsAccepted([JobAccepted(job.id, job.status) for job in await jobs.enqueue_all(queue, drafts)])
 
+    @get("/{queue:str}/dead", opt=scope("jobs:read"), summary="Jobs that have failed for good, newest first")
+    async def dead(
+        self, queue: FromPath[str], jobs: Port[Jobs], limit: Limit = 50, after: After = None
+    ) -> Page[JobView]:
+        found = await jobs.dead(queue, after=_position(after) if after else None, limit=limit + 1)
+        shown = found[:limit]
+        last = shown[-1] if len(found) > limit else None
+        return Page(shown, cursor("dead", [_text(last.finished_at), last.id]) if last else None)
+
+    @post(
+        "/{queue:str}/dead/replay",
+        opt=scope("jobs:write"),
+        status_code=HTTP_202_ACCEPTED,
+        summary="Put dead jobs back into their queue, with no try made",
+    )
+    async def replay(self, queue: FromPath[str], data: JSONBody[ReplayRequest], jobs: Port[Jobs]) -> Replayed:
+        return await jobs.replay(queue, data.ids)
+
 
 class JobRoutes(Controller):
     """Single jobs."""
@@ -120,3 +148,34 @@ class JobRoutes(Controller):
     @get("/{job_id:str}", opt=scope("jobs:read"), summary="One job: status, attempts, progress, result, error")
     async def job(self, job_id: FromPath[str], jobs: Port[Jobs]) -> JobView:
         return await jobs.get(job_id)
+
+    @post(
+        "/{job_id:str}/retry",
+        opt=scope("jobs:write"),
+        status_code=HTTP_202_ACCEPTED,
+        summary="Put a failed job back into its queue, with no try made",
+    )
+    async def retry(self, job_id: FromPath[str], jobs: Port[Jobs]) -> JobAccepted:
+        job = await jobs.retry(job_id)
+        return JobAccepted(job.id, job.status)
+
+
+def _text(moment: datetime | None) -> str:
+    return moment.isoformat() if moment else ""
+
+
+def _position(after: str) -> tuple[datetime, str]:
+    """Where a page of dead jobs begins.
+
+    Raises:
+        Invalid: this is not a cursor of that list.
+    """
+    try:
+        moment, job_id = position("dead", after)
+        return datetime.fromisoformat(moment).astimezone(UTC), str(job_id)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise Invalid(
+            "`after` is not a cursor of this list",
+            errors=[Pointer("?after", "pass the `next` of an earlier answer as it is")],
+            remedy="Begin again without `after`.",
+        ) from error

@@ -6,16 +6,17 @@ import json
 import time
 from typing import TYPE_CHECKING, Any, Final
 
-from runtime.errors import Invalid, NotBuilt, NotFound, Pointer, TooLarge
+from runtime.errors import Conflict, Invalid, NotBuilt, NotFound, Pointer, TooLarge
 from runtime.services.document import Document
 from runtime.services.jobs.backend import Backend, Limits, NewJob
 from runtime.services.jobs.payload import AT, PayloadType
-from runtime.services.jobs.ports import Draft, JobView, QueueView
+from runtime.services.jobs.ports import Draft, JobView, QueueView, Refusal, Replayed
 from runtime.services.jobs.times import ahead
 from runtime.services.names import time_ordered, unknown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from datetime import datetime
 
     from runtime.plugins import Mark, Registry
     from runtime.services.jobs.spec import QueueSpec
@@ -162,6 +163,40 @@ class JobQueues:
                 remedy="Its id may be wrong, or it has ended and is no longer kept.",
             )
         return view
+
+    async def dead(self, queue: str, *, after: tuple[datetime, str] | None = None, limit: int = 50) -> list[JobView]:
+        return await self.backend.dead(queue, limits(self.settings(queue)), after, limit)
+
+    async def replay(self, queue: str, ids: Sequence[str] | None = None) -> Replayed:
+        kept = limits(self.settings(queue))
+        self.mark(queue)
+        if ids is not None and len(ids) > MOST_AT_ONCE:
+            raise Invalid(
+                f"at most {MOST_AT_ONCE:,} jobs are replayed at once, these are {len(ids):,}",
+                errors=[Pointer("/ids", f"at most {MOST_AT_ONCE:,} ids")],
+                remedy="Replay them in several calls.",
+            )
+        if ids is None:
+            ids = await self.backend.oldest_dead(queue, kept, MOST_AT_ONCE)
+        wanted = list(dict.fromkeys(ids))
+        refused = await self.backend.replay(queue, kept, wanted) if wanted else {}
+        return Replayed(
+            replayed=len(wanted) - len(refused),
+            refused=[Refusal(job_id, reason) for job_id, reason in refused.items()],
+            left=(await self.backend.counts(queue, kept)).dead,
+        )
+
+    async def retry(self, job_id: str) -> JobView:
+        view = await self.get(job_id)
+        self.mark(view.queue)
+        if view.status != "failed":
+            raise Conflict(
+                f"the job {job_id} has not failed, it is {view.status}",
+                remedy="Only a failed job is tried again; put a new one into the queue.",
+            )
+        if refused := await self.backend.replay(view.queue, limits(self.settings(view.queue)), [job_id]):
+            raise Conflict(f"the job {job_id} cannot be tried again: {refused[job_id]}", remedy="Look at it anew.")
+        return await self.get(job_id)
 
     async def queues(self) -> list[QueueView]:
         return [await self.queue(name) for name in self._queues]

@@ -8,6 +8,7 @@ step is one script, so that none is half done.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import time
 from datetime import UTC, datetime
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     from runtime.services.blocking import Client
 
 FUNCTION: Final = "run"
+REPLAYED_AT_ONCE: Final = 50
+"""Failed jobs whose records are in memory together."""
 
 _STATES: Final[dict[Status, JobStatus]] = {
     Status.NEW: "queued",
@@ -153,6 +156,52 @@ class KeptQueue(RedisQueue):
             pipe.zrem(self.namespace("incomplete"), record)
             await pipe.execute()
 
+    async def dead(self, limits: Limits, after: tuple[int, str] | None, most: int) -> list[Job]:
+        """Failed jobs, the newest first, after a moment in milliseconds and an id."""
+        moment, job_key = after or ("", "")
+        found = await self.evaluate(scripts.DEAD, ["dead"], [_dead_before(limits), moment, self.job_id(job_key), most])
+        return [job for json_ in found if (job := self.deserialize(json_)) is not None]
+
+    async def oldest_dead(self, limits: Limits, most: int) -> list[str]:
+        """The records of failed jobs, the oldest first."""
+        found = await self.redis.zrangebyscore(
+            self.namespace("dead"), f"({_dead_before(limits)}", "+inf", start=0, num=most
+        )
+        return [record.decode() for record in found]
+
+    async def replay(self, records: Sequence[str], limits: Limits) -> list[str | None]:
+        """Puts failed jobs back, to start again as if they had never run.
+
+        Returns:
+            For each record why it was left as it is, None where it was put back.
+        """
+        known = await self.redis.mget(records)
+        read = {record: json_ for record, json_ in zip(records, known, strict=True) if json_}
+        jobs = {record: self.deserialize(json_) for record, json_ in read.items()}
+        failed = {record: job for record, job in jobs.items() if job is not None and job.status == Status.FAILED}
+        outcomes = await self.evaluate(
+            scripts.REPLAY,
+            ["dead", "incomplete", "queued", "keys", *failed],
+            [
+                field
+                for record, job in failed.items()
+                for field in (
+                    hashlib.sha1(read[record], usedforsecurity=False).hexdigest(),
+                    self.serialize(_anew(job, limits)),
+                    job.meta.get("key", ""),
+                    job.key,
+                )
+            ],
+        )
+        reasons: dict[str, str | None] = dict.fromkeys(records, "it is not there any more")
+        reasons |= dict.fromkeys(jobs, "it has not failed")
+        for (record, job), outcome in zip(failed.items(), outcomes, strict=True):
+            owner = outcome.decode()
+            reasons[record] = None if owner == "1" else "it has changed meanwhile"
+            if owner not in ("1", ""):
+                reasons[record] = f'the job {owner} has its key "{job.meta["key"]}" and has not ended'
+        return [reasons[record] for record in records]
+
     async def held(self, worker: str) -> list[str]:
         """The records that a worker holds."""
         async with self.redis.pipeline(transaction=False) as pipe:
@@ -197,13 +246,32 @@ class SaqBackend:
             job = await self._queue(queue).job(job_id)
         return view(job) if job is not None else None
 
+    async def dead(self, queue: str, limits: Limits, after: tuple[datetime, str] | None, most: int) -> list[JobView]:
+        position = (round(after[0].timestamp() * 1000), after[1]) if after else None
+        with answering(self._redis):
+            return [view(job) for job in await self._queue(queue).dead(limits, position, most)]
+
+    async def replay(self, queue: str, limits: Limits, ids: Sequence[str]) -> dict[str, str]:
+        kept = self._queue(queue)
+        refused: dict[str, str] = {}
+        with answering(self._redis):
+            for part in (ids[at : at + REPLAYED_AT_ONCE] for at in range(0, len(ids), REPLAYED_AT_ONCE)):
+                reasons = await kept.replay([kept.job_id(job_id) for job_id in part], limits)
+                refused |= {job_id: reason for job_id, reason in zip(part, reasons, strict=True) if reason}
+        return refused
+
+    async def oldest_dead(self, queue: str, limits: Limits, most: int) -> list[str]:
+        kept = self._queue(queue)
+        with answering(self._redis):
+            return [kept.job_key_from_id(record) for record in await kept.oldest_dead(limits, most)]
+
     async def counts(self, queue: str, limits: Limits) -> Counts:
         kept = self._queue(queue)
         with answering(self._redis):
             figures = await kept.evaluate(
                 scripts.COUNTS,
                 ["queued", "incomplete", "workers", "dead", "stats"],
-                [kept.base, int((time.time() - limits.dead_ttl) * 1000)],
+                [kept.base, _dead_before(limits)],
             )
         return Counts(*figures)
 
@@ -229,6 +297,27 @@ def _record(job: NewJob) -> Job:
         scheduled=cast("int", job.scheduled),  # declared in whole seconds, kept as it is given
         meta={"key": job.key} if job.key else {},
     )
+
+
+def _anew(job: Job, limits: Limits) -> Job:
+    """A failed job as it is before its first try."""
+    return Job(
+        function=job.function,
+        kwargs=job.kwargs,
+        queue=job.queue,
+        key=job.key,
+        timeout=0,
+        retries=limits.attempts,
+        ttl=int(limits.result_ttl),
+        queued=now(),
+        status=Status.QUEUED,
+        meta={"key": job.meta["key"]} if "key" in job.meta else {},
+    )
+
+
+def _dead_before(limits: Limits) -> int:
+    """The moment, in milliseconds, before which failed jobs are no longer kept."""
+    return int((time.time() - limits.dead_ttl) * 1000)
 
 
 def _taken(queue: str, jobs: Sequence[NewJob], taken: Mapping[int, str]) -> Conflict:

@@ -90,6 +90,50 @@ redis.call('LPUSH', KEYS[3], KEYS[2])
 return 1
 """
 
+DEAD: Final = """
+-- KEYS dead   ARGV dead_before_ms after_ms after_record most   (after_ms is '' for the first page)
+-- Answers with records, the newest first; those that have expired are passed over.
+local found, offset, most = {}, 0, tonumber(ARGV[4])
+local from = ARGV[2] == '' and '+inf' or ARGV[2]
+while #found < most do
+  local page = redis.call(
+    'ZREVRANGEBYSCORE', KEYS[1], from, '(' .. ARGV[1], 'WITHSCORES', 'LIMIT', offset, most)
+  if #page == 0 then break end
+  offset = offset + #page / 2
+  for i = 1, #page, 2 do
+    local shown = tonumber(page[i + 1]) == tonumber(ARGV[2]) and page[i] >= ARGV[3]
+    local json = not shown and #found < most and redis.call('GET', page[i])
+    if json then found[#found + 1] = json end
+  end
+end
+return found
+"""
+
+REPLAY: Final = """
+-- KEYS dead incomplete queued keys record...   ARGV sha1 json key id, of each record
+-- Puts failed jobs back, as long as their records are those that were read (sha1). Answers for each with '1', with ''
+-- where it has changed, or with the id of the job that has its key.
+local outcomes = {}
+for i = 1, #KEYS - 4 do
+  local record, sha1, json, key, id = KEYS[4 + i], ARGV[4 * i - 3], ARGV[4 * i - 2], ARGV[4 * i - 1], ARGV[4 * i]
+  local known = redis.call('GET', record)
+  local owner = key ~= '' and redis.call('HGET', KEYS[4], key)
+  if not known or redis.sha1hex(known) ~= sha1 then
+    outcomes[i] = ''
+  elseif owner then
+    outcomes[i] = owner
+  else
+    redis.call('ZREM', KEYS[1], record)
+    redis.call('SET', record, json)
+    redis.call('ZADD', KEYS[2], 0, record)
+    redis.call('RPUSH', KEYS[3], record)
+    if key ~= '' then redis.call('HSET', KEYS[4], key, id) end
+    outcomes[i] = '1'
+  end
+end
+return outcomes
+"""
+
 TICK: Final = """
 -- KEYS workers incomplete queued   ARGV worker lease most
 local time = redis.call('TIME')
