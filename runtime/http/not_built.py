@@ -68,7 +68,6 @@ ROWS: Final = (
     Row("POST", "/v1/queues/{queue:str}/resume", "Pausing a queue"),
     Row("GET", "/v1/jobs/{job_id:str}", "The view of a job"),
     Row("GET", "/v1/jobs/{job_id:str}/watch", "Watching a job"),
-    Row("POST", "/v1/jobs/{job_id:str}/cancel", "Cancelling a job"),
     Row("POST", "/v1/jobs/{job_id:str}/pause", "Pausing a job"),
     Row("POST", "/v1/jobs/{job_id:str}/resume", "Pausing a job"),
     Row("GET", "/v1/streams", "The list of streams"),

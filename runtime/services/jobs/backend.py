@@ -62,6 +62,7 @@ class Counts:
     failed: int = 0
     retried: int = 0
     workers: int = 0
+    cancelled: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,13 +88,13 @@ class Outcome:
     """What one try of a job came to.
 
     Args:
-        status: `retry` puts it back for another try, `failed` is for good.
+        status: `retry` puts it back for another try, `failed` and `cancelled` are for good.
         result: JSON values, of a completed one.
         error: one sentence, of the others.
         delay: seconds until the next try.
     """
 
-    status: Literal["completed", "retry", "failed"]
+    status: Literal["completed", "retry", "failed", "cancelled"]
     result: Any = None
     error: str | None = None
     delay: float = 0.0
@@ -154,6 +155,17 @@ class Backend(Protocol):
         ...
 
     async def get(self, queue: str, job_id: str) -> JobView | None: ...
+
+    async def cancel(self, queue: str, job_id: str, limits: Limits) -> JobView | None:
+        """Cancels a job that waits; of one that runs, tells its worker to.
+
+        Returns:
+            The job after that; None where there is none.
+
+        Raises:
+            Conflict: it has ended.
+        """
+        ...
 
     async def dead(self, queue: str, limits: Limits, after: tuple[datetime, str] | None, most: int) -> list[JobView]:
         """Jobs that have failed for good, the newest first, after the one of that `finished_at` and id."""

@@ -46,6 +46,7 @@ class QueueView:
         failed: jobs that have failed for good since the queue exists.
         retried: tries that failed and were not the last, since the queue exists.
         workers: worker processes that are alive.
+        cancelled: jobs that have been cancelled since the queue exists.
         concurrency: how many jobs one worker runs at once.
     """
 
@@ -61,6 +62,7 @@ class QueueView:
     failed: int = 0
     retried: int = 0
     workers: int = 0
+    cancelled: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,6 +184,21 @@ class Jobs(Protocol):
             NotFound: no such job.
             NotBuilt: the queue's handler is not built in this version.
             Conflict: it has not failed, or an unfinished job has its key.
+        """
+        ...
+
+    async def cancel(self, job_id: str) -> JobView:
+        """Cancels a job: one that waits at once, one that runs as soon as its worker has seen it, in about a second.
+
+        The handler of a running job gets a cancellation, and no further try is made; a job that completes before
+        that has completed. A plain function cannot be ended: its thread goes on, and its outcome is dropped.
+
+        Returns:
+            The job, `cancelled` or still `running`.
+
+        Raises:
+            NotFound: no such job.
+            Conflict: it has ended.
         """
         ...
 

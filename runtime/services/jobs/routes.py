@@ -159,6 +159,16 @@ class JobRoutes(Controller):
         job = await jobs.retry(job_id)
         return JobAccepted(job.id, job.status)
 
+    @post(
+        "/{job_id:str}/cancel",
+        opt=scope("jobs:write"),
+        status_code=HTTP_202_ACCEPTED,
+        summary="Cancel a job: at once where it waits, within about a second where it runs",
+    )
+    async def cancel(self, job_id: FromPath[str], jobs: Port[Jobs]) -> JobAccepted:
+        job = await jobs.cancel(job_id)
+        return JobAccepted(job.id, job.status)
+
 
 def _text(moment: datetime | None) -> str:
     return moment.isoformat() if moment else ""

@@ -198,6 +198,11 @@ class JobQueues:
             raise Conflict(f"the job {job_id} cannot be tried again: {refused[job_id]}", remedy="Look at it anew.")
         return await self.get(job_id)
 
+    async def cancel(self, job_id: str) -> JobView:
+        queue = (await self.get(job_id)).queue
+        view = await self.backend.cancel(queue, job_id, limits(self.settings(queue)))
+        return view or await self.get(job_id)
+
     async def queues(self) -> list[QueueView]:
         return [await self.queue(name) for name in self._queues]
 
@@ -217,6 +222,7 @@ class JobQueues:
             failed=counts.failed,
             retried=counts.retried,
             workers=counts.workers,
+            cancelled=counts.cancelled,
         )
 
 

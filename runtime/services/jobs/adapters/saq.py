@@ -8,6 +8,7 @@ step is one script, so that none is half done.
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import time
@@ -44,6 +45,13 @@ _STATES: Final[dict[Status, JobStatus]] = {
     Status.FAILED: "failed",
     Status.COMPLETE: "completed",
 }
+
+
+_TO_BE_CANCELLED: Final = 2
+
+
+class Cancelled(Exception):  # noqa: N818 - an instruction, not a failure
+    """A job that a worker holds is to be cancelled."""
 
 
 class KeptQueue(RedisQueue):
@@ -105,55 +113,88 @@ class KeptQueue(RedisQueue):
         return None if await self.store([job]) else job
 
     async def update_held(self, job: Job, worker: str) -> bool:
-        """Stores a job's record; False where the worker does not hold it any more."""
-        return bool(await self.evaluate(scripts.UPDATE, [f"active:{worker}", job.id], [self.serialize(job)]))
+        """Stores a job's record.
+
+        Returns:
+            False where the worker does not hold it any more.
+
+        Raises:
+            Cancelled: the job is to be cancelled; so with the next three, and nothing is done.
+        """
+        return await self._held(scripts.UPDATE, job.id, worker, ["cancelling"], [self.serialize(job)])
 
     async def finish_held(self, job: Job, worker: str, limits: Limits) -> bool:
         """Ends a job; False where the worker does not hold it any more."""
-        completed = job.status == Status.COMPLETE
-        ttl = limits.result_ttl if completed else limits.dead_ttl
-        return bool(
-            await self.evaluate(
-                scripts.FINISH,
-                [f"active:{worker}", job.id, "incomplete", "keys", "stats", "ended", "dead"],
-                [
-                    self.serialize(job),
-                    max(1, int(ttl * 1000)),
-                    job.meta.get("key", ""),
-                    job.key,
-                    "completed" if completed else "failed",
-                    limits.keep,
-                    job.completed,
-                    job.completed - int(limits.dead_ttl * 1000),
-                ],
-            )
+        ttl = limits.dead_ttl if job.status == Status.FAILED else limits.result_ttl
+        return await self._held(
+            scripts.FINISH,
+            job.id,
+            worker,
+            ["incomplete", "keys", "stats", "ended", "dead", "cancelling"],
+            [
+                self.serialize(job),
+                max(1, int(ttl * 1000)),
+                job.meta.get("key", ""),
+                job.key,
+                _STATES[job.status],
+                limits.keep,
+                job.completed,
+                job.completed - int(limits.dead_ttl * 1000),
+            ],
         )
 
     async def retry_held(self, job: Job, worker: str) -> bool:
         """Puts a job back for a try at its `scheduled` time; False where the worker does not hold it any more."""
-        return bool(
-            await self.evaluate(
-                scripts.RETRY,
-                [f"active:{worker}", job.id, "incomplete", "queued", "stats"],
-                [self.serialize(job), job.scheduled or 0],
-            )
+        return await self._held(
+            scripts.RETRY,
+            job.id,
+            worker,
+            ["incomplete", "queued", "stats", "cancelling"],
+            [self.serialize(job), job.scheduled or 0],
         )
 
     async def return_held(self, record: str, worker: str, job: Job | None = None) -> bool:
         """Puts a job back to the front of the queue, with a changed record where one is given."""
-        return bool(
-            await self.evaluate(
-                scripts.RETURN,
-                [f"active:{worker}", record, "queued"],
-                [self.serialize(job) if job is not None else ""],
-            )
+        return await self._held(
+            scripts.RETURN,
+            record,
+            worker,
+            ["queued", "cancelling"],
+            [self.serialize(job) if job is not None else ""],
         )
+
+    async def cancel_held(self, job: Job, worker: str, limits: Limits) -> bool:
+        """Ends a job as cancelled; False where the worker does not hold it any more."""
+        return await self.finish_held(_cancelled(job), worker, limits)
+
+    async def _held(self, script: str, record: str, worker: str, keys: list[str], args: list[Any]) -> bool:
+        outcome = await self.evaluate(script, [f"active:{worker}", record, *keys], args)
+        if outcome == _TO_BE_CANCELLED:
+            raise Cancelled
+        return bool(outcome)
+
+    async def cancel(self, job: Job, stored: bytes, limits: Limits) -> str:
+        """Cancels a job whose record is still `stored`; answers as the script does."""
+        record, key = job.id, job.meta.get("key", "")
+        outcome = await self.evaluate(
+            scripts.CANCEL,
+            [record, "incomplete", "queued", "keys", "stats", "cancelling"],
+            [
+                hashlib.sha1(stored, usedforsecurity=False).hexdigest(),
+                self.serialize(_cancelled(job)),
+                max(1, int(limits.result_ttl * 1000)),
+                key,
+                job.key,
+            ],
+        )
+        return str(outcome.decode())
 
     async def drop_held(self, record: str, worker: str) -> None:
         """Forgets what a worker holds and cannot run: its record is gone, or cannot be read."""
         async with self.redis.pipeline(transaction=True) as pipe:
             pipe.lrem(self.namespace(f"active:{worker}"), 0, record)
             pipe.zrem(self.namespace("incomplete"), record)
+            pipe.srem(self.namespace("cancelling"), record)
             await pipe.execute()
 
     async def dead(self, limits: Limits, after: tuple[int, str] | None, most: int) -> list[Job]:
@@ -246,6 +287,28 @@ class SaqBackend:
             job = await self._queue(queue).job(job_id)
         return view(job) if job is not None else None
 
+    async def cancel(self, queue: str, job_id: str, limits: Limits) -> JobView | None:
+        kept = self._queue(queue)
+        with answering(self._redis):
+            while True:
+                stored = await self._redis.get(kept.job_id(job_id))
+                job = kept.deserialize(stored)
+                if job is None:
+                    return None
+                found = view(job)
+                match await kept.cancel(job, stored, limits):
+                    case "cancelled":
+                        return view(job)
+                    case "told":
+                        return dataclasses.replace(found, status="running")
+                    case "ended":
+                        break
+        ended = await self.get(queue, job_id)
+        raise Conflict(
+            f"the job {job_id} has ended, it is {ended.status if ended else 'no longer kept'}",
+            remedy="Only a job that waits or runs is cancelled.",
+        )
+
     async def dead(self, queue: str, limits: Limits, after: tuple[datetime, str] | None, most: int) -> list[JobView]:
         position = (round(after[0].timestamp() * 1000), after[1]) if after else None
         with answering(self._redis):
@@ -297,6 +360,13 @@ def _record(job: NewJob) -> Job:
         scheduled=cast("int", job.scheduled),  # declared in whole seconds, kept as it is given
         meta={"key": job.key} if job.key else {},
     )
+
+
+def _cancelled(job: Job) -> Job:
+    job.status = Status.ABORTED
+    job.error = None
+    job.completed = job.touched = now()
+    return job
 
 
 def _anew(job: Job, limits: Limits) -> Job:

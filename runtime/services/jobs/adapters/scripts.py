@@ -10,7 +10,8 @@ The keys of a queue, all with one hash tag, so that a cluster keeps them togethe
     keys         hash    the key of an unfinished job -> its id
     ended        list    completed records, newest first, at most `keep`
     dead         zset    failed records; the score is when they failed
-    stats        hash    how many have completed, failed, been retried
+    stats        hash    how many have completed, failed, been cancelled, been retried
+    cancelling   set     held records whose holder is told to end them; they go back to no queue
 
 All but the records are structures that live as long as the queue. Times are the server's, in seconds, but for `dead`.
 """
@@ -48,20 +49,27 @@ return {}
 """
 
 UPDATE: Final = """
--- KEYS active record   ARGV json
+-- KEYS active record cancelling   ARGV json
+-- Answers with 1, with 0 where the worker does not hold it any more, with 2 where it is to be cancelled.
 if not redis.call('LPOS', KEYS[1], KEYS[2]) then return 0 end
+if redis.call('SISMEMBER', KEYS[3], KEYS[2]) == 1 then return 2 end
 redis.call('SET', KEYS[2], ARGV[1])
 return 1
 """
 
 FINISH: Final = """
--- KEYS active record incomplete keys stats ended dead
+-- KEYS active record incomplete keys stats ended dead cancelling
 -- ARGV json ttl_ms key id outcome keep now_ms dead_before_ms
-if redis.call('LREM', KEYS[1], 0, KEYS[2]) == 0 then return 0 end
+-- Answers as UPDATE does: a job that is to be cancelled may complete, but not fail.
+if not redis.call('LPOS', KEYS[1], KEYS[2]) then return 0 end
+if ARGV[5] == 'failed' and redis.call('SISMEMBER', KEYS[8], KEYS[2]) == 1 then return 2 end
+redis.call('LREM', KEYS[1], 0, KEYS[2])
+redis.call('SREM', KEYS[8], KEYS[2])
 redis.call('ZREM', KEYS[3], KEYS[2])
 redis.call('SET', KEYS[2], ARGV[1], 'PX', ARGV[2])
 if ARGV[3] ~= '' and redis.call('HGET', KEYS[4], ARGV[3]) == ARGV[4] then redis.call('HDEL', KEYS[4], ARGV[3]) end
 redis.call('HINCRBY', KEYS[5], ARGV[5], 1)
+if ARGV[5] == 'cancelled' then return 1 end
 if ARGV[5] == 'completed' then
   redis.call('LPUSH', KEYS[6], KEYS[2])
   while redis.call('LLEN', KEYS[6]) > tonumber(ARGV[6]) do redis.call('DEL', redis.call('RPOP', KEYS[6])) end
@@ -73,8 +81,11 @@ return 1
 """
 
 RETRY: Final = """
--- KEYS active record incomplete queued stats   ARGV json scheduled
-if redis.call('LREM', KEYS[1], 0, KEYS[2]) == 0 then return 0 end
+-- KEYS active record incomplete queued stats cancelling   ARGV json scheduled
+-- Answers as UPDATE does.
+if not redis.call('LPOS', KEYS[1], KEYS[2]) then return 0 end
+if redis.call('SISMEMBER', KEYS[6], KEYS[2]) == 1 then return 2 end
+redis.call('LREM', KEYS[1], 0, KEYS[2])
 redis.call('SET', KEYS[2], ARGV[1])
 redis.call('ZADD', KEYS[3], ARGV[2], KEYS[2])
 if ARGV[2] == '0' then redis.call('RPUSH', KEYS[4], KEYS[2]) end
@@ -83,11 +94,35 @@ return 1
 """
 
 RETURN: Final = """
--- KEYS active record queued   ARGV json ('' leaves the record as it is)
-if redis.call('LREM', KEYS[1], 0, KEYS[2]) == 0 then return 0 end
+-- KEYS active record queued cancelling   ARGV json ('' leaves the record as it is)
+-- Answers as UPDATE does.
+if not redis.call('LPOS', KEYS[1], KEYS[2]) then return 0 end
+if redis.call('SISMEMBER', KEYS[4], KEYS[2]) == 1 then return 2 end
+redis.call('LREM', KEYS[1], 0, KEYS[2])
 if ARGV[1] ~= '' then redis.call('SET', KEYS[2], ARGV[1]) end
 redis.call('LPUSH', KEYS[3], KEYS[2])
 return 1
+"""
+
+CANCEL: Final = """
+-- KEYS record incomplete queued keys stats cancelling   ARGV sha1 json ttl_ms key id
+-- A job that nobody holds is cancelled; of one that a worker holds, the worker is told. Answers with 'cancelled',
+-- 'told', 'ended', or 'changed' where the record is not the one that was read (sha1).
+local score = redis.call('ZSCORE', KEYS[2], KEYS[1])
+if not score then return 'ended' end
+local waits = tonumber(score) > 0 or redis.call('LPOS', KEYS[3], KEYS[1])
+if not waits then
+  redis.call('SADD', KEYS[6], KEYS[1])
+  return 'told'
+end
+local known = redis.call('GET', KEYS[1])
+if not known or redis.sha1hex(known) ~= ARGV[1] then return 'changed' end
+redis.call('LREM', KEYS[3], 0, KEYS[1])
+redis.call('ZREM', KEYS[2], KEYS[1])
+redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
+if ARGV[4] ~= '' and redis.call('HGET', KEYS[4], ARGV[4]) == ARGV[5] then redis.call('HDEL', KEYS[4], ARGV[4]) end
+redis.call('HINCRBY', KEYS[5], 'cancelled', 1)
+return 'cancelled'
 """
 
 DEAD: Final = """
@@ -135,7 +170,8 @@ return outcomes
 """
 
 TICK: Final = """
--- KEYS workers incomplete queued   ARGV worker lease most
+-- KEYS workers incomplete queued cancelling   ARGV worker lease most
+-- Answers with the seconds until the next job is due, -1 for none, and with the records that are to be cancelled.
 local time = redis.call('TIME')
 local now = time[1] + time[2] / 1000000
 redis.call('ZADD', KEYS[1], now + ARGV[2], ARGV[1])
@@ -145,8 +181,8 @@ for _, record in ipairs(due) do
   redis.call('RPUSH', KEYS[3], record)
 end
 local following = redis.call('ZRANGEBYSCORE', KEYS[2], '(0', '+inf', 'WITHSCORES', 'LIMIT', 0, 1)
-if following[2] then return tostring(math.max(0, tonumber(following[2]) - now)) end
-return '-1'
+local pause = following[2] and math.max(0, tonumber(following[2]) - now) or -1
+return {tostring(pause), unpack(redis.call('SRANDMEMBER', KEYS[4], ARGV[3]))}
 """
 
 ORPHANS: Final = """
@@ -187,11 +223,11 @@ local running = 0
 for _, worker in ipairs(redis.call('ZRANGE', KEYS[3], 0, -1)) do
   running = running + redis.call('LLEN', ARGV[1] .. 'active:' .. worker)
 end
-local stats = redis.call('HMGET', KEYS[5], 'completed', 'failed', 'retried')
+local stats = redis.call('HMGET', KEYS[5], 'completed', 'failed', 'retried', 'cancelled')
 return {
   redis.call('LLEN', KEYS[1]), redis.call('ZCOUNT', KEYS[2], '(0', '+inf'), running,
   redis.call('ZCOUNT', KEYS[4], '(' .. ARGV[2], '+inf'),
   tonumber(stats[1] or 0), tonumber(stats[2] or 0), tonumber(stats[3] or 0),
-  redis.call('ZCOUNT', KEYS[3], '(' .. time[1], '+inf'),
+  redis.call('ZCOUNT', KEYS[3], '(' .. time[1], '+inf'), tonumber(stats[4] or 0),
 }
 """
