@@ -64,8 +64,6 @@ ROWS: Final = (
     Row("GET", "/v1/queues", "The list of queues"),
     Row("GET", "/v1/queues/{queue:str}", "The view of a queue"),
     Row("POST", "/v1/queues/{queue:str}/jobs", "Posting jobs"),
-    Row("POST", "/v1/queues/{queue:str}/pause", "Pausing a queue"),
-    Row("POST", "/v1/queues/{queue:str}/resume", "Pausing a queue"),
     Row("GET", "/v1/jobs/{job_id:str}", "The view of a job"),
     Row("GET", "/v1/jobs/{job_id:str}/watch", "Watching a job"),
     Row("POST", "/v1/jobs/{job_id:str}/pause", "Pausing a job"),

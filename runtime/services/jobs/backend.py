@@ -63,6 +63,7 @@ class Counts:
     retried: int = 0
     workers: int = 0
     cancelled: int = 0
+    paused: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +182,10 @@ class Backend(Protocol):
         Returns:
             The jobs that were left as they are: id -> why.
         """
+        ...
+
+    async def pause(self, queue: str, paused: bool) -> None:
+        """Whether all workers leave the waiting jobs of a queue where they are; they see it within a second."""
         ...
 
     async def counts(self, queue: str, limits: Limits) -> Counts: ...

@@ -47,6 +47,7 @@ class QueueView:
         retried: tries that failed and were not the last, since the queue exists.
         workers: worker processes that are alive.
         cancelled: jobs that have been cancelled since the queue exists.
+        paused: whether its workers begin no jobs.
         concurrency: how many jobs one worker runs at once.
     """
 
@@ -63,6 +64,7 @@ class QueueView:
     retried: int = 0
     workers: int = 0
     cancelled: int = 0
+    paused: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,6 +201,24 @@ class Jobs(Protocol):
         Raises:
             NotFound: no such job.
             Conflict: it has ended.
+        """
+        ...
+
+    async def pause(self, queue: str) -> QueueView:
+        """Lets the workers of a queue, wherever they run, begin no further jobs, within about a second.
+
+        Jobs that run go on, and jobs can still be put in. The queue stays paused over restarts.
+
+        Raises:
+            NotFound: no such queue.
+        """
+        ...
+
+    async def resume(self, queue: str) -> QueueView:
+        """Lets the workers of a queue begin jobs again.
+
+        Raises:
+            NotFound: no such queue.
         """
         ...
 

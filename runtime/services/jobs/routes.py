@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 from litestar import Controller, get, post
 from litestar.params import FromPath, JSONBody
-from litestar.status_codes import HTTP_202_ACCEPTED
+from litestar.status_codes import HTTP_200_OK, HTTP_202_ACCEPTED
 
 from runtime.errors import Invalid, NotBuilt, Pointer
 from runtime.http.access import scope
@@ -119,6 +119,24 @@ class QueueRoutes(Controller):
     async def enqueue_all(self, queue: FromPath[str], data: JSONBody[JobBatch], jobs: Port[Jobs]) -> JobsAccepted:
         drafts = [Draft(entry.payload, entry.delay, entry.run_at, entry.key) for entry in data.jobs]
         return JobsAccepted([JobAccepted(job.id, job.status) for job in await jobs.enqueue_all(queue, drafts)])
+
+    @post(
+        "/{queue:str}/pause",
+        opt=scope("jobs:write"),
+        status_code=HTTP_200_OK,
+        summary="Let the workers of a queue begin no further jobs; those that run go on",
+    )
+    async def pause(self, queue: FromPath[str], jobs: Port[Jobs]) -> QueueView:
+        return await jobs.pause(queue)
+
+    @post(
+        "/{queue:str}/resume",
+        opt=scope("jobs:write"),
+        status_code=HTTP_200_OK,
+        summary="Let the workers of a paused queue begin jobs again",
+    )
+    async def resume(self, queue: FromPath[str], jobs: Port[Jobs]) -> QueueView:
+        return await jobs.resume(queue)
 
     @get("/{queue:str}/dead", opt=scope("jobs:read"), summary="Jobs that have failed for good, newest first")
     async def dead(

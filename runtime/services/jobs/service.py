@@ -203,6 +203,16 @@ class JobQueues:
         view = await self.backend.cancel(queue, job_id, limits(self.settings(queue)))
         return view or await self.get(job_id)
 
+    async def pause(self, queue: str) -> QueueView:
+        self.settings(queue)
+        await self.backend.pause(queue, True)
+        return await self.queue(queue)
+
+    async def resume(self, queue: str) -> QueueView:
+        self.settings(queue)
+        await self.backend.pause(queue, False)
+        return await self.queue(queue)
+
     async def queues(self) -> list[QueueView]:
         return [await self.queue(name) for name in self._queues]
 
@@ -223,6 +233,7 @@ class JobQueues:
             retried=counts.retried,
             workers=counts.workers,
             cancelled=counts.cancelled,
+            paused=counts.paused,
         )
 
 

@@ -328,15 +328,21 @@ class SaqBackend:
         with answering(self._redis):
             return [kept.job_key_from_id(record) for record in await kept.oldest_dead(limits, most)]
 
+    async def pause(self, queue: str, paused: bool) -> None:
+        key = self._queue(queue).namespace("paused")
+        with answering(self._redis):
+            await (self._redis.set(key, "1") if paused else self._redis.delete(key))
+
     async def counts(self, queue: str, limits: Limits) -> Counts:
         kept = self._queue(queue)
         with answering(self._redis):
             figures = await kept.evaluate(
                 scripts.COUNTS,
-                ["queued", "incomplete", "workers", "dead", "stats"],
+                ["queued", "incomplete", "workers", "dead", "stats", "paused"],
                 [kept.base, _dead_before(limits)],
             )
-        return Counts(*figures)
+        *numbers, paused = figures
+        return dataclasses.replace(Counts(*numbers), paused=bool(paused))
 
     def claimer(self, queue: str, limits: Limits, concurrency: int, run: Run) -> Claimer:
         from runtime.services.jobs.adapters.saq_worker import KeepingWorker

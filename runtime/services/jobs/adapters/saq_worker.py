@@ -72,6 +72,7 @@ class KeepingWorker(Worker[Context]):
         self._tries: dict[str, asyncio.Task[Outcome]] = {}
         self._loops: list[asyncio.Task[None]] = []
         self._room = asyncio.Event()
+        self._open = asyncio.Event()
         self._leaving = False
         self._due = asyncio.Event()
         self._blocking = blocking_client(queue.redis, WAIT)
@@ -83,6 +84,7 @@ class KeepingWorker(Worker[Context]):
         self.event = asyncio.Event()
         self._leaving = False
         self._room.set()
+        self._open.clear()
         self._blocking = blocking_client(self.kept.redis, WAIT)
         self._loops = [
             asyncio.create_task(self._claim(), name=f"claim {self.kept.name}"),
@@ -166,6 +168,8 @@ class KeepingWorker(Worker[Context]):
         pause = SHORTEST_PAUSE
         unsure, checked = False, time.monotonic()
         while not self.event.is_set():
+            if not self._open.is_set():
+                await self._open.wait()
             self._room.clear()
             if len(self._running) >= self.concurrency:
                 await self._room.wait()
@@ -177,7 +181,10 @@ class KeepingWorker(Worker[Context]):
                     unsure, checked = False, time.monotonic()
                     continue
                 if (claimed := await self._next()) is not None:
-                    self._take(claimed)
+                    if self._open.is_set():
+                        self._take(claimed)
+                    else:  # paused while this claim waited at the server
+                        await self._give_back(claimed)
                 self._reached()
                 pause = SHORTEST_PAUSE
             except AWAY as error:
@@ -185,6 +192,14 @@ class KeepingWorker(Worker[Context]):
                 self._away(error)
                 await asyncio.sleep(pause)
                 pause = min(LONGEST_PAUSE, pause * 2)
+
+    def _pause(self, paused: bool) -> None:
+        """Opens or closes the queue for this worker; until the first tick has asked, it is closed."""
+        if paused:
+            self._open.clear()
+            self._reached()  # the loop that claims rests, and does not say so
+        else:
+            self._open.set()
 
     async def _next(self) -> str | None:
         record: bytes | None = await self._blocking.blmove(
@@ -331,12 +346,13 @@ class KeepingWorker(Worker[Context]):
         while not self._leaving:
             pause = usual
             try:
-                due, *cancelling = await self.kept.evaluate(
+                due, paused, *cancelling = await self.kept.evaluate(
                     scripts.TICK,
-                    ["workers", "incomplete", "queued", "cancelling"],
+                    ["workers", "incomplete", "queued", "cancelling", "paused"],
                     [self.id, self.limits.lease, MOST_DUE],
                 )
                 next_due = float(due)
+                self._pause(bool(paused))
                 self._cancel(record.decode() for record in cancelling)
                 if 0 <= next_due < pause:
                     pause = max(MOMENT, next_due)

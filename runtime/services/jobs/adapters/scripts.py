@@ -12,6 +12,7 @@ The keys of a queue, all with one hash tag, so that a cluster keeps them togethe
     dead         zset    failed records; the score is when they failed
     stats        hash    how many have completed, failed, been cancelled, been retried
     cancelling   set     held records whose holder is told to end them; they go back to no queue
+    paused       string  there while no worker claims jobs of the queue
 
 All but the records are structures that live as long as the queue. Times are the server's, in seconds, but for `dead`.
 """
@@ -170,8 +171,9 @@ return outcomes
 """
 
 TICK: Final = """
--- KEYS workers incomplete queued cancelling   ARGV worker lease most
--- Answers with the seconds until the next job is due, -1 for none, and with the records that are to be cancelled.
+-- KEYS workers incomplete queued cancelling paused   ARGV worker lease most
+-- Answers with the seconds until the next job is due, -1 for none, with whether the queue is paused, and with the
+-- records that are to be cancelled.
 local time = redis.call('TIME')
 local now = time[1] + time[2] / 1000000
 redis.call('ZADD', KEYS[1], now + ARGV[2], ARGV[1])
@@ -182,7 +184,7 @@ for _, record in ipairs(due) do
 end
 local following = redis.call('ZRANGEBYSCORE', KEYS[2], '(0', '+inf', 'WITHSCORES', 'LIMIT', 0, 1)
 local pause = following[2] and math.max(0, tonumber(following[2]) - now) or -1
-return {tostring(pause), unpack(redis.call('SRANDMEMBER', KEYS[4], ARGV[3]))}
+return {tostring(pause), redis.call('EXISTS', KEYS[5]), unpack(redis.call('SRANDMEMBER', KEYS[4], ARGV[3]))}
 """
 
 ORPHANS: Final = """
@@ -217,7 +219,7 @@ return 1
 """
 
 COUNTS: Final = """
--- KEYS queued incomplete workers dead stats   ARGV prefix dead_before_ms
+-- KEYS queued incomplete workers dead stats paused   ARGV prefix dead_before_ms
 local time = redis.call('TIME')
 local running = 0
 for _, worker in ipairs(redis.call('ZRANGE', KEYS[3], 0, -1)) do
@@ -229,5 +231,6 @@ return {
   redis.call('ZCOUNT', KEYS[4], '(' .. ARGV[2], '+inf'),
   tonumber(stats[1] or 0), tonumber(stats[2] or 0), tonumber(stats[3] or 0),
   redis.call('ZCOUNT', KEYS[3], '(' .. time[1], '+inf'), tonumber(stats[4] or 0),
+  redis.call('EXISTS', KEYS[6]),
 }
 """
