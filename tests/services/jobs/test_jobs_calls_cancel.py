@@ -163,3 +163,22 @@ async def test_jobs_that_are_cancelled_while_workers_run_end_once(bench: Any, cl
         assert (await worker.health()).status == "operational"
     queue = at.backend._queue("q")
     assert await client.exists(queue.namespace("cancelling"), queue.namespace("incomplete")) == 0
+
+
+async def test_a_job_of_a_dead_worker_is_not_run_again(bench: Any, client: Redis) -> None:
+    endless = Endless()
+    at = bench(endless.task, lease="1s")
+    queue = at.backend._queue("q")
+    jobs = [await at.jobs.enqueue("q", {}, key=str(number)) for number in range(2)]
+    for job in jobs:
+        await client.lmove(queue.namespace("queued"), queue.namespace("active:ghost"), "LEFT", "RIGHT")
+        assert (await at.jobs.cancel(job.id)).status == "running"
+    begun = await queue.stored(queue.job_id(jobs[0].id))  # one of them had begun, the other had only been claimed
+    begun.status, begun.attempts = "active", 1
+    await client.set(begun.id, queue.serialize(begun))
+    await client.zadd(queue.namespace("workers"), {"ghost": 1})
+    await at.work()
+    assert [job.status for job in await at.ended(*jobs)] == ["cancelled", "cancelled"]
+    assert endless.tries == 0
+    for number in range(2):
+        await at.jobs.cancel((await at.jobs.enqueue("q", {}, delay=60, key=str(number))).id)  # their keys are free
