@@ -27,6 +27,7 @@ COMMANDS = {
     "apply": "boot an environment and stay in the foreground",
     "status": "how a running environment is",
     "down": "stop a running environment",
+    "jobs": "put jobs into queues by hand, look at them, cancel and retry them",
     "notify": "send a notification by hand, look at caught mails",
     "init": "a commented spec, a tasks module and a test, ready to run",
     "doctor": "what this machine lacks, and the command that brings it",

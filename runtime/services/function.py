@@ -40,7 +40,7 @@ async def call(function: Callable[..., Any], *args: Any, limit: float | None = N
 
     Whatever the function raises comes back in the result, `SystemExit` and `KeyboardInterrupt` included: raised
     inside an event loop they would end all of its work. Cancelling this call cancels the function, which has `GRACE`
-    to end.
+    to end; a function that has ended before that has its result.
 
     Args:
         limit: seconds that it may take; None for no limit.
@@ -51,6 +51,8 @@ async def call(function: Callable[..., Any], *args: Any, limit: float | None = N
     try:
         done, _ = await asyncio.wait({inner}, timeout=limit)
     except asyncio.CancelledError:
+        if inner.done() and not inner.cancelled():
+            return inner.result()  # it came too late: what the function has done counts
         await _end(inner)
         raise
     if not done:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from runtime.services.jobs.ports import JobView
 
 
@@ -60,6 +62,8 @@ class Counts:
     failed: int = 0
     retried: int = 0
     workers: int = 0
+    cancelled: int = 0
+    paused: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,13 +89,13 @@ class Outcome:
     """What one try of a job came to.
 
     Args:
-        status: `retry` puts it back for another try, `failed` is for good.
+        status: `retry` puts it back for another try, `failed` and `cancelled` are for good.
         result: JSON values, of a completed one.
         error: one sentence, of the others.
         delay: seconds until the next try.
     """
 
-    status: Literal["completed", "retry", "failed"]
+    status: Literal["completed", "retry", "failed", "cancelled"]
     result: Any = None
     error: str | None = None
     delay: float = 0.0
@@ -142,16 +146,47 @@ class Claimer(Protocol):
 class Backend(Protocol):
     """The place where jobs are kept."""
 
-    async def put(self, job: NewJob) -> JobView:
-        """Stores a job; when it returns, the job is there.
+    async def put(self, jobs: Sequence[NewJob]) -> list[JobView]:
+        """Stores jobs of one queue, all or none; when it returns, they are there.
 
         Raises:
-            Conflict: an unfinished job has its key.
+            Conflict: an unfinished job has the key of one of them.
             Unreachable: no answer.
         """
         ...
 
     async def get(self, queue: str, job_id: str) -> JobView | None: ...
+
+    async def cancel(self, queue: str, job_id: str, limits: Limits) -> JobView | None:
+        """Cancels a job that waits; of one that runs, tells its worker to.
+
+        Returns:
+            The job after that; None where there is none.
+
+        Raises:
+            Conflict: it has ended.
+        """
+        ...
+
+    async def dead(self, queue: str, limits: Limits, after: tuple[datetime, str] | None, most: int) -> list[JobView]:
+        """Jobs that have failed for good, the newest first, after the one of that `finished_at` and id."""
+        ...
+
+    async def oldest_dead(self, queue: str, limits: Limits, most: int) -> list[str]:
+        """The ids of jobs that have failed for good, the oldest first."""
+        ...
+
+    async def replay(self, queue: str, limits: Limits, ids: Sequence[str]) -> dict[str, str]:
+        """Puts failed jobs back, to start again with no try made; each whole or not at all.
+
+        Returns:
+            The jobs that were left as they are: id -> why.
+        """
+        ...
+
+    async def pause(self, queue: str, paused: bool) -> None:
+        """Whether all workers leave the waiting jobs of a queue where they are; they see it within a second."""
+        ...
 
     async def counts(self, queue: str, limits: Limits) -> Counts: ...
 

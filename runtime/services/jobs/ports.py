@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal, Protocol
@@ -46,6 +46,8 @@ class QueueView:
         failed: jobs that have failed for good since the queue exists.
         retried: tries that failed and were not the last, since the queue exists.
         workers: worker processes that are alive.
+        cancelled: jobs that have been cancelled since the queue exists.
+        paused: whether its workers begin no jobs.
         concurrency: how many jobs one worker runs at once.
     """
 
@@ -61,6 +63,48 @@ class QueueView:
     failed: int = 0
     retried: int = 0
     workers: int = 0
+    cancelled: int = 0
+    paused: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A job that was left as it is, and why."""
+
+    id: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Replayed:
+    """What a replay of dead jobs came to.
+
+    Args:
+        replayed: how many wait in the queue again.
+        refused: jobs that were left as they are.
+        left: jobs of the queue that are dead after it.
+    """
+
+    replayed: int
+    refused: list[Refusal]
+    left: int
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A job of a batch, before it is stored.
+
+    Args:
+        payload: what the handler gets; JSON values only.
+        delay: how long to wait before it may run: a duration such as `"30s"`, or seconds.
+        run_at: when it may run, with an offset from UTC; instead of `delay`.
+        key: a name that only one unfinished job of the queue may have.
+    """
+
+    payload: Mapping[str, Any]
+    delay: str | float | None = None
+    run_at: datetime | None = None
+    key: str | None = None
 
 
 class Jobs(Protocol):
@@ -87,11 +131,94 @@ class Jobs(Protocol):
         """
         ...
 
+    async def enqueue_all(self, queue: str, drafts: Sequence[Draft]) -> list[JobView]:
+        """Puts jobs into a queue, all or none; when it returns, they are stored, in this order.
+
+        Raises:
+            NotFound: no such queue.
+            NotBuilt: the queue's handler is not built in this version.
+            Invalid: some of them are wrong; with a pointer to each wrong place, `/jobs/3/payload/width`.
+            TooLarge: a payload is over 1 MB as JSON.
+            Conflict: an unfinished job has the key of one of them.
+            Unreachable: Redis does not answer.
+        """
+        ...
+
     async def get(self, job_id: str) -> JobView:
         """One job by its id.
 
         Raises:
             NotFound: no such job, or its result has expired.
+        """
+        ...
+
+    async def dead(self, queue: str, *, after: tuple[datetime, str] | None = None, limit: int = 50) -> list[JobView]:
+        """Jobs that have failed for good and are still kept, the newest first.
+
+        Args:
+            queue: the queue's name in the spec.
+            after: the `finished_at` and the id of the last job of the page before.
+            limit: how many at most.
+
+        Raises:
+            NotFound: no such queue.
+        """
+        ...
+
+    async def replay(self, queue: str, ids: Sequence[str] | None = None) -> Replayed:
+        """Puts dead jobs back into their queue, each under its own id and with no try made.
+
+        Args:
+            queue: the queue's name in the spec.
+            ids: which; without them the oldest ones, at most 1,000.
+
+        Raises:
+            NotFound: no such queue.
+            NotBuilt: the queue's handler is not built in this version.
+            Invalid: more than 1,000 ids.
+        """
+        ...
+
+    async def retry(self, job_id: str) -> JobView:
+        """Puts one failed job back into its queue, with no try made.
+
+        Raises:
+            NotFound: no such job.
+            NotBuilt: the queue's handler is not built in this version.
+            Conflict: it has not failed, or an unfinished job has its key.
+        """
+        ...
+
+    async def cancel(self, job_id: str) -> JobView:
+        """Cancels a job: one that waits at once, one that runs as soon as its worker has seen it, in about a second.
+
+        The handler of a running job gets a cancellation, and no further try is made; a job that completes before
+        that has completed. A plain function cannot be ended: its thread goes on, and its outcome is dropped.
+
+        Returns:
+            The job, `cancelled` or still `running`.
+
+        Raises:
+            NotFound: no such job.
+            Conflict: it has ended.
+        """
+        ...
+
+    async def pause(self, queue: str) -> QueueView:
+        """Lets the workers of a queue, wherever they run, begin no further jobs, within about a second.
+
+        Jobs that run go on, and jobs can still be put in. The queue stays paused over restarts.
+
+        Raises:
+            NotFound: no such queue.
+        """
+        ...
+
+    async def resume(self, queue: str) -> QueueView:
+        """Lets the workers of a queue begin jobs again.
+
+        Raises:
+            NotFound: no such queue.
         """
         ...
 

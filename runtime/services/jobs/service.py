@@ -6,22 +6,25 @@ import json
 import time
 from typing import TYPE_CHECKING, Any, Final
 
-from runtime.errors import Invalid, NotBuilt, NotFound, Pointer, TooLarge
+from runtime.errors import Conflict, Invalid, NotBuilt, NotFound, Pointer, TooLarge
 from runtime.services.document import Document
 from runtime.services.jobs.backend import Backend, Limits, NewJob
 from runtime.services.jobs.payload import AT, PayloadType
-from runtime.services.jobs.ports import JobView, QueueView
+from runtime.services.jobs.ports import Draft, JobView, QueueView, Refusal, Replayed
+from runtime.services.jobs.times import ahead
 from runtime.services.names import time_ordered, unknown
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
+    from datetime import datetime
 
     from runtime.plugins import Mark, Registry
     from runtime.services.jobs.spec import QueueSpec
 
 LARGEST_PAYLOAD: Final = 1_000_000
-LONGEST_DELAY: Final = 366 * 86_400.0
 LONGEST_KEY: Final = 200
+MOST_AT_ONCE: Final = 1_000
+"""Jobs of a batch."""
 AT_MOST: Final = 10
 """Jobs at once for a queue with a range: growing with the backlog is not built."""
 
@@ -103,19 +106,52 @@ class JobQueues:
     ) -> JobView:
         spec = self.settings(queue)
         self.mark(queue)
-        _require_time(delay)
-        _require_key(key)
-        _require_size(payload)
-        self.parse(queue, payload)
-        return await self.backend.put(
-            NewJob(
-                id=f"{queue}.{time_ordered()}",
-                queue=queue,
-                payload=payload,
-                limits=limits(spec),
-                scheduled=time.time() + delay if delay else 0.0,
-                key=key,
+        (view,) = await self.backend.put([self._job(queue, spec, Draft(payload, delay=delay, key=key))])
+        return view
+
+    async def enqueue_all(self, queue: str, drafts: Sequence[Draft]) -> list[JobView]:
+        spec = self.settings(queue)
+        self.mark(queue)
+        if not 0 < len(drafts) <= MOST_AT_ONCE:
+            raise Invalid(
+                f"a batch has 1 to {MOST_AT_ONCE:,} jobs, this one has {len(drafts):,}",
+                errors=[Pointer("/jobs", f"1 to {MOST_AT_ONCE:,} jobs")],
+                remedy="Send the jobs in several batches.",
             )
+        jobs: list[NewJob] = []
+        wrong: list[Pointer] = []
+        keys: dict[str, int] = {}
+        for place, draft in enumerate(drafts):
+            at = f"/jobs/{place}"
+            try:
+                jobs.append(self._job(queue, spec, draft))
+            except Invalid as error:
+                wrong += [Pointer(at + each.pointer, each.detail) for each in error.errors]
+            except TooLarge as error:
+                raise TooLarge(f"{at}: {error.message}", remedy=error.remedy) from error
+            if draft.key is not None and (first := keys.setdefault(draft.key, place)) != place:
+                wrong.append(Pointer(f"{at}/key", f"/jobs/{first} has it too"))
+        if wrong:
+            raise Invalid(
+                f"the batch was not stored, {wrong[0].pointer} is wrong: {wrong[0].detail}",
+                errors=wrong,
+                remedy="Correct each of the places, or leave those jobs out.",
+            )
+        return await self.backend.put(jobs)
+
+    def _job(self, queue: str, spec: QueueSpec, draft: Draft) -> NewJob:
+        """Makes the job of a draft, if all about it is right."""
+        delay = ahead(draft.delay, draft.run_at)
+        _require_key(draft.key)
+        _require_size(draft.payload)
+        self.parse(queue, draft.payload)
+        return NewJob(
+            id=f"{queue}.{time_ordered()}",
+            queue=queue,
+            payload=draft.payload,
+            limits=limits(spec),
+            scheduled=time.time() + delay if delay else 0.0,
+            key=draft.key,
         )
 
     async def get(self, job_id: str) -> JobView:
@@ -127,6 +163,55 @@ class JobQueues:
                 remedy="Its id may be wrong, or it has ended and is no longer kept.",
             )
         return view
+
+    async def dead(self, queue: str, *, after: tuple[datetime, str] | None = None, limit: int = 50) -> list[JobView]:
+        return await self.backend.dead(queue, limits(self.settings(queue)), after, limit)
+
+    async def replay(self, queue: str, ids: Sequence[str] | None = None) -> Replayed:
+        kept = limits(self.settings(queue))
+        self.mark(queue)
+        if ids is not None and len(ids) > MOST_AT_ONCE:
+            raise Invalid(
+                f"at most {MOST_AT_ONCE:,} jobs are replayed at once, these are {len(ids):,}",
+                errors=[Pointer("/ids", f"at most {MOST_AT_ONCE:,} ids")],
+                remedy="Replay them in several calls.",
+            )
+        if ids is None:
+            ids = await self.backend.oldest_dead(queue, kept, MOST_AT_ONCE)
+        wanted = list(dict.fromkeys(ids))
+        refused = await self.backend.replay(queue, kept, wanted) if wanted else {}
+        return Replayed(
+            replayed=len(wanted) - len(refused),
+            refused=[Refusal(job_id, reason) for job_id, reason in refused.items()],
+            left=(await self.backend.counts(queue, kept)).dead,
+        )
+
+    async def retry(self, job_id: str) -> JobView:
+        view = await self.get(job_id)
+        self.mark(view.queue)
+        if view.status != "failed":
+            raise Conflict(
+                f"the job {job_id} has not failed, it is {view.status}",
+                remedy="Only a failed job is tried again; put a new one into the queue.",
+            )
+        if refused := await self.backend.replay(view.queue, limits(self.settings(view.queue)), [job_id]):
+            raise Conflict(f"the job {job_id} cannot be tried again: {refused[job_id]}", remedy="Look at it anew.")
+        return await self.get(job_id)
+
+    async def cancel(self, job_id: str) -> JobView:
+        queue = (await self.get(job_id)).queue
+        view = await self.backend.cancel(queue, job_id, limits(self.settings(queue)))
+        return view or await self.get(job_id)
+
+    async def pause(self, queue: str) -> QueueView:
+        self.settings(queue)
+        await self.backend.pause(queue, True)
+        return await self.queue(queue)
+
+    async def resume(self, queue: str) -> QueueView:
+        self.settings(queue)
+        await self.backend.pause(queue, False)
+        return await self.queue(queue)
 
     async def queues(self) -> list[QueueView]:
         return [await self.queue(name) for name in self._queues]
@@ -147,6 +232,8 @@ class JobQueues:
             failed=counts.failed,
             retried=counts.retried,
             workers=counts.workers,
+            cancelled=counts.cancelled,
+            paused=counts.paused,
         )
 
 
@@ -166,15 +253,6 @@ def slots(spec: QueueSpec) -> int:
     """How many jobs one worker of a queue runs at once."""
     wanted = spec.concurrency
     return wanted if isinstance(wanted, int) else max(wanted.min, min(wanted.max, AT_MOST))
-
-
-def _require_time(delay: float) -> None:
-    if not 0 <= delay <= LONGEST_DELAY:  # refuses NaN as well
-        raise Invalid(
-            f"a job cannot be delayed by {delay:g} s",
-            errors=[Pointer("/delay", "between 0 seconds and 366 days")],
-            remedy="Give a time in the next 366 days.",
-        )
 
 
 def _require_key(key: str | None) -> None:

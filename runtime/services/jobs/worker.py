@@ -13,7 +13,8 @@ from runtime.services.jobs.backend import Claimed, Claimer, Outcome
 from runtime.services.jobs.context import RunningJob
 from runtime.services.jobs.payload import plain
 from runtime.services.jobs.ports import Reject, Retry
-from runtime.services.jobs.service import AT_MOST, LONGEST_DELAY, JobQueues, limits, slots
+from runtime.services.jobs.service import AT_MOST, JobQueues, limits, slots
+from runtime.services.jobs.times import LONGEST_DELAY
 from runtime.services.names import seconds
 from runtime.services.retry import pause
 

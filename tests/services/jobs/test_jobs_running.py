@@ -243,6 +243,9 @@ async def test_concurrency_changes_while_it_runs(bench: Any) -> None:
     await worker.update({"concurrency": 5})
     await until(5)
     assert (await at.jobs.queue("q")).concurrency == 5
+    async with asyncio.timeout(5):
+        while most < 5:  # a claimed job has not begun yet
+            await asyncio.sleep(0.005)
     assert most == 5
     await worker.update({"concurrency": {"min": 1, "max": 1000}})
     health = await worker.health()

@@ -24,11 +24,12 @@ from runtime.services.blocking import blocking_client
 from runtime.services.ending import end_tasks
 from runtime.services.function import GRACE
 from runtime.services.jobs.adapters import scripts
+from runtime.services.jobs.adapters.saq import Cancelled
 from runtime.services.jobs.backend import Activity, Claimed, Limits, Outcome, Run
 from runtime.services.names import PROCESS
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Coroutine
+    from collections.abc import Awaitable, Callable, Coroutine, Iterable
 
     from runtime.services.jobs.adapters.saq import KeptQueue
 
@@ -68,8 +69,10 @@ class KeepingWorker(Worker[Context]):
         self._instance = instance
         self._mine = f"{instance}:{PROCESS}:"
         self._running: dict[str, asyncio.Task[None]] = {}
+        self._tries: dict[str, asyncio.Task[Outcome]] = {}
         self._loops: list[asyncio.Task[None]] = []
         self._room = asyncio.Event()
+        self._open = asyncio.Event()
         self._leaving = False
         self._due = asyncio.Event()
         self._blocking = blocking_client(queue.redis, WAIT)
@@ -81,6 +84,7 @@ class KeepingWorker(Worker[Context]):
         self.event = asyncio.Event()
         self._leaving = False
         self._room.set()
+        self._open.clear()
         self._blocking = blocking_client(self.kept.redis, WAIT)
         self._loops = [
             asyncio.create_task(self._claim(), name=f"claim {self.kept.name}"),
@@ -147,7 +151,16 @@ class KeepingWorker(Worker[Context]):
             job.status = Status.QUEUED
             job.attempts = max(0, job.attempts - 1)
             job.started = 0
-        await self.kept.return_held(record, self.id, job)
+        try:
+            await self.kept.return_held(record, self.id, job)
+        except Cancelled:
+            await self._cancel_held(record, self.id, job)
+
+    async def _cancel_held(self, record: str, worker: str, job: Job | None) -> None:
+        if job is None:
+            await self.kept.drop_held(record, worker)
+        else:
+            await self.kept.cancel_held(job, worker, self.limits)
 
     # Claiming
 
@@ -155,6 +168,8 @@ class KeepingWorker(Worker[Context]):
         pause = SHORTEST_PAUSE
         unsure, checked = False, time.monotonic()
         while not self.event.is_set():
+            if not self._open.is_set():
+                await self._open.wait()
             self._room.clear()
             if len(self._running) >= self.concurrency:
                 await self._room.wait()
@@ -166,7 +181,10 @@ class KeepingWorker(Worker[Context]):
                     unsure, checked = False, time.monotonic()
                     continue
                 if (claimed := await self._next()) is not None:
-                    self._take(claimed)
+                    if self._open.is_set():
+                        self._take(claimed)
+                    else:  # paused while this claim waited at the server
+                        await self._give_back(claimed)
                 self._reached()
                 pause = SHORTEST_PAUSE
             except AWAY as error:
@@ -174,6 +192,14 @@ class KeepingWorker(Worker[Context]):
                 self._away(error)
                 await asyncio.sleep(pause)
                 pause = min(LONGEST_PAUSE, pause * 2)
+
+    def _pause(self, paused: bool) -> None:
+        """Opens or closes the queue for this worker; until the first tick has asked, it is closed."""
+        if paused:
+            self._open.clear()
+            self._reached()  # the loop that claims rests, and does not say so
+        else:
+            self._open.set()
 
     async def _next(self) -> str | None:
         record: bytes | None = await self._blocking.blmove(
@@ -206,9 +232,13 @@ class KeepingWorker(Worker[Context]):
             if message:
                 job.meta["message"] = message
             job.touched = now()
-            await self.kept.update_held(job, self.id)
+            try:
+                await self.kept.update_held(job, self.id)
+            except Cancelled:
+                self._cancel([record])
 
-        outcome = await self._run(
+        outcome = await self._try(
+            record,
             Claimed(
                 id=job.key,
                 queue=self.kept.name,
@@ -216,11 +246,28 @@ class KeepingWorker(Worker[Context]):
                 attempt=job.attempts,
                 attempts=job.retries,
                 tell=tell,
-            )
+            ),
         )
         await self._last(self._until_reached(lambda: self._settle(job, outcome)))
         counts = self.activity.counts
         counts[outcome.status] = counts.get(outcome.status, 0) + 1
+
+    async def _try(self, record: str, claimed: Claimed) -> Outcome:
+        """Runs a job in a task of its own, so that to cancel the job is not to cancel what stores its outcome."""
+        trying = self._tries[record] = asyncio.ensure_future(self._run(claimed))
+        try:
+            await asyncio.wait({trying})
+            return Outcome("cancelled") if trying.cancelled() else trying.result()
+        except asyncio.CancelledError:
+            await end_tasks([trying], again=2 * GRACE)
+            raise
+        finally:
+            self._tries.pop(record, None)
+
+    def _cancel(self, records: Iterable[str]) -> None:
+        for record in records:
+            if (trying := self._tries.pop(record, None)) is not None:  # once: a second time would cut its grace short
+                trying.cancel()
 
     async def _last(self, step: Coroutine[Any, Any, None]) -> None:
         """A step that a cancellation leaves a moment: the handler has done its work, and need not do it again."""
@@ -246,9 +293,23 @@ class KeepingWorker(Worker[Context]):
         job.started = job.touched = now()
         job.worker_id = self.id
         job.attempts += 1
-        return job if await self.kept.update_held(job, self.id) else None
+        try:
+            return job if await self.kept.update_held(job, self.id) else None
+        except Cancelled:
+            job.attempts -= 1  # it does not begin
+            job.started = 0
+            await self.kept.cancel_held(job, self.id, self.limits)
+            return None
 
     async def _settle(self, job: Job, outcome: Outcome) -> None:
+        try:
+            await self._store(job, outcome)
+        except Cancelled:
+            await self.kept.cancel_held(job, self.id, self.limits)
+
+    async def _store(self, job: Job, outcome: Outcome) -> None:
+        if outcome.status == "cancelled":
+            raise Cancelled
         job.error = outcome.error
         job.touched = now()
         if outcome.status == "retry":
@@ -285,13 +346,14 @@ class KeepingWorker(Worker[Context]):
         while not self._leaving:
             pause = usual
             try:
-                next_due = float(
-                    await self.kept.evaluate(
-                        scripts.TICK,
-                        ["workers", "incomplete", "queued"],
-                        [self.id, self.limits.lease, MOST_DUE],
-                    )
+                due, paused, *cancelling = await self.kept.evaluate(
+                    scripts.TICK,
+                    ["workers", "incomplete", "queued", "cancelling", "paused"],
+                    [self.id, self.limits.lease, MOST_DUE],
                 )
+                next_due = float(due)
+                self._pause(bool(paused))
+                self._cancel(record.decode() for record in cancelling)
                 if 0 <= next_due < pause:
                     pause = max(MOMENT, next_due)
                 await self._take_over()
@@ -313,24 +375,31 @@ class KeepingWorker(Worker[Context]):
         names = [name.decode() for name in found]
         for worker, record in reversed(list(zip(names[::2], names[1::2], strict=True))):
             job = await self.kept.stored(record)
-            if job is None or job.status != Status.ACTIVE:  # it had not begun
-                await self.kept.return_held(record, worker)
-                continue
-            job.meta["stalls"] = job.meta.get("stalls", 0) + 1
-            job.started = 0
-            if job.meta["stalls"] > self.limits.stalls:
-                job.status = Status.FAILED
-                job.error = f"its worker died {job.meta['stalls']} times while it ran"
-                job.completed = now()
-                await self.kept.finish_held(job, worker, self.limits)
-                logger.error("%s: %s", job.key, job.error, extra={"job": job.key, "queue": self.kept.name})
-            else:
-                job.status = Status.QUEUED
-                job.attempts = max(0, job.attempts - 1)
-                await self.kept.return_held(record, worker, job)
+            try:
+                await self._take_back(record, worker, job)
+            except Cancelled:
+                await self._cancel_held(record, worker, job)
             self.activity.returned += 1
         if names:
             logger.warning("%s: took over %d jobs of workers that are gone", self.kept.name, len(names) // 2)
+
+    async def _take_back(self, record: str, worker: str, job: Job | None) -> None:
+        """Puts a job of a worker that is gone back into the queue, unless it has killed too many."""
+        if job is None or job.status != Status.ACTIVE:  # it had not begun
+            await self.kept.return_held(record, worker)
+            return
+        job.meta["stalls"] = job.meta.get("stalls", 0) + 1
+        job.started = 0
+        if job.meta["stalls"] > self.limits.stalls:
+            job.status = Status.FAILED
+            job.error = f"its worker died {job.meta['stalls']} times while it ran"
+            job.completed = now()
+            await self.kept.finish_held(job, worker, self.limits)
+            logger.error("%s: %s", job.key, job.error, extra={"job": job.key, "queue": self.kept.name})
+        else:
+            job.status = Status.QUEUED
+            job.attempts = max(0, job.attempts - 1)
+            await self.kept.return_held(record, worker, job)
 
     def _away(self, error: BaseException) -> None:
         if self.activity.away is None:

@@ -1,0 +1,160 @@
+"""`runtime jobs`: the queues of the running environment by hand.
+
+Puts jobs in, shows queues and jobs, cancels, retries, and looks after the dead ones.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import quote
+
+from runtime.cli.calls import Environment
+from runtime.errors import Fault, UsageFault
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Sequence
+
+EXAMPLE = 'runtime jobs enqueue specs/development.yaml demo --payload \'{"name": "Ada"}\' --wait'
+
+_ENDED: Final = ("completed", "failed", "cancelled")
+_COUNTS: Final = ("waiting", "scheduled", "running", "dead", "completed", "failed", "cancelled")
+_LOOK: Final = 0.1
+"""Seconds between two looks at a job that is waited for."""
+_BAR: Final = 30
+_MOST_DEAD: Final = 200
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+
+    def action(name: str, meaning: str) -> argparse.ArgumentParser:
+        added = actions.add_parser(name, help=meaning)
+        added.add_argument("spec", type=Path, metavar="SPEC", help="the spec that was applied")
+        added.add_argument("--json", action="store_true", help="one JSON object")
+        return added
+
+    action("list", "every queue with its counts")
+    enqueue = action("enqueue", "put a job into a queue")
+    enqueue.add_argument("queue", metavar="QUEUE")
+    enqueue.add_argument("--payload", default="{}", metavar="JSON|@FILE", help="what its task gets; {} by default")
+    enqueue.add_argument("--delay", metavar="30s", help="how long to wait before it may run")
+    enqueue.add_argument("--wait", action="store_true", help="until it has ended; exit code 1 when it did not complete")
+    for name, meaning in (
+        ("show", "one job: status, tries, progress, result, error"),
+        ("cancel", "cancel a job that waits or runs"),
+        ("retry", "put a failed job back, with no try made"),
+    ):
+        action(name, meaning).add_argument("id", metavar="ID")
+    dead = action("dead", f"the jobs of a queue that have failed for good, newest first, {_MOST_DEAD} at most")
+    dead.add_argument("queue", metavar="QUEUE")
+    dead.add_argument("--replay", action="store_true", help="put them back, the oldest 1,000 at once")
+
+
+def run(args: argparse.Namespace) -> int:
+    body = _request(args) if args.action == "enqueue" else None
+    environment = Environment(args.spec)
+    match args.action:
+        case "list":
+            found = environment.get("/v1/queues")
+            _print(found, args.json, _queues(found["items"]))
+        case "enqueue":
+            accepted = environment.post(f"/v1/queues/{quote(args.queue, safe='')}/jobs", body)
+            if args.wait:
+                return _ended(environment, accepted["id"], args.json)
+            _print(accepted, args.json, [f"{accepted['id']}  {accepted['status']}"])
+        case "show":
+            job = environment.get(_job(args.id))
+            _print(job, args.json, _fields(job))
+        case "cancel" | "retry":
+            accepted = environment.post(f"{_job(args.id)}/{args.action}")
+            told = args.action == "cancel" and accepted["status"] == "running"
+            _print(accepted, args.json, [f"{accepted['id']}  {accepted['status']}{', told to end' if told else ''}"])
+        case "dead":
+            _dead(environment, args)
+    return 0
+
+
+def _request(args: argparse.Namespace) -> dict[str, Any]:
+    """The body that puts a job into a queue.
+
+    Raises:
+        UsageFault: the payload is no JSON object.
+    """
+    text = args.payload
+    if text.startswith("@"):
+        try:
+            text = Path(text[1:]).read_text()
+        except (OSError, UnicodeDecodeError) as error:
+            raise Fault(f"cannot read the payload {text[1:]}: {error}") from error
+    try:
+        payload = json.loads(text)
+    except ValueError as error:
+        raise UsageFault(f"the payload is no JSON: {error}", remedy=f"Try: {EXAMPLE}") from error
+    if not isinstance(payload, dict):
+        raise UsageFault("the payload is no JSON object", remedy=f"Try: {EXAMPLE}")
+    return {"payload": payload} | ({"delay": args.delay} if args.delay else {})
+
+
+def _ended(environment: Environment, job_id: str, as_json: bool) -> int:
+    """Waits until a job has ended, shows it, and returns the exit code."""
+    with_bar = sys.stderr.isatty()
+    while (job := environment.get(_job(job_id)))["status"] not in _ENDED:
+        if with_bar:
+            sys.stderr.write(f"\r{_bar(job)}\033[K")
+            sys.stderr.flush()
+        time.sleep(_LOOK)
+    if with_bar:
+        sys.stderr.write("\r\033[K")
+    _print(job, as_json, _fields(job))
+    return 0 if job["status"] == "completed" else 1
+
+
+def _bar(job: dict[str, Any]) -> str:
+    full = round(job["progress"] * _BAR)
+    return f"[{'█' * full}{'·' * (_BAR - full)}] {job['progress']:4.0%}  {job['status']}, try {job['attempts']}"
+
+
+def _dead(environment: Environment, args: argparse.Namespace) -> None:
+    path = f"/v1/queues/{quote(args.queue, safe='')}/dead"
+    if args.replay:
+        done = environment.post(f"{path}/replay", {})
+        lines = [f"{done['replayed']} replayed, {done['left']} left"]
+        _print(done, args.json, lines + [f"{refusal['id']}  {refusal['reason']}" for refusal in done["refused"]])
+        return
+    page = environment.get(f"{path}?limit={_MOST_DEAD}")
+    lines = [f"{job['id']}  {job['finished_at']}  {job['attempts']} tries  {job['error']}" for job in page["items"]]
+    if page["next"]:
+        lines.append("There are more.")
+    _print(page, args.json, lines or ["No dead jobs."])
+
+
+def _job(job_id: str) -> str:
+    return f"/v1/jobs/{quote(job_id, safe='')}"
+
+
+def _queues(queues: Sequence[dict[str, Any]]) -> list[str]:
+    width = max((len(queue["name"]) for queue in queues), default=0)
+    heads = "  ".join(f"{name:>9}" for name in _COUNTS)
+    lines = [f"{'queue':<{width}}  {heads}"] if queues else ["The spec declares no queues."]
+    for queue in queues:
+        counts = "  ".join(f"{queue[name]:>9}" for name in _COUNTS)
+        note = "  paused" if queue["paused"] else "" if queue["built"] else "  not built"
+        lines.append(f"{queue['name']:<{width}}  {counts}{note}")
+    return lines
+
+
+def _fields(job: dict[str, Any]) -> list[str]:
+    width = max(map(len, job))
+    shown = {name: value if isinstance(value, str) else json.dumps(value) for name, value in job.items()}
+    return [f"{name:<{width}}  {value}" for name, value in shown.items() if value != "null"]
+
+
+def _print(data: Any, as_json: bool, lines: Sequence[str]) -> None:
+    from runtime.spec.diagnostics import printable
+
+    print(json.dumps(data, indent=2) if as_json else "\n".join(printable(line, 2_000) for line in lines))
