@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 from runtime.services.events.ports import Event
+
+BATCH: Final = 30
+"""Events that a worker takes at once."""
+LONGEST_WAIT: Final = 5.0
+"""The longest that a worker waits for a new event before it looks after the others' as well."""
+DEAD_LENGTH: Final = 10_000
+"""Dead letters that are kept of a subscription, the newest."""
+LONGEST_ERROR: Final = 2_000
+
+Entry = tuple[str, dict[bytes, bytes] | None]
+"""A position, and the fields there; None where they have been trimmed away."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +110,70 @@ class Consumer(Protocol):
 
     async def lag(self) -> int | None:
         """Events that it has not been given yet; None where the server cannot tell."""
+        ...
+
+
+class Pending(Protocol):
+    """One worker's view of its subscription's group: what it is given, and what becomes of it."""
+
+    async def create(self, start: str) -> None:
+        """Makes the group where it does not exist.
+
+        Args:
+            start: as a subscription's `from` says it.
+        """
+        ...
+
+    async def new(self, count: int, wait: float) -> list[Entry]:
+        """Takes events that nobody has been given; waits so many seconds for the first."""
+        ...
+
+    async def mine(self, after: str) -> list[Entry]:
+        """What is pending for this worker after a position; each counts as given once more."""
+        ...
+
+    async def abandoned(self, idle: float, count: int) -> list[Entry]:
+        """Takes what has been pending without a sign of life for so many seconds."""
+        ...
+
+    async def inherit(self) -> int:
+        """Takes over all that is pending for workers that are gone for certain; returns how many events."""
+        ...
+
+    async def forget(self) -> None:
+        """Takes leave of the group, unless something is still pending for this worker."""
+        ...
+
+    async def tries(self, position: str) -> int:
+        """How often an event has been given to a worker, this time included."""
+        ...
+
+    async def count(self, position: str, tries: int, *, idle: float = 0.0) -> None:
+        """Keeps the number of an event's tries, and how many seconds ago it last showed a sign of life."""
+        ...
+
+    async def renew(self, positions: Iterable[str]) -> None:
+        """A sign of life for events in hand."""
+        ...
+
+    async def acknowledge(self, position: str) -> None:
+        """The event is handled."""
+        ...
+
+    async def bury(self, entry: Entry, error: str, tries: int, *, keep: bool) -> None:
+        """Ends an event that could not be handled, and keeps it with the error among the dead letters."""
+        ...
+
+    async def lag(self) -> int | None:
+        """Events that the group has not been given; None where the server cannot tell."""
+        ...
+
+    def gone(self, error: BaseException) -> bool:
+        """Whether an error says that the group no longer exists."""
+        ...
+
+    async def close(self) -> None:
+        """Ends what waits for new events; the next call begins another."""
         ...
 
 

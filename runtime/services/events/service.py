@@ -7,7 +7,7 @@ import re
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from runtime.errors import Invalid, NotBuilt, Pointer, TooLarge
+from runtime.errors import Invalid, Pointer, TooLarge
 from runtime.health import Health
 from runtime.services.document import Document
 from runtime.services.events.backend import Backend, Retention
@@ -32,13 +32,10 @@ class EventBus:
         backend: where the streams are kept.
 
     Raises:
-        NotBuilt: `backend: memory`.
         Fault: a type's schema cannot be used.
     """
 
     def __init__(self, spec: EventsSpec, backend: Backend) -> None:
-        if spec.backend == "memory":
-            raise NotBuilt("`events.backend: memory`")
         self.backend = backend
         self._spec = spec
         self._documents = {

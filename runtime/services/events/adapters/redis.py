@@ -122,9 +122,12 @@ class RedisStreams:
                     await bell.rung(heard)
 
     def consumer(self, name: str, stream: str, terms: Terms, handle: Handle) -> Consumer:
-        from runtime.services.events.adapters.redis_group import Group
+        from runtime.services.events.adapters.redis_pending import RedisPending
+        from runtime.services.events.group import Group
 
-        return Group(self, name, stream, terms, handle, instance=self._instance)
+        log, dead = self.key(stream, "log"), self.key(stream, f"dead:{name}")
+        pending = RedisPending(self.redis, log, dead, name, self._instance)
+        return Group(name, stream, pending, terms, handle)
 
     async def close(self) -> None:
         for bell in self._bells.values():
