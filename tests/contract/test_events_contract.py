@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from redis.asyncio import Redis
 
+from runtime.errors import NotFound
 from runtime.plugins import Mark
 from runtime.services.events.adapters.memory import MemoryStreams
 from runtime.services.events.adapters.redis import RedisStreams
@@ -34,7 +35,10 @@ class Bus(EventBus):
     """A bus with the stream `s`, and its subscriptions."""
 
     def __init__(self, backend: MemoryStreams | RedisStreams) -> None:
-        spec = EventsSpec.model_validate({"streams": {"s": {"events": {"a.b": {}, "c.d": {}}}}})
+        section = {"stream": "s", "handler": "h"}
+        spec = EventsSpec.model_validate(
+            {"streams": {"s": {"events": {"a.b": {}, "c.d": {}}}}, "subscriptions": {"one": section, "two": section}}
+        )
         super().__init__(spec, backend)
         self.subscriptions: list[Subscription] = []
 
@@ -241,6 +245,62 @@ async def test_an_event_whose_tries_are_spent_is_dead(bus: Bus) -> None:
     await bus.publish("s", "a.b", {"n": 2})
     await notes.until(lambda: 2 in notes.done)
     assert notes.tried.count(0) == 3  # it does not come again
+
+
+async def _buried(bus: Bus, numbers: range, **notes: Notes) -> None:
+    """Publishes events that the subscriptions cannot handle, and waits until they are dead."""
+    for name, each in notes.items():
+        await bus.subscribe(name, each.take, reclaim=0.3, retry={"attempts": 1})
+    for n in numbers:
+        await bus.publish("s", "a.b", {"n": n}, id=f"id-{n}")
+    for subscription in bus.subscriptions:
+        await _figure(subscription, "dead", len(numbers))
+
+
+async def test_dead_events_are_told_by_subscription_page_by_page(bus: Bus) -> None:
+    assert await bus.dead("s") == []
+    failing = {"one": Notes(dict.fromkeys(range(3), 9)), "two": Notes(dict.fromkeys(range(3), 9))}
+    await _buried(bus, range(3), **failing)
+    whole = await bus.dead("s")
+    assert [(dead.subscription, dead.event.data["n"]) for dead in whole if dead.event] == [
+        *(("one", 0), ("one", 1), ("one", 2)),
+        *(("two", 0), ("two", 1), ("two", 2)),
+    ]
+    assert {(dead.error, dead.tries) for dead in whole[:1]} == {("ValueError: not 0", 1)}
+    assert whole[0].event == (await bus.read("s"))[0]
+    pages = await bus.dead("s", limit=4)
+    pages += await bus.dead("s", after=(pages[-1].subscription, pages[-1].letter), limit=4)
+    assert pages == whole
+    assert await bus.dead("s", subscription="two") == whole[3:]
+    with pytest.raises(NotFound, match='no subscription "three"'):
+        await bus.dead("s", subscription="three")
+
+
+async def test_dead_events_are_replayed_to_their_own_subscription(bus: Bus) -> None:
+    one, two = Notes(dict.fromkeys(range(3), 1)), Notes(dict.fromkeys(range(3), 1))
+    await _buried(bus, range(3), one=one, two=two)
+    with pytest.raises(NotFound, match='no dead event "id-9"'):
+        await bus.replay("s", ids=frozenset({"id-1", "id-9"}))
+    assert len(await bus.dead("s")) == 6
+    replayed = await bus.replay("s", subscription="one", ids=frozenset({"id-1"}))
+    assert [(dead.subscription, dead.event.id) for dead in replayed.again if dead.event] == [("one", "id-1")]
+    await one.until(lambda: one.done == [1])
+    assert len((await bus.replay("s", subscription="one")).again) == 2
+    await one.until(lambda: sorted(one.done) == [0, 1, 2])
+    assert two.tried == [0, 1, 2]
+    assert [dead.subscription for dead in await bus.dead("s")] == ["two"] * 3
+
+
+async def test_a_dead_event_that_the_stream_no_longer_keeps_stays_among_the_dead(bus: Bus) -> None:
+    await _buried(bus, range(1), one=Notes({0: 9}))
+    event = (await bus.read("s"))[0]
+    for n in range(300):
+        await bus.backend.append(replace(event, id=str(n), data={"n": 1}), Retention(1, 3600), once=False)
+    (dead,) = await bus.dead("s")
+    assert dead.event == event
+    replayed = await bus.replay("s")
+    assert (replayed.again, replayed.gone) == ([], [dead])
+    assert await bus.dead("s") == [dead]
 
 
 async def test_what_is_left_at_the_end_comes_again_without_a_spent_try(bus: Bus) -> None:

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-from runtime.services.events.ports import Event
+from runtime.services.events.ports import DeadEvent, Event
 
 BATCH: Final = 30
 """Events that a worker takes at once."""
@@ -196,5 +196,17 @@ class Backend(Protocol):
     def follow(self, stream: str, after: str) -> AsyncIterator[Event]: ...
 
     def consumer(self, name: str, stream: str, terms: Terms, handle: Handle) -> Consumer: ...
+
+    async def dead(self, stream: str, subscription: str, after: str, limit: int) -> list[DeadEvent]:
+        """Dead letters of a subscription, oldest first.
+
+        Args:
+            after: the `letter` before the first one that is wanted; `0` for none.
+        """
+        ...
+
+    async def replay(self, stream: str, subscription: str, letters: list[str]) -> list[str]:
+        """Makes the events of dead letters pending again; returns the letters of those that the stream still had."""
+        ...
 
     async def close(self) -> None: ...

@@ -139,10 +139,11 @@ class Group:
                     unsure = False
                 await self._have_room()
                 if time.monotonic() - looked > self._terms.reclaim / 3:
-                    for entry in await self._pending.abandoned(self._terms.reclaim, self._free()):
-                        self._take(entry)
+                    while entries := await self._pending.abandoned(self._terms.reclaim, self._free()):
+                        for entry in entries:
+                            self._take(entry)
+                        await self._have_room()
                     looked = time.monotonic()
-                    await self._have_room()
                 wait = min(LONGEST_WAIT, self._terms.reclaim / 3)
                 for entry in await self._pending.new(self._free(), wait):
                     self._take(entry, tries=1)

@@ -51,6 +51,40 @@ class StreamView:
     subscriptions: list[str]
 
 
+@dataclass(frozen=True, slots=True)
+class DeadEvent:
+    """An event that a subscription could not handle.
+
+    Args:
+        subscription: whose it is.
+        letter: where it stands among that subscription's dead letters.
+        position: where the event stands in its stream, whether or not it is still kept there.
+        error: what the last try said.
+        tries: how many there were.
+        event: None where what was stored is no event.
+    """
+
+    subscription: str
+    letter: str
+    position: str
+    error: str
+    tries: int
+    event: Event | None
+
+
+@dataclass(frozen=True, slots=True)
+class Replayed:
+    """What became of dead events that were to be handled again.
+
+    Args:
+        again: those that their subscriptions are given again.
+        gone: those that their stream no longer keeps; they stay among the dead.
+    """
+
+    again: list[DeadEvent]
+    gone: list[DeadEvent]
+
+
 class Events(Protocol):
     """The event bus, for whoever publishes or reads."""
 
@@ -92,5 +126,40 @@ class Events(Protocol):
 
         Raises:
             NotFound: no such stream.
+        """
+        ...
+
+    async def dead(
+        self,
+        stream: str,
+        *,
+        subscription: str | None = None,
+        after: tuple[str, str] | None = None,
+        limit: int = 100,
+    ) -> list[DeadEvent]:
+        """The dead events of a stream's subscriptions, by subscription and oldest first.
+
+        Args:
+            subscription: only this one's.
+            after: the `subscription` and the `letter` of the last one that is known.
+
+        Raises:
+            NotFound: no such stream, or no such subscription of it.
+        """
+        ...
+
+    async def replay(
+        self, stream: str, *, subscription: str | None = None, ids: frozenset[str] | None = None
+    ) -> Replayed:
+        """Gives dead events to the subscriptions that they are dead for, and to no other, with all their tries.
+
+        A subscription takes them over within seconds, as it does with what a silent worker has left.
+
+        Args:
+            subscription: only this one's.
+            ids: only events of these ids.
+
+        Raises:
+            NotFound: no such stream or subscription, or no dead event of one of the ids; nothing is replayed then.
         """
         ...

@@ -7,11 +7,11 @@ import re
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from runtime.errors import Invalid, Pointer, TooLarge
+from runtime.errors import Invalid, NotFound, Pointer, TooLarge
 from runtime.health import Health
 from runtime.services.document import Document
 from runtime.services.events.backend import Backend, Retention
-from runtime.services.events.ports import Event, StreamView
+from runtime.services.events.ports import DeadEvent, Event, Replayed, StreamView
 from runtime.services.names import time_ordered, unknown
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 LARGEST_EVENT: Final = 256_000
 LONGEST_ID: Final = 200
+PAGE: Final = 200
 POSITION: Final = re.compile(r"[0-9]{1,20}(-[0-9]{1,20})?")
 
 
@@ -108,10 +109,67 @@ class EventBus:
             length=figures.length,
             first=figures.first,
             last=figures.last,
-            subscriptions=sorted(
-                known for known, subscription in self._spec.subscriptions.items() if subscription.stream == name
-            ),
+            subscriptions=self._subscriptions(name, None),
         )
+
+    async def dead(
+        self,
+        stream: str,
+        *,
+        subscription: str | None = None,
+        after: tuple[str, str] | None = None,
+        limit: int = 100,
+    ) -> list[DeadEvent]:
+        found: list[DeadEvent] = []
+        known, letter = after or ("", "0")
+        for name in self._subscriptions(stream, subscription):
+            if name >= known and len(found) < limit:
+                begin = _position(letter) if name == known else "0"
+                found += await self.backend.dead(stream, name, begin, limit - len(found))
+        return found
+
+    async def replay(
+        self, stream: str, *, subscription: str | None = None, ids: frozenset[str] | None = None
+    ) -> Replayed:
+        wanted = [dead async for dead in self._dead(stream, subscription) if ids is None or _id(dead) in ids]
+        if missing := sorted((ids or frozenset()).difference(map(_id, wanted))):
+            raise NotFound(
+                f'no dead event "{missing[0][:LONGEST_ID]}" in the stream "{stream}"',
+                remedy=f"GET /v1/streams/{stream}/dead lists them.",
+            )
+        given: set[tuple[str, str]] = set()
+        for name in {dead.subscription for dead in wanted}:
+            letters = [dead.letter for dead in wanted if dead.subscription == name]
+            for begin in range(0, len(letters), PAGE):
+                again = await self.backend.replay(stream, name, letters[begin : begin + PAGE])
+                given.update((name, letter) for letter in again)
+        return Replayed(
+            again=[dead for dead in wanted if (dead.subscription, dead.letter) in given],
+            gone=[dead for dead in wanted if (dead.subscription, dead.letter) not in given],
+        )
+
+    async def _dead(self, stream: str, subscription: str | None) -> AsyncIterator[DeadEvent]:
+        """Every dead event that is one: what could not be read will not be read at another try."""
+        after: tuple[str, str] | None = None
+        while page := await self.dead(stream, subscription=subscription, after=after, limit=PAGE):
+            for dead in page:
+                if dead.event is not None:
+                    yield dead
+            after = (page[-1].subscription, page[-1].letter)
+
+    def _subscriptions(self, stream: str, only: str | None) -> list[str]:
+        """The subscriptions of a stream, by name.
+
+        Raises:
+            NotFound: no such stream, or none of its subscriptions has the name that is wanted.
+        """
+        self._stream(stream)
+        known = sorted(name for name, declared in self._spec.subscriptions.items() if declared.stream == stream)
+        if only is None:
+            return known
+        if only not in known:
+            raise unknown("subscription", only, known, within=f'of the stream "{stream}"')
+        return [only]
 
     async def _follow(self, stream: str, after: str, types: frozenset[str]) -> AsyncIterator[Event]:
         async for event in self.backend.follow(stream, after):
@@ -133,6 +191,10 @@ class EventBus:
     def _retention(self, stream: StreamSpec) -> Retention:
         kept = stream.retention or self._spec.retention
         return Retention(kept.max_length, kept.max_age)
+
+
+def _id(dead: DeadEvent) -> str:
+    return dead.event.id if dead.event is not None else ""
 
 
 def _position(after: str) -> str:

@@ -7,6 +7,7 @@ are remembered for a day, subscriptions whose workers share events, tries and de
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from bisect import bisect_left, bisect_right
 from collections import deque
@@ -25,8 +26,9 @@ from runtime.services.events.backend import (
     Retention,
     Terms,
 )
-from runtime.services.events.envelope import pack, unpack
+from runtime.services.events.envelope import event_of, pack, unpack
 from runtime.services.events.group import Group
+from runtime.services.events.ports import DeadEvent
 from runtime.services.events.positions import first_of, parsed
 
 if TYPE_CHECKING:
@@ -41,6 +43,8 @@ DAY: Final = 86_400.0
 NODE: Final = 100
 """A stream is trimmed by so many events at once, as Redis does it: to trim at each event would move all the others."""
 PAGE: Final = 200
+NOBODY: Final = 0
+"""The worker of events that wait to be taken over."""
 
 
 class MemoryStreams:
@@ -90,6 +94,32 @@ class MemoryStreams:
 
     def consumer(self, name: str, stream: str, terms: Terms, handle: Handle) -> Consumer:
         return Group(name, stream, MemoryPending(self._log(stream), name, next(self._workers)), terms, handle)
+
+    async def dead(self, stream: str, subscription: str, after: str, limit: int) -> list[DeadEvent]:
+        members = self._log(stream).groups.get(subscription)
+        begin, _ = parsed(after)
+        letters = [letter for letter in members.dead if letter.number > begin][:limit] if members else []
+        return [
+            DeadEvent(
+                subscription,
+                _text((letter.number, 0)),
+                letter.position,
+                letter.error,
+                letter.tries,
+                event_of(letter.fields, stream, letter.position),
+            )
+            for letter in letters
+        ]
+
+    async def replay(self, stream: str, subscription: str, letters: list[str]) -> list[str]:
+        log = self._log(stream)
+        members = log.groups[subscription]
+        wanted = {parsed(letter)[0] for letter in letters}
+        again = [each for each in members.dead if each.number in wanted and parsed(each.position) in log.stored]
+        for letter in again:
+            members.pending[parsed(letter.position)] = Given(NOBODY, -math.inf, 0)
+            members.dead.remove(letter)
+        return [_text((letter.number, 0)) for letter in again]
 
     async def close(self) -> None:
         """Nothing to let go of: who follows waits for nothing outside."""
@@ -160,6 +190,7 @@ class Given:
 class Letter:
     """A dead letter: an event, as it was stored, that could not be handled."""
 
+    number: int
     position: str
     fields: dict[bytes, bytes]
     error: str
@@ -173,6 +204,7 @@ class Members:
     last: Place
     pending: dict[Place, Given] = field(default_factory=dict)
     dead: deque[Letter] = field(default_factory=lambda: deque(maxlen=DEAD_LENGTH))
+    letters: count[int] = field(default_factory=lambda: count(1))
 
 
 class MemoryPending:
@@ -244,7 +276,8 @@ class MemoryPending:
     async def bury(self, entry: Entry, error: str, tries: int, *, keep: bool) -> None:
         position, fields = entry
         if keep:
-            self._members.dead.append(Letter(position, fields or {}, error[:LONGEST_ERROR], tries))
+            letter = Letter(next(self._members.letters), position, fields or {}, error[:LONGEST_ERROR], tries)
+            self._members.dead.append(letter)
         await self.acknowledge(position)
 
     async def lag(self) -> int | None:

@@ -20,7 +20,8 @@ from runtime.services.away import AWAY, answering, reason
 from runtime.services.blocking import Client, blocking_client
 from runtime.services.ending import end_tasks
 from runtime.services.events.backend import Consumer, Figures, Handle, Retention, Terms
-from runtime.services.events.envelope import pack, unpack
+from runtime.services.events.envelope import event_of, pack, unpack
+from runtime.services.events.ports import DeadEvent
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -49,6 +50,27 @@ redis.call('SET', KEYS[2], position, 'EX', ARGV[4])
 return {position, 1}
 """
 
+_REPLAY: Final = """
+-- KEYS log dead   ARGV group letter...: what is claimed for nobody long ago is taken over by the next worker that looks
+local again = {}
+for place = 2, #ARGV do
+  local letter = redis.call('XRANGE', KEYS[2], ARGV[place], ARGV[place])[1]
+  if letter then
+    local position
+    for field = 1, #letter[2], 2 do
+      if letter[2][field] == 'position' then position = letter[2][field + 1] end
+    end
+    if #redis.call('XRANGE', KEYS[1], position, position) > 0 then
+      redis.call('XCLAIM', KEYS[1], ARGV[1], 'replay', 0, position,
+                 'IDLE', 1000000000, 'RETRYCOUNT', 0, 'FORCE', 'JUSTID')
+      redis.call('XDEL', KEYS[2], ARGV[place])
+      again[#again + 1] = ARGV[place]
+    end
+  end
+end
+return again
+"""
+
 
 class RedisStreams:
     """All streams of an environment in one Redis server; implements `Backend`.
@@ -67,6 +89,7 @@ class RedisStreams:
         self._source = source
         self._instance = instance
         self._append: AsyncScript | None = None
+        self._replay: AsyncScript | None = None
         self._bells: dict[str, Bell] = {}
 
     def key(self, stream: str, part: str) -> str:
@@ -129,6 +152,21 @@ class RedisStreams:
         pending = RedisPending(self.redis, log, dead, name, self._instance)
         return Group(name, stream, pending, terms, handle)
 
+    async def dead(self, stream: str, subscription: str, after: str, limit: int) -> list[DeadEvent]:
+        with answering(self.redis):
+            letters = await self.redis.xrange(self.key(stream, f"dead:{subscription}"), f"({after}", "+", count=limit)
+        return [_dead(stream, subscription, letter.decode(), fields) for letter, fields in letters]
+
+    async def replay(self, stream: str, subscription: str, letters: list[str]) -> list[str]:
+        if self._replay is None:
+            self._replay = self.redis.register_script(_REPLAY)
+        with answering(self.redis):
+            again = await self._replay(
+                keys=[self.key(stream, "log"), self.key(stream, f"dead:{subscription}")],
+                args=[subscription, *letters],
+            )
+        return [letter.decode() for letter in again]
+
     async def close(self) -> None:
         for bell in self._bells.values():
             await bell.close()
@@ -142,6 +180,18 @@ class RedisStreams:
             except ValueError as error:
                 logger.error("an entry is left out: %s", error, extra={"stream": stream})
         return events
+
+
+def _dead(stream: str, subscription: str, letter: str, fields: dict[bytes, bytes]) -> DeadEvent:
+    position = fields[b"position"].decode()
+    return DeadEvent(
+        subscription,
+        letter,
+        position,
+        error=fields[b"error"].decode(errors="replace"),
+        tries=int(fields[b"tries"]),
+        event=event_of(fields, stream, position),
+    )
 
 
 class Bell:
