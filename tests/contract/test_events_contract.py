@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from redis.asyncio import Redis
 
-from runtime.errors import NotFound
+from runtime.errors import Invalid, NotFound
 from runtime.plugins import Mark
 from runtime.services.events.adapters.memory import MemoryStreams
 from runtime.services.events.adapters.redis import RedisStreams
-from runtime.services.events.backend import Retention, Terms
+from runtime.services.events.backend import Draft, Retention, Terms
+from runtime.services.events.ports import NewEvent
 from runtime.services.events.service import EventBus
 from runtime.services.events.spec import EventsSpec, SubscriptionSpec
 from runtime.services.events.subscription import Subscription
@@ -108,6 +109,11 @@ async def _stop(bus: Bus) -> None:
     await bus.stop()
 
 
+async def _append(bus: Bus, event: Event, retention: Retention) -> Event:
+    (stored,) = await bus.backend.append("s", [Draft(event, once=False)], retention)
+    return stored
+
+
 async def _figure(subscription: Subscription, name: str, value: int) -> None:
     """Waits until a subscription counts so many."""
     async with asyncio.timeout(10):
@@ -148,10 +154,29 @@ async def test_the_publishers_id_makes_publishing_idempotent(bus: Bus) -> None:
     assert (await bus.publish("s", "a.b", {"n": 1}, id="order-8")).position != first.position
 
 
+async def test_events_are_published_together_or_not_at_all(bus: Bus) -> None:
+    first = await bus.publish("s", "a.b", {"n": 0}, id="known")
+    new = [
+        NewEvent("a.b", {"n": 1}, key="k"),
+        NewEvent("c.d", {"n": 9}, id="known"),
+        NewEvent("c.d", {"n": 2}, id="own"),
+    ]
+    stored = await bus.publish_all("s", [*new, NewEvent("a.b", {"n": 3}, id="own")])
+    assert [event.data["n"] for event in stored] == [1, 0, 2, 2]
+    assert stored[1] == first
+    assert await bus.read("s") == [first, stored[0], stored[2]]
+    wrong = [NewEvent("a.bb", {}), *new, NewEvent("a.b", {}, key=""), NewEvent("a.b", {"n": "x" * 300_000})]
+    with pytest.raises(Invalid, match="3 of 6 events cannot be published") as refused:
+        await bus.publish_all("s", wrong)
+    assert [error.pointer for error in refused.value.errors] == ["/events/0/type", "/events/4/key", "/events/5/data"]
+    assert len(await bus.read("s")) == 3
+    assert await bus.publish_all("s", []) == []
+
+
 async def test_a_stream_keeps_about_as_many_as_it_is_told(bus: Bus) -> None:
     event = await bus.publish("s", "a.b", {})
     for n in range(450):
-        await bus.backend.append(replace(event, id=str(n), data={"n": n}), Retention(100, 3600), once=False)
+        await _append(bus, replace(event, id=str(n), data={"n": n}), Retention(100, 3600))
     assert 100 <= (await bus.stream("s")).length < 250
     assert (await bus.read("s", limit=250))[-1].data == {"n": 449}
 
@@ -159,12 +184,12 @@ async def test_a_stream_keeps_about_as_many_as_it_is_told(bus: Bus) -> None:
 async def test_events_older_than_it_is_told_are_trimmed(bus: Bus) -> None:
     event = await bus.publish("s", "a.b", {})
     for n in range(250):
-        last = await bus.backend.append(replace(event, id=str(n)), Retention(10_000, 3600), once=False)
+        last = await _append(bus, replace(event, id=str(n)), Retention(10_000, 3600))
     moment = int(last.position.partition("-")[0]) + 1
     while time.time() * 1000 <= moment:
         await asyncio.sleep(0)
     late = replace(event, id="late", time=datetime.now(UTC))
-    stored = await bus.backend.append(late, Retention(10_000, 0), once=False)
+    stored = await _append(bus, late, Retention(10_000, 0))
     assert (await bus.stream("s")).length < 101
     assert (await bus.stream("s")).last == stored.position
 
@@ -295,7 +320,7 @@ async def test_a_dead_event_that_the_stream_no_longer_keeps_stays_among_the_dead
     await _buried(bus, range(1), one=Notes({0: 9}))
     event = (await bus.read("s"))[0]
     for n in range(300):
-        await bus.backend.append(replace(event, id=str(n), data={"n": 1}), Retention(1, 3600), once=False)
+        await _append(bus, replace(event, id=str(n), data={"n": 1}), Retention(1, 3600))
     (dead,) = await bus.dead("s")
     assert dead.event == event
     replayed = await bus.replay("s")

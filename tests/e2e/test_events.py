@@ -74,6 +74,24 @@ def test_published_events_reach_their_subscribers(environment: tuple[RunningEnvi
     assert (event["id"], event["position"], event["data"]) == ("first", answer.body["position"], {"text": "hello"})
 
 
+def test_a_batch_is_stored_whole_or_not_at_all(environment: tuple[RunningEnvironment, Path]) -> None:
+    at, _ = environment
+    good = {"type": "credits.used", "data": {"amount": 1}, "key": "ada"}
+    bad = {"type": "credits.used", "data": {"amount": "much"}}
+    refused = at.post("/v1/streams/billing/events/batch", {"events": [good, bad, {**good, "type": "credits.use"}]})
+    assert refused.status == 400
+    assert [error["pointer"] for error in refused.body["errors"]] == ["/events/1/data/amount", "/events/2/type"]
+    assert at.get("/v1/streams/billing/events").body["items"] == []
+    for wrong in ([], [good] * 1001, 5, None):
+        refused = at.post("/v1/streams/billing/events/batch", {"events": wrong})
+        assert (refused.status, refused.body["errors"][0]["pointer"]) == (400, "/events")
+    accepted = at.post("/v1/streams/billing/events/batch", {"events": [good] * 1000})
+    assert (accepted.status, len(accepted.body["items"])) == (202, 1000)
+    stored = at.get("/v1/streams/billing/events?limit=200").body["items"]
+    shown = [{"id": item["id"], "position": item["position"]} for item in stored]
+    assert shown == accepted.body["items"][:200]
+
+
 @pytest.mark.parametrize("environment", ["redis"], indirect=True)
 def test_dead_events_are_listed_and_replayed(environment: tuple[RunningEnvironment, Path]) -> None:
     at, folder = environment

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from runtime.services.events.ports import DeadEvent, Event
 
@@ -18,6 +18,18 @@ LONGEST_ERROR: Final = 2_000
 
 Entry = tuple[str, dict[bytes, bytes] | None]
 """A position, and the fields there; None where they have been trimmed away."""
+
+
+class Draft(NamedTuple):
+    """An event that is to be stored.
+
+    Args:
+        event: without its position.
+        once: its id is the publisher's own.
+    """
+
+    event: Event
+    once: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,12 +192,11 @@ class Pending(Protocol):
 class Backend(Protocol):
     """The place where streams are kept."""
 
-    async def append(self, event: Event, retention: Retention, *, once: bool) -> Event:
-        """Stores an event and returns it with its position.
+    async def append(self, stream: str, drafts: Sequence[Draft], retention: Retention) -> list[Event]:
+        """Stores events one after another, all or none, and returns them with their positions.
 
-        Args:
-            once: its id is the publisher's own: where the stream has got one of that id in the last 24 hours, that
-                one is returned and nothing is stored.
+        Where the stream has got an event of a publisher's own id in the last 24 hours, that one is returned instead
+        and nothing is stored for it.
         """
         ...
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
@@ -29,6 +29,16 @@ class Event:
     time: datetime
     data: Mapping[str, Any]
     key: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NewEvent:
+    """An event that is to be published; the words are those of `Event`."""
+
+    type: str
+    data: Mapping[str, Any]
+    key: str | None = None
+    id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +113,16 @@ class Events(Protocol):
             NotFound: no such stream or type, with the nearest name.
             Invalid: `data` does not fit the type's schema.
             TooLarge: `data` is over 256 kB as JSON.
+            Unreachable: Redis does not answer.
+        """
+        ...
+
+    async def publish_all(self, stream: str, events: Sequence[NewEvent]) -> list[Event]:
+        """Appends events one after another with nothing between them, in one round trip: all of them, or none.
+
+        Raises:
+            NotFound: no such stream.
+            Invalid: names what is wrong with each event that is, by its place: `/events/3/data`.
             Unreachable: Redis does not answer.
         """
         ...

@@ -13,8 +13,9 @@ from runtime.http.access import scope
 from runtime.http.paging import After, Limit, Page, cursor, position
 from runtime.http.ports import Port
 from runtime.http.sse import EventStream, ServerEvent
-from runtime.services.events.ports import DeadEvent, Event, Events, StreamView
+from runtime.services.events.ports import DeadEvent, Event, Events, NewEvent, StreamView
 
+MAX_BATCH = 1000
 MAX_REPLAYED = 1000
 
 Types = Annotated[
@@ -44,6 +45,18 @@ class EventAccepted(msgspec.Struct):
 
     id: str
     position: str
+
+
+class BatchRequest(msgspec.Struct, forbid_unknown_fields=True):
+    """Events that are published together: all of them, or none."""
+
+    events: Annotated[list[EventRequest], msgspec.Meta(min_length=1, max_length=MAX_BATCH)]
+
+
+class BatchAccepted(msgspec.Struct):
+    """Events that have been stored, in the order in which they came."""
+
+    items: list[EventAccepted]
 
 
 class EventShown(msgspec.Struct):
@@ -137,6 +150,19 @@ class StreamRoutes(Controller):
     async def publish(self, stream: FromPath[str], data: JSONBody[EventRequest], events: Port[Events]) -> EventAccepted:
         event = await events.publish(stream, data.type, data.data, key=data.key, id=data.id)
         return EventAccepted(event.id, event.position)
+
+    @post(
+        "/{stream:str}/events/batch",
+        opt=scope("events:write"),
+        status_code=HTTP_202_ACCEPTED,
+        summary="Publish events together, all or none",
+    )
+    async def publish_batch(
+        self, stream: FromPath[str], data: JSONBody[BatchRequest], events: Port[Events]
+    ) -> BatchAccepted:
+        new = [NewEvent(event.type, event.data, event.key, event.id) for event in data.events]
+        stored = await events.publish_all(stream, new)
+        return BatchAccepted([EventAccepted(event.id, event.position) for event in stored])
 
     @get("/{stream:str}/events", opt=scope("events:read"), summary="Replay a stream, oldest first")
     async def replay(

@@ -7,15 +7,15 @@ import re
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from runtime.errors import Invalid, NotFound, Pointer, TooLarge
+from runtime.errors import Invalid, NotFound, Pointer, RequestFault, TooLarge
 from runtime.health import Health
 from runtime.services.document import Document
-from runtime.services.events.backend import Backend, Retention
-from runtime.services.events.ports import DeadEvent, Event, Replayed, StreamView
+from runtime.services.events.backend import Backend, Draft, Retention
+from runtime.services.events.ports import DeadEvent, Event, NewEvent, Replayed, StreamView
 from runtime.services.names import time_ordered, unknown
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncIterator, Mapping, Sequence
 
     from runtime.services.events.spec import EventsSpec, StreamSpec
 
@@ -70,15 +70,23 @@ class EventBus:
         id: str | None = None,  # noqa: A002 - the envelope's word
     ) -> Event:
         declared = self._stream(stream)
-        if type not in declared.events:
-            raise unknown("event type", type, declared.events, within=f'in the stream "{stream}"')
-        _require_text("id", id)
-        _require_text("key", key)
-        _require_size(data)
-        if document := self._documents.get((stream, type)):
-            document.check(data, f'the data of "{type}"')
-        event = Event(id or time_ordered(), "", stream, type, datetime.now(UTC), data, key)
-        return await self.backend.append(event, self._retention(declared), once=id is not None)
+        draft = self._draft(stream, NewEvent(type, data, key, id))
+        (event,) = await self.backend.append(stream, [draft], self._retention(declared))
+        return event
+
+    async def publish_all(self, stream: str, events: Sequence[NewEvent]) -> list[Event]:
+        declared = self._stream(stream)
+        drafts: list[Draft] = []
+        wrong: list[Pointer] = []
+        for place, new in enumerate(events):
+            try:
+                drafts.append(self._draft(stream, new))
+            except RequestFault as fault:
+                wrong += [Pointer(f"/events/{place}{pointer}", detail) for pointer, detail in _told(fault)]
+        if wrong:
+            count = len(events) - len(drafts)
+            raise Invalid(f"{count} of {len(events)} events cannot be published, so none was", errors=wrong)
+        return await self.backend.append(stream, drafts, self._retention(declared)) if drafts else []
 
     async def read(
         self, stream: str, *, after: str = "0", types: frozenset[str] = frozenset(), limit: int = 100
@@ -176,6 +184,23 @@ class EventBus:
             if not types or event.type in types:
                 yield event
 
+    def _draft(self, stream: str, new: NewEvent) -> Draft:
+        """A new event, which fits its stream and type.
+
+        Raises:
+            NotFound, Invalid, TooLarge: it does not.
+        """
+        types = self._stream(stream).events
+        if new.type not in types:
+            raise unknown("event type", new.type, types, within=f'in the stream "{stream}"')
+        _require_text("id", new.id)
+        _require_text("key", new.key)
+        _require_size(new.data)
+        if document := self._documents.get((stream, new.type)):
+            document.check(new.data, f'the data of "{new.type}"')
+        event = Event(new.id or time_ordered(), "", stream, new.type, datetime.now(UTC), new.data, new.key)
+        return Draft(event, once=new.id is not None)
+
     def _stream(self, name: str) -> StreamSpec:
         try:
             return self._spec.streams[name]
@@ -191,6 +216,14 @@ class EventBus:
     def _retention(self, stream: StreamSpec) -> Retention:
         kept = stream.retention or self._spec.retention
         return Retention(kept.max_length, kept.max_age)
+
+
+def _told(fault: RequestFault) -> Sequence[Pointer]:
+    """What a fault says of one event, place by place."""
+    if isinstance(fault, Invalid) and fault.errors:
+        return fault.errors
+    about = "/type" if isinstance(fault, NotFound) else "/data"
+    return [Pointer(about, f"{fault.message}. {fault.remedy}".rstrip(". "))]
 
 
 def _id(dead: DeadEvent) -> str:

@@ -20,6 +20,7 @@ from runtime.services.events.backend import (
     DEAD_LENGTH,
     LONGEST_ERROR,
     Consumer,
+    Draft,
     Entry,
     Figures,
     Handle,
@@ -32,7 +33,7 @@ from runtime.services.events.ports import DeadEvent
 from runtime.services.events.positions import first_of, parsed
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable
+    from collections.abc import AsyncIterator, Iterable, Sequence
 
     from runtime.services.events.ports import Event
 
@@ -59,13 +60,18 @@ class MemoryStreams:
         self._logs: dict[str, Log] = {}
         self._workers = count(1)
 
-    async def append(self, event: Event, retention: Retention, *, once: bool) -> Event:
-        log = self._log(event.stream)
+    async def append(self, stream: str, drafts: Sequence[Draft], retention: Retention) -> list[Event]:
+        packed = [pack(event, self._source).encode() for event, _ in drafts]
+        log = self._log(stream)
+        return [self._store(log, draft, stored, retention) for draft, stored in zip(drafts, packed, strict=True)]
+
+    def _store(self, log: Log, draft: Draft, stored: bytes, retention: Retention) -> Event:
+        event, once = draft
         if known := log.seen(event.id):
             first = log.stored.get(known)
             return replace(event, position=_text(known)) if first is None else _event(event.stream, known, first)
         oldest = int((event.time.timestamp() - retention.max_age) * 1000)
-        place = log.add(pack(event, self._source).encode())
+        place = log.add(stored)
         log.trim(retention.max_length, oldest)
         if once:
             log.remember(event.id, place)
