@@ -154,13 +154,19 @@ class Assembly:
     # -- the services ------------------------------------------------------------------------------------------------
 
     def _events(self) -> Made:
-        from runtime.services.events.adapters.redis import RedisStreams
         from runtime.services.events.service import EventBus
         from runtime.services.events.spec import EventsSpec
 
         fields = {name: value for name, value in self._data["events"].items() if name != "subscriptions"}
 
-        def make(ports: Ports) -> Service:
+        def in_memory(_: Ports) -> Service:
+            from runtime.services.events.adapters.memory import MemoryStreams
+
+            return EventBus(self._spec.events, MemoryStreams(source=self._spec.name))
+
+        def in_redis(ports: Ports) -> Service:
+            from runtime.services.events.adapters.redis import RedisStreams
+
             streams = RedisStreams(
                 ports["storage.redis"].client,
                 self._prefix,
@@ -169,7 +175,9 @@ class Assembly:
             )
             return EventBus(self._spec.events, streams)
 
-        return "Event bus", make, fields, live_fields(EventsSpec)
+        if self._spec.events.backend == "memory":
+            return "Event bus (in memory)", in_memory, fields, live_fields(EventsSpec)
+        return "Event bus", in_redis, fields, live_fields(EventsSpec)
 
     def _subscription(self, name: str) -> Made:
         from runtime.services.events.spec import SubscriptionSpec

@@ -93,7 +93,8 @@ def _nodes(data: Data) -> Iterator[Node]:
             yield Node(id_, (f"{id_}.mailbox",))
         else:
             yield Node(id_, ())
-    yield Node("events", ("storage.redis",))
+    in_memory = (data.get("events") or {}).get("backend") == "memory"
+    yield Node("events", () if in_memory else ("storage.redis",))
     yield Node("jobs", ("storage.redis", "storage.cache", *sorted(delivering)))
     for name in data.get("queues") or {}:
         yield Node(f"jobs.{name}", ("jobs", "events"))

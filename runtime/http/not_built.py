@@ -71,8 +71,6 @@ ROWS: Final = (
     Row("GET", "/v1/streams", "The list of streams"),
     Row("GET POST", "/v1/streams/{stream:str}/events", "The events of a stream"),
     Row("GET", "/v1/streams/{stream:str}/subscribe", "Subscribing to a stream"),
-    Row("GET", "/v1/streams/{stream:str}/dead", "The list of dead events"),
-    Row("POST", "/v1/streams/{stream:str}/dead/replay", "Replaying dead events"),
     Row("GET", "/v1/live", "The live WebSocket"),
     Row("POST", "/v1/chat/completions", "The AI gateway"),
     Row("GET", "/v1/models", "The AI gateway"),

@@ -38,6 +38,7 @@ _log = logging.getLogger("runtime.http")
 _SOURCES: Final = {"?": "query", "#": "header"}
 _MISSING: Final = re.compile(r"Missing required (\w+) parameter '(.+)' for path ")
 _MEMBER: Final = re.compile(r"\[(\d+)\]|\[\.\.\.\]|([^.\[\]]+)")
+_IN_BODY: Final = re.compile(r"(.*) - at `\$\.data\.(.*)`", re.DOTALL)
 
 
 class Unsupported(RequestFault):
@@ -104,6 +105,8 @@ def describe(error: Exception) -> tuple[Problem, dict[str, str]]:
         return _fault(error)
     if isinstance(error, ValidationException):
         return _problem("invalid", "Invalid request", 400, "The request is not valid.", _places(error)), {}
+    if place := _named_as_a_port(error):
+        return _problem("invalid", "Invalid request", 400, "The request is not valid.", [place]), {}
     if isinstance(error, HTTPException) and error.status_code < 500:
         return _client_error(error)
     if isinstance(error, RedisConnectionError | RedisTimeoutError):
@@ -195,6 +198,12 @@ def _places(error: ValidationException) -> list[dict[str, str]]:
         return [{"in": missing[1], "pointer": f"/{_escaped(missing[2])}", "detail": "it is missing"}]
     extra = error.extra if isinstance(error.extra, list) else []
     return [_wrong_place(item) for item in extra if isinstance(item, dict)]
+
+
+def _named_as_a_port(error: Exception) -> dict[str, str] | None:
+    """What is wrong with a field of the body that has a port's name: Litestar takes it for a mistake of ours."""
+    wrong = _IN_BODY.fullmatch(str(error.__cause__)) if isinstance(error.__cause__, msgspec.ValidationError) else None
+    return {"in": "body", "pointer": _pointer(wrong[2]), "detail": wrong[1]} if wrong else None
 
 
 def _wrong_place(item: dict[str, Any]) -> dict[str, str]:

@@ -30,6 +30,14 @@ def pack(event: Event, source: str) -> str:
     return json.dumps(stored, separators=(",", ":"), allow_nan=False)
 
 
+def event_of(fields: Mapping[bytes, bytes], stream: str, position: str) -> Event | None:
+    """The event of a dead letter; None where what was stored is no event."""
+    try:
+        return unpack(fields.get(b"event", b""), stream, position)
+    except ValueError:
+        return None
+
+
 def unpack(stored: bytes | str, stream: str, position: str) -> Event:
     """The event of its stored form.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
@@ -32,6 +32,16 @@ class Event:
 
 
 @dataclass(frozen=True, slots=True)
+class NewEvent:
+    """An event that is to be published; the words are those of `Event`."""
+
+    type: str
+    data: Mapping[str, Any]
+    key: str | None = None
+    id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class StreamView:
     """A stream as a caller sees it.
 
@@ -49,6 +59,40 @@ class StreamView:
     first: str | None
     last: str
     subscriptions: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class DeadEvent:
+    """An event that a subscription could not handle.
+
+    Args:
+        subscription: whose it is.
+        letter: where it stands among that subscription's dead letters.
+        position: where the event stands in its stream, whether or not it is still kept there.
+        error: what the last try said.
+        tries: how many there were.
+        event: None where what was stored is no event.
+    """
+
+    subscription: str
+    letter: str
+    position: str
+    error: str
+    tries: int
+    event: Event | None
+
+
+@dataclass(frozen=True, slots=True)
+class Replayed:
+    """What became of dead events that were to be handled again.
+
+    Args:
+        again: those that their subscriptions are given again.
+        gone: those that their stream no longer keeps; they stay among the dead.
+    """
+
+    again: list[DeadEvent]
+    gone: list[DeadEvent]
 
 
 class Events(Protocol):
@@ -73,6 +117,16 @@ class Events(Protocol):
         """
         ...
 
+    async def publish_all(self, stream: str, events: Sequence[NewEvent]) -> list[Event]:
+        """Appends events one after another with nothing between them, in one round trip: all of them, or none.
+
+        Raises:
+            NotFound: no such stream.
+            Invalid: names what is wrong with each event that is, by its place: `/events/3/data`.
+            Unreachable: Redis does not answer.
+        """
+        ...
+
     async def read(
         self, stream: str, *, after: str = "0", types: frozenset[str] = frozenset(), limit: int = 100
     ) -> list[Event]:
@@ -92,5 +146,40 @@ class Events(Protocol):
 
         Raises:
             NotFound: no such stream.
+        """
+        ...
+
+    async def dead(
+        self,
+        stream: str,
+        *,
+        subscription: str | None = None,
+        after: tuple[str, str] | None = None,
+        limit: int = 100,
+    ) -> list[DeadEvent]:
+        """The dead events of a stream's subscriptions, by subscription and oldest first.
+
+        Args:
+            subscription: only this one's.
+            after: the `subscription` and the `letter` of the last one that is known.
+
+        Raises:
+            NotFound: no such stream, or no such subscription of it.
+        """
+        ...
+
+    async def replay(
+        self, stream: str, *, subscription: str | None = None, ids: frozenset[str] | None = None
+    ) -> Replayed:
+        """Gives dead events to the subscriptions that they are dead for, and to no other, with all their tries.
+
+        A subscription takes them over within seconds, as it does with what a silent worker has left.
+
+        Args:
+            subscription: only this one's.
+            ids: only events of these ids.
+
+        Raises:
+            NotFound: no such stream or subscription, or no dead event of one of the ids; nothing is replayed then.
         """
         ...

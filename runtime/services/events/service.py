@@ -7,20 +7,21 @@ import re
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from runtime.errors import Invalid, NotBuilt, Pointer, TooLarge
+from runtime.errors import Invalid, NotFound, Pointer, RequestFault, TooLarge
 from runtime.health import Health
 from runtime.services.document import Document
-from runtime.services.events.backend import Backend, Retention
-from runtime.services.events.ports import Event, StreamView
+from runtime.services.events.backend import Backend, Draft, Retention
+from runtime.services.events.ports import DeadEvent, Event, NewEvent, Replayed, StreamView
 from runtime.services.names import time_ordered, unknown
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncIterator, Mapping, Sequence
 
     from runtime.services.events.spec import EventsSpec, StreamSpec
 
 LARGEST_EVENT: Final = 256_000
 LONGEST_ID: Final = 200
+PAGE: Final = 200
 POSITION: Final = re.compile(r"[0-9]{1,20}(-[0-9]{1,20})?")
 
 
@@ -32,13 +33,10 @@ class EventBus:
         backend: where the streams are kept.
 
     Raises:
-        NotBuilt: `backend: memory`.
         Fault: a type's schema cannot be used.
     """
 
     def __init__(self, spec: EventsSpec, backend: Backend) -> None:
-        if spec.backend == "memory":
-            raise NotBuilt("`events.backend: memory`")
         self.backend = backend
         self._spec = spec
         self._documents = {
@@ -72,15 +70,23 @@ class EventBus:
         id: str | None = None,  # noqa: A002 - the envelope's word
     ) -> Event:
         declared = self._stream(stream)
-        if type not in declared.events:
-            raise unknown("event type", type, declared.events, within=f'in the stream "{stream}"')
-        _require_text("id", id)
-        _require_text("key", key)
-        _require_size(data)
-        if document := self._documents.get((stream, type)):
-            document.check(data, f'the data of "{type}"')
-        event = Event(id or time_ordered(), "", stream, type, datetime.now(UTC), data, key)
-        return await self.backend.append(event, self._retention(declared), once=id is not None)
+        draft = self._draft(stream, NewEvent(type, data, key, id))
+        (event,) = await self.backend.append(stream, [draft], self._retention(declared))
+        return event
+
+    async def publish_all(self, stream: str, events: Sequence[NewEvent]) -> list[Event]:
+        declared = self._stream(stream)
+        drafts: list[Draft] = []
+        wrong: list[Pointer] = []
+        for place, new in enumerate(events):
+            try:
+                drafts.append(self._draft(stream, new))
+            except RequestFault as fault:
+                wrong += [Pointer(f"/events/{place}{pointer}", detail) for pointer, detail in _told(fault)]
+        if wrong:
+            count = len(events) - len(drafts)
+            raise Invalid(f"{count} of {len(events)} events cannot be published, so none was", errors=wrong)
+        return await self.backend.append(stream, drafts, self._retention(declared)) if drafts else []
 
     async def read(
         self, stream: str, *, after: str = "0", types: frozenset[str] = frozenset(), limit: int = 100
@@ -111,15 +117,89 @@ class EventBus:
             length=figures.length,
             first=figures.first,
             last=figures.last,
-            subscriptions=sorted(
-                known for known, subscription in self._spec.subscriptions.items() if subscription.stream == name
-            ),
+            subscriptions=self._subscriptions(name, None),
         )
+
+    async def dead(
+        self,
+        stream: str,
+        *,
+        subscription: str | None = None,
+        after: tuple[str, str] | None = None,
+        limit: int = 100,
+    ) -> list[DeadEvent]:
+        found: list[DeadEvent] = []
+        known, letter = after or ("", "0")
+        for name in self._subscriptions(stream, subscription):
+            if name >= known and len(found) < limit:
+                begin = _position(letter) if name == known else "0"
+                found += await self.backend.dead(stream, name, begin, limit - len(found))
+        return found
+
+    async def replay(
+        self, stream: str, *, subscription: str | None = None, ids: frozenset[str] | None = None
+    ) -> Replayed:
+        wanted = [dead async for dead in self._dead(stream, subscription) if ids is None or _id(dead) in ids]
+        if missing := sorted((ids or frozenset()).difference(map(_id, wanted))):
+            raise NotFound(
+                f'no dead event "{missing[0][:LONGEST_ID]}" in the stream "{stream}"',
+                remedy=f"GET /v1/streams/{stream}/dead lists them.",
+            )
+        given: set[tuple[str, str]] = set()
+        for name in {dead.subscription for dead in wanted}:
+            letters = [dead.letter for dead in wanted if dead.subscription == name]
+            for begin in range(0, len(letters), PAGE):
+                again = await self.backend.replay(stream, name, letters[begin : begin + PAGE])
+                given.update((name, letter) for letter in again)
+        return Replayed(
+            again=[dead for dead in wanted if (dead.subscription, dead.letter) in given],
+            gone=[dead for dead in wanted if (dead.subscription, dead.letter) not in given],
+        )
+
+    async def _dead(self, stream: str, subscription: str | None) -> AsyncIterator[DeadEvent]:
+        """Every dead event that is one: what could not be read will not be read at another try."""
+        after: tuple[str, str] | None = None
+        while page := await self.dead(stream, subscription=subscription, after=after, limit=PAGE):
+            for dead in page:
+                if dead.event is not None:
+                    yield dead
+            after = (page[-1].subscription, page[-1].letter)
+
+    def _subscriptions(self, stream: str, only: str | None) -> list[str]:
+        """The subscriptions of a stream, by name.
+
+        Raises:
+            NotFound: no such stream, or none of its subscriptions has the name that is wanted.
+        """
+        self._stream(stream)
+        known = sorted(name for name, declared in self._spec.subscriptions.items() if declared.stream == stream)
+        if only is None:
+            return known
+        if only not in known:
+            raise unknown("subscription", only, known, within=f'of the stream "{stream}"')
+        return [only]
 
     async def _follow(self, stream: str, after: str, types: frozenset[str]) -> AsyncIterator[Event]:
         async for event in self.backend.follow(stream, after):
             if not types or event.type in types:
                 yield event
+
+    def _draft(self, stream: str, new: NewEvent) -> Draft:
+        """A new event, which fits its stream and type.
+
+        Raises:
+            NotFound, Invalid, TooLarge: it does not.
+        """
+        types = self._stream(stream).events
+        if new.type not in types:
+            raise unknown("event type", new.type, types, within=f'in the stream "{stream}"')
+        _require_text("id", new.id)
+        _require_text("key", new.key)
+        _require_size(new.data)
+        if document := self._documents.get((stream, new.type)):
+            document.check(new.data, f'the data of "{new.type}"')
+        event = Event(new.id or time_ordered(), "", stream, new.type, datetime.now(UTC), new.data, new.key)
+        return Draft(event, once=new.id is not None)
 
     def _stream(self, name: str) -> StreamSpec:
         try:
@@ -136,6 +216,18 @@ class EventBus:
     def _retention(self, stream: StreamSpec) -> Retention:
         kept = stream.retention or self._spec.retention
         return Retention(kept.max_length, kept.max_age)
+
+
+def _told(fault: RequestFault) -> Sequence[Pointer]:
+    """What a fault says of one event, place by place."""
+    if isinstance(fault, Invalid) and fault.errors:
+        return fault.errors
+    about = "/type" if isinstance(fault, NotFound) else "/data"
+    return [Pointer(about, f"{fault.message}. {fault.remedy}".rstrip(". "))]
+
+
+def _id(dead: DeadEvent) -> str:
+    return dead.event.id if dead.event is not None else ""
 
 
 def _position(after: str) -> str:

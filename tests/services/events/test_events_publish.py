@@ -9,9 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from runtime.errors import Fault, Invalid, NotBuilt, NotFound, TooLarge, Unreachable
-from runtime.services.events.service import EventBus
-from runtime.services.events.spec import EventsSpec
+from runtime.errors import Fault, Invalid, NotFound, TooLarge, Unreachable
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -225,8 +223,3 @@ async def test_no_answer_from_redis_is_said(bus: Any, mortal_server: Any) -> Non
     with pytest.raises(Unreachable):
         await anext(at.events.follow("s"))
     await client.aclose()
-
-
-async def test_the_memory_backend_is_not_built(bus: Any) -> None:
-    with pytest.raises(NotBuilt, match="memory"):
-        EventBus(EventsSpec.model_validate({"backend": "memory"}), bus().streams)

@@ -19,11 +19,12 @@ from typing import TYPE_CHECKING, Any, Final
 from runtime.services.away import AWAY, answering, reason
 from runtime.services.blocking import Client, blocking_client
 from runtime.services.ending import end_tasks
-from runtime.services.events.backend import Consumer, Figures, Handle, Retention, Terms
-from runtime.services.events.envelope import pack, unpack
+from runtime.services.events.backend import Consumer, Draft, Figures, Handle, Retention, Terms
+from runtime.services.events.envelope import event_of, pack, unpack
+from runtime.services.events.ports import DeadEvent
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Sequence
 
     from redis.commands.core import AsyncScript
 
@@ -40,13 +41,41 @@ FIRST_PAUSE: Final = 0.05
 LONGEST_PAUSE: Final = 1.0
 
 _APPEND: Final = """
--- KEYS log seen   ARGV event max_length oldest_ms remembered_s
-local known = redis.call('GET', KEYS[2])
-if known then return {known, 0} end
-local position = redis.call('XADD', KEYS[1], 'MAXLEN', '~', ARGV[2], '*', 'event', ARGV[1])
-redis.call('XTRIM', KEYS[1], 'MINID', '~', ARGV[3])
-redis.call('SET', KEYS[2], position, 'EX', ARGV[4])
-return {position, 1}
+-- KEYS log seen...   ARGV max_length oldest_ms (event remembered_s)...
+local stored = {}
+for place = 2, #KEYS do
+  local known = redis.call('GET', KEYS[place])
+  if known then
+    stored[place - 1] = {known, 0}
+  else
+    local position = redis.call('XADD', KEYS[1], 'MAXLEN', '~', ARGV[1], '*', 'event', ARGV[2 * place - 1])
+    redis.call('SET', KEYS[place], position, 'EX', ARGV[2 * place])
+    stored[place - 1] = {position, 1}
+  end
+end
+redis.call('XTRIM', KEYS[1], 'MINID', '~', ARGV[2])
+return stored
+"""
+
+_REPLAY: Final = """
+-- KEYS log dead   ARGV group letter...: what is claimed for nobody long ago is taken over by the next worker that looks
+local again = {}
+for place = 2, #ARGV do
+  local letter = redis.call('XRANGE', KEYS[2], ARGV[place], ARGV[place])[1]
+  if letter then
+    local position
+    for field = 1, #letter[2], 2 do
+      if letter[2][field] == 'position' then position = letter[2][field + 1] end
+    end
+    if #redis.call('XRANGE', KEYS[1], position, position) > 0 then
+      redis.call('XCLAIM', KEYS[1], ARGV[1], 'replay', 0, position,
+                 'IDLE', 1000000000, 'RETRYCOUNT', 0, 'FORCE', 'JUSTID')
+      redis.call('XDEL', KEYS[2], ARGV[place])
+      again[#again + 1] = ARGV[place]
+    end
+  end
+end
+return again
 """
 
 
@@ -67,30 +96,31 @@ class RedisStreams:
         self._source = source
         self._instance = instance
         self._append: AsyncScript | None = None
+        self._replay: AsyncScript | None = None
         self._bells: dict[str, Bell] = {}
 
     def key(self, stream: str, part: str) -> str:
         """The name of one of a stream's keys."""
         return f"{self._prefix}{{events.{stream}}}:{part}"
 
-    async def append(self, event: Event, retention: Retention, *, once: bool) -> Event:
+    async def append(self, stream: str, drafts: Sequence[Draft], retention: Retention) -> list[Event]:
+        log = self.key(stream, "log")
+        oldest = max(0, int((drafts[0].event.time.timestamp() - retention.max_age) * 1000))
+        args: list[Any] = [retention.max_length, oldest]
+        for event, once in drafts:
+            args += [pack(event, self._source), DAY if once else MOMENT]
         if self._append is None:
             self._append = self.redis.register_script(_APPEND)
         with answering(self.redis):
-            position, new = await self._append(
-                keys=[self.key(event.stream, "log"), self.key(event.stream, f"seen:{event.id}")],
-                args=[
-                    pack(event, self._source),
-                    retention.max_length,
-                    max(0, int((event.time.timestamp() - retention.max_age) * 1000)),
-                    DAY if once else MOMENT,
-                ],
+            answers = await self._append(
+                keys=[log, *(self.key(stream, f"seen:{event.id}") for event, _ in drafts)], args=args
             )
-            stored = replace(event, position=position.decode())
-            if new:
-                return stored
-            first = await self.redis.xrange(self.key(event.stream, "log"), stored.position, stored.position)
-        return self.parse(event.stream, first)[0] if first else stored
+            stored = []
+            for (event, _), (position, new) in zip(drafts, answers, strict=True):
+                made = replace(event, position=position.decode())
+                first = [] if new else await self.redis.xrange(log, made.position, made.position)
+                stored += self.parse(stream, first) or [made]
+        return stored
 
     async def read(self, stream: str, after: str, limit: int) -> list[Event]:
         with answering(self.redis):
@@ -122,9 +152,27 @@ class RedisStreams:
                     await bell.rung(heard)
 
     def consumer(self, name: str, stream: str, terms: Terms, handle: Handle) -> Consumer:
-        from runtime.services.events.adapters.redis_group import Group
+        from runtime.services.events.adapters.redis_pending import RedisPending
+        from runtime.services.events.group import Group
 
-        return Group(self, name, stream, terms, handle, instance=self._instance)
+        log, dead = self.key(stream, "log"), self.key(stream, f"dead:{name}")
+        pending = RedisPending(self.redis, log, dead, name, self._instance)
+        return Group(name, stream, pending, terms, handle)
+
+    async def dead(self, stream: str, subscription: str, after: str, limit: int) -> list[DeadEvent]:
+        with answering(self.redis):
+            letters = await self.redis.xrange(self.key(stream, f"dead:{subscription}"), f"({after}", "+", count=limit)
+        return [_dead(stream, subscription, letter.decode(), fields) for letter, fields in letters]
+
+    async def replay(self, stream: str, subscription: str, letters: list[str]) -> list[str]:
+        if self._replay is None:
+            self._replay = self.redis.register_script(_REPLAY)
+        with answering(self.redis):
+            again = await self._replay(
+                keys=[self.key(stream, "log"), self.key(stream, f"dead:{subscription}")],
+                args=[subscription, *letters],
+            )
+        return [letter.decode() for letter in again]
 
     async def close(self) -> None:
         for bell in self._bells.values():
@@ -139,6 +187,18 @@ class RedisStreams:
             except ValueError as error:
                 logger.error("an entry is left out: %s", error, extra={"stream": stream})
         return events
+
+
+def _dead(stream: str, subscription: str, letter: str, fields: dict[bytes, bytes]) -> DeadEvent:
+    position = fields[b"position"].decode()
+    return DeadEvent(
+        subscription,
+        letter,
+        position,
+        error=fields[b"error"].decode(errors="replace"),
+        tries=int(fields[b"tries"]),
+        event=event_of(fields, stream, position),
+    )
 
 
 class Bell:

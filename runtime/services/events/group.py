@@ -1,9 +1,9 @@
-"""A subscription as a consumer group of a Redis stream.
+"""A subscription as a consumer group of a stream, wherever the stream is kept.
 
 Every subscription has a group of its own, so that each gets every event; the workers of one subscription are the
 group's consumers and share its events. An event counts as handled when its handler has returned. Until then it is
-pending and belongs to one worker, which gives a sign of life for it. The number of tries is kept at the server, so
-that an event that kills its worker runs out of them too.
+pending and belongs to one worker, which gives a sign of life for it. The number of tries is kept beside the stream,
+so that an event that kills its worker runs out of them too.
 
 An event that waits, for its next try or for the one before it with the same key, takes up no place among those that
 are handled: it holds up nobody else.
@@ -13,35 +13,28 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import secrets
 import time
 from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Final, TypeVar
 
 import anyio
-from redis.exceptions import ResponseError
 
 from runtime.services.away import AWAY, reason
-from runtime.services.blocking import blocking_client
 from runtime.services.ending import end_tasks
-from runtime.services.events.adapters.redis_pending import BATCH, Entry, Pending
-from runtime.services.events.backend import Activity, Handle, Terms
+from runtime.services.events.backend import BATCH, LONGEST_WAIT, Activity, Entry, Handle, Pending, Terms
 from runtime.services.events.envelope import unpack
 from runtime.services.function import GRACE
-from runtime.services.names import PROCESS
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
-    from runtime.services.events.adapters.redis import RedisStreams
     from runtime.services.events.ports import Event
 
 logger = logging.getLogger("runtime.events")
 
 T = TypeVar("T")
 
-WAIT: Final = 5.0
 MOST_WAITING: Final = 1_000
 """Events in hand that wait for something; with more than that, no new ones are read."""
 LIVES: Final = 2
@@ -55,27 +48,19 @@ class Group:
     """Reads and handles the events of one subscription; implements `Consumer`.
 
     Args:
-        streams: where the stream is.
         name: the subscription's.
+        stream: the stream's.
+        pending: this worker's view of the group.
         handle: makes one try of an event.
-        instance: see `RedisStreams`.
     """
 
-    def __init__(
-        self, streams: RedisStreams, name: str, stream: str, terms: Terms, handle: Handle, *, instance: str
-    ) -> None:
+    def __init__(self, name: str, stream: str, pending: Pending, terms: Terms, handle: Handle) -> None:
         self.activity = Activity()
-        self._redis = streams.redis
         self._name = name
         self._stream = stream
+        self._pending = pending
         self._terms = terms
         self._handle = handle
-        self._instance = instance
-        consumer = f"{instance}:{PROCESS}:{secrets.token_hex(4)}"
-        self._pending = Pending(
-            self._redis, streams.key(stream, "log"), streams.key(stream, f"dead:{name}"), name, consumer
-        )
-        self._waiting = blocking_client(self._redis, WAIT)
         self._places = anyio.CapacityLimiter(terms.concurrency)
         self._hand: dict[str, asyncio.Task[None]] = {}
         self._tries: dict[str, int] = {}
@@ -90,7 +75,6 @@ class Group:
             return
         self._ending = False
         await self._pending.create(self._terms.start)
-        self._waiting = blocking_client(self._redis, WAIT)
         self._loops = [
             asyncio.create_task(self._read(), name=f"read {self._name}"),
             asyncio.create_task(self._renew(), name=f"renew {self._name}"),
@@ -140,8 +124,7 @@ class Group:
                 await self._pending.forget()
         except AWAY as error:
             logger.warning("%s: could not take leave: %s", self._name, reason(error))
-        await self._waiting.aclose()
-        await self._waiting.connection_pool.disconnect()
+        await self._pending.close()
 
     # Reading
 
@@ -156,12 +139,13 @@ class Group:
                     unsure = False
                 await self._have_room()
                 if time.monotonic() - looked > self._terms.reclaim / 3:
-                    for entry in await self._pending.abandoned(self._terms.reclaim, self._free()):
-                        self._take(entry)
+                    while entries := await self._pending.abandoned(self._terms.reclaim, self._free()):
+                        for entry in entries:
+                            self._take(entry)
+                        await self._have_room()
                     looked = time.monotonic()
-                    await self._have_room()
-                wait = min(WAIT, self._terms.reclaim / 3)
-                for entry in await self._pending.new(self._waiting, self._free(), int(wait * 1000)):
+                wait = min(LONGEST_WAIT, self._terms.reclaim / 3)
+                for entry in await self._pending.new(self._free(), wait):
                     self._take(entry, tries=1)
                 self._reached()
                 pause = FIRST_PAUSE
@@ -172,10 +156,8 @@ class Group:
                 pause = min(LONGEST_PAUSE, pause * 2)
 
     async def _inherit(self) -> None:
-        if self._instance:
-            taken = await self._pending.inherit(f"{self._instance}:", f"{self._instance}:{PROCESS}:")
-            if taken:
-                logger.warning("%s: took over %d events of the process before", self._name, taken)
+        if taken := await self._pending.inherit():
+            logger.warning("%s: took over %d events of the process before", self._name, taken)
 
     async def _take_mine(self) -> None:
         after = "0"
@@ -188,7 +170,7 @@ class Group:
 
     async def _mend(self, error: BaseException) -> None:
         """Makes the group anew where the server has lost it: it begins again with all that is there."""
-        if not (isinstance(error, ResponseError) and "NOGROUP" in str(error)):
+        if not self._pending.gone(error):
             self._away(error)
             return
         logger.warning("%s: its place in the stream is gone, it begins again", self._name)
