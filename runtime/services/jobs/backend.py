@@ -38,6 +38,7 @@ class NewJob:
     Args:
         scheduled: when it may run, seconds since the epoch; 0 for at once.
         key: what no other unfinished job of the queue may be called.
+        once: what no other job of the queue may have been called in the last `once_ttl` seconds, ended or not.
     """
 
     id: str
@@ -46,6 +47,8 @@ class NewJob:
     limits: Limits
     scheduled: float = 0.0
     key: str | None = None
+    once: str | None = None
+    once_ttl: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +149,7 @@ class Backend(Protocol):
         """Stores a job; when it returns, the job is there.
 
         Raises:
-            Conflict: an unfinished job has its key.
+            Conflict: an unfinished job has its `key`, or a former one had its `once`.
             Unreachable: no answer.
         """
         ...

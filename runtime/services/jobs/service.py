@@ -10,7 +10,7 @@ from runtime.errors import Invalid, NotBuilt, NotFound, Pointer, TooLarge
 from runtime.services.document import Document
 from runtime.services.jobs.backend import Backend, Limits, NewJob
 from runtime.services.jobs.payload import AT, PayloadType
-from runtime.services.jobs.ports import JobView, QueueView
+from runtime.services.jobs.ports import REMEMBERED, JobView, QueueView
 from runtime.services.names import time_ordered, unknown
 
 if TYPE_CHECKING:
@@ -99,12 +99,19 @@ class JobQueues:
         return self._types[queue].parse(payload)
 
     async def enqueue(
-        self, queue: str, payload: Mapping[str, Any], *, delay: float = 0.0, key: str | None = None
+        self,
+        queue: str,
+        payload: Mapping[str, Any],
+        *,
+        delay: float = 0.0,
+        key: str | None = None,
+        once: str | None = None,
     ) -> JobView:
         spec = self.settings(queue)
         self.mark(queue)
         _require_time(delay)
-        _require_key(key)
+        _require_key("key", key)
+        _require_key("once", once)
         _require_size(payload)
         self.parse(queue, payload)
         return await self.backend.put(
@@ -115,6 +122,8 @@ class JobQueues:
                 limits=limits(spec),
                 scheduled=time.time() + delay if delay else 0.0,
                 key=key,
+                once=once,
+                once_ttl=REMEMBERED,
             )
         )
 
@@ -177,11 +186,11 @@ def _require_time(delay: float) -> None:
         )
 
 
-def _require_key(key: str | None) -> None:
+def _require_key(name: str, key: str | None) -> None:
     if key is not None and not 0 < len(key) <= LONGEST_KEY:
         raise Invalid(
-            f"a job's key has 1 to {LONGEST_KEY} characters, this one has {len(key)}",
-            errors=[Pointer("/key", f"1 to {LONGEST_KEY} characters")],
+            f"a job's {name} has 1 to {LONGEST_KEY} characters, this one has {len(key)}",
+            errors=[Pointer(f"/{name}", f"1 to {LONGEST_KEY} characters")],
         )
 
 

@@ -75,13 +75,14 @@ class KeptQueue(RedisQueue):
         return await known(keys=whole, args=args)
 
     async def _enqueue(self, job: Job) -> Job | None:
+        once, lasting = job.meta.get("once", ("", ""))
         taken = await self.evaluate(
             scripts.ENQUEUE,
-            [job.id, "incomplete", "queued", "keys"],
-            [self.serialize(job), job.scheduled or 0, job.meta.get("key", ""), job.key],
+            [job.id, "incomplete", "queued", "keys", f"once:{once}"],
+            [self.serialize(job), job.scheduled or 0, job.meta.get("key", ""), job.key, lasting],
         )
         if isinstance(taken, list):
-            job.meta["taken_by"] = taken[0].decode()
+            job.meta["taken_by"], job.meta["taken"] = (each.decode() for each in taken)
             return None
         return job
 
@@ -176,11 +177,17 @@ class SaqBackend:
             retries=job.limits.attempts,
             ttl=int(job.limits.result_ttl),
             scheduled=cast("int", job.scheduled),  # declared in whole seconds, kept as it is given
-            meta={"key": job.key} if job.key else {},
+            meta=_names(job),
         )
         with answering(self._redis):
             if await queue.enqueue(stored) is None:
                 taken = stored.meta.get("taken_by", "")
+                if stored.meta.get("taken") == "once":
+                    raise Conflict(
+                        f'the job {taken} of the queue "{job.queue}" was given the name "{job.once}", '
+                        "which no other may have",
+                        remedy="There is nothing to do: the job that was wanted is there, or has been.",
+                    )
                 raise Conflict(
                     f'the job {taken} of the queue "{job.queue}" has the key "{job.key}" and has not ended',
                     remedy=f"Wait for it (GET /v1/jobs/{taken}), or use another key.",
@@ -235,6 +242,15 @@ def view(job: Job) -> JobView:
 
 def _moment(milliseconds: int) -> datetime | None:
     return datetime.fromtimestamp(milliseconds / 1000, UTC) if milliseconds else None
+
+
+def _names(job: NewJob) -> dict[str, Any]:
+    names: dict[str, Any] = {}
+    if job.key:
+        names["key"] = job.key
+    if job.once:
+        names["once"] = (job.once, max(1, int(job.once_ttl * 1000)))
+    return names
 
 
 def _dump(record: Any) -> str:

@@ -8,11 +8,13 @@ The keys of a queue, all with one hash tag, so that a cluster keeps them togethe
     workers      zset    workers that may hold jobs; the score is until when each counts as alive
     active:<w>   list    records that the worker holds; being in it is the right to change the record
     keys         hash    the key of an unfinished job -> its id
+    once:<name>  string  the id of the job that was given the name; it has a time to live
     ended        list    completed records, newest first, at most `keep`
     dead         zset    failed records; the score is when they failed
     stats        hash    how many have completed, failed, been retried
 
-All but the records are structures that live as long as the queue. Times are the server's, in seconds, but for `dead`.
+All but the records and the names are structures that live as long as the queue. Times are the server's, in seconds,
+but for `dead`.
 """
 
 from __future__ import annotations
@@ -20,12 +22,18 @@ from __future__ import annotations
 from typing import Final
 
 ENQUEUE: Final = """
--- KEYS record incomplete queued keys   ARGV json scheduled key id
+-- KEYS record incomplete queued keys once   ARGV json scheduled key id once_ms ('' where it has no such name)
 -- The same job sent again, because the answer to the first call was lost, is there already.
 if redis.call('EXISTS', KEYS[1]) == 1 then return 'stored' end
-if ARGV[3] ~= '' and redis.call('HSETNX', KEYS[4], ARGV[3], ARGV[4]) == 0 then
-  return {redis.call('HGET', KEYS[4], ARGV[3])}
+if ARGV[5] ~= '' then
+  local given = redis.call('GET', KEYS[5])
+  if given == ARGV[4] then return 'stored' end
+  if given then return {given, 'once'} end
 end
+if ARGV[3] ~= '' and redis.call('HSETNX', KEYS[4], ARGV[3], ARGV[4]) == 0 then
+  return {redis.call('HGET', KEYS[4], ARGV[3]), 'key'}
+end
+if ARGV[5] ~= '' then redis.call('SET', KEYS[5], ARGV[4], 'PX', ARGV[5]) end
 redis.call('SET', KEYS[1], ARGV[1])
 redis.call('ZADD', KEYS[2], ARGV[2], KEYS[1])
 if ARGV[2] == '0' then redis.call('RPUSH', KEYS[3], KEYS[1]) end
