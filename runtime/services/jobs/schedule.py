@@ -42,8 +42,9 @@ class Schedule:
     not. How far a schedule has come is kept in the cache. A schedule that is new, or whose times have changed, begins
     at its next due time.
 
-    What remains: a due time is lost when no instance comes within the hour, and a Redis that loses its data may run the
-    last one twice. A job itself is delivered at least once, as every job.
+    What remains: a due time is lost when no instance comes within the hour; a Redis that loses its data may run the
+    last one twice; and where the clocks of instances differ, the one that is ahead says when. A job itself is delivered
+    at least once, as every job.
 
     Args:
         name: its name in the spec.
@@ -114,7 +115,7 @@ class Schedule:
             await self._catch_up(since, now)
         except Unreachable as error:
             if self._ill is None:
-                logger.warning("schedules.%s: %s", self._name, error.message)
+                logger.warning("schedules.%s: %s", self._name, error.message, extra={"schedule": self._name})
             self._ill = error.message
             return now + AGAIN
         self._since = now
@@ -127,7 +128,11 @@ class Schedule:
             await self._enqueue(due[-1])
             if len(due) > 1:
                 logger.warning(
-                    "schedules.%s: %d due times before %s were missed", self._name, len(due) - 1, due[-1].isoformat()
+                    "schedules.%s: %d due times before %s were missed",
+                    self._name,
+                    len(due) - 1,
+                    due[-1].isoformat(),
+                    extra={"schedule": self._name},
                 )
             return
         self._ill = None
@@ -142,7 +147,6 @@ class Schedule:
 
     async def _enqueue(self, due: datetime) -> None:
         about = {"schedule": self._name, "queue": self._spec.queue}
-        self._ill = None
         try:
             job = await self._jobs.enqueue(self._spec.queue, self._spec.payload, once=f"{self._key}:{due.isoformat()}")
             logger.info("schedules.%s: %s for %s", self._name, job.id, due.isoformat(), extra=about)
@@ -156,6 +160,7 @@ class Schedule:
             return
         self._last = due
         await self._remember(due)
+        self._ill = None
 
     async def _remembered(self, now: datetime) -> datetime:
         """Up to when its due times have been dealt with; a new schedule, or one with other times, begins now."""

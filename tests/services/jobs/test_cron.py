@@ -191,7 +191,7 @@ def column(least: int, most: int) -> st.SearchStrategy[str]:
     number = st.integers(least, most)
     spans = st.tuples(number, number).map(lambda pair: f"{min(pair)}-{max(pair)}")
     steps = st.tuples(st.one_of(st.just("*"), spans), st.integers(1, 30)).map(lambda pair: f"{pair[0]}/{pair[1]}")
-    return st.one_of(st.just("*"), number.map(str), spans, steps, st.tuples(number, number).map("{0[0]},{0[1]}".format))
+    return st.one_of(number.map(str), st.just("*"), spans, steps, st.tuples(number, number).map("{0[0]},{0[1]}".format))
 
 
 EXPRESSIONS = st.tuples(column(0, 59), column(0, 23), column(1, 28), column(1, 12), column(0, 7)).map(" ".join)

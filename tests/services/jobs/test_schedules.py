@@ -231,7 +231,9 @@ async def test_the_job_is_not_repeated_when_the_instance_dies_right_after_it(ben
     assert (queue.waiting, queue.completed) == (0, 1)
 
 
-async def test_while_redis_is_away_it_tries_again(bench: Any, mortal_server: Any) -> None:
+async def test_while_redis_is_away_it_tries_again(
+    bench: Any, mortal_server: Any, caplog: pytest.LogCaptureFixture
+) -> None:
     client = mortal_server.client(retries=0)
     at, clock = bench(free, over=client), SetClock()
     async with running(Schedule("s", spec(), at.jobs, cache_over(client), clock=clock)) as schedule:
@@ -243,12 +245,30 @@ async def test_while_redis_is_away_it_tries_again(bench: Any, mortal_server: Any
         assert health.status == "degraded"
         assert "cannot reach" in health.reason
         assert await clock.waited_for() == [due + AGAIN]
-        mortal_server.start()
         await clock.set(due + AGAIN)
+        assert len([record for record in caplog.records if "cannot reach" in record.message]) == 1
+        mortal_server.start()
+        await clock.set(due + 2 * AGAIN)
         assert (await schedule.health()).status == "operational"
         assert await waiting(at.jobs) == 1
         assert await clock.waited_for() == [due + 5 * MINUTE]
     await client.aclose()
+
+
+async def test_a_job_that_is_refused_is_told_until_one_is_taken(bench: Any, client: Redis) -> None:
+    at, clock = bench(free), SetClock()
+    huge = spec(payload={"x": "y" * 2_000_000})
+    async with running(Schedule("s", huge, at.jobs, cache_over(client), clock=clock)) as schedule:
+        await clock.set(NOON + 5 * MINUTE)
+        health = await schedule.health()
+        assert (health.status, health.details["last"]) == ("degraded", None)
+        assert health.reason.startswith("2026-10-24T12:05:00+00:00 made no job: the payload has 2,000,")
+        assert await clock.waited_for() == [NOON + 10 * MINUTE]
+    clock = SetClock(NOON + 6 * MINUTE)
+    async with running(Schedule("s", spec(), at.jobs, cache_over(client), clock=clock)) as schedule:
+        await clock.waited_for()  # the payload was corrected in time
+        assert (await schedule.health()).status == "operational"
+    assert await waiting(at.jobs) == 1
 
 
 async def test_it_goes_on_after_a_restart_by_the_supervisor(bench: Any, client: Redis) -> None:
