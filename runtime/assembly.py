@@ -99,7 +99,12 @@ class Assembly:
         }
         if id_ in whole:
             return whole[id_]()
-        named = {"notifications": self._channel, "jobs": self._worker, "events": self._subscription}
+        named = {
+            "notifications": self._channel,
+            "jobs": self._worker,
+            "schedules": self._schedule,
+            "events": self._subscription,
+        }
         return named[section](name)
 
     def _absent(self, id_: str, what: str, fields: Mapping[str, Any]) -> Made:
@@ -216,10 +221,7 @@ class Assembly:
 
         spec = self._spec.queues[name]
         fields = self._data["queues"][name]
-        built = self._registry.get("task", spec.handler) or (
-            spec.handler in DELIVERING and channel_for(spec.handler, self._data)
-        )
-        if not built:
+        if not self._built(spec.handler):
             return self._absent(f"jobs.{name}", f'the handler "{spec.handler}"', fields)
         return (
             f"Worker of {spec.handler}",
@@ -227,6 +229,27 @@ class Assembly:
             fields,
             live_fields(QueueSpec),
         )
+
+    def _schedule(self, name: str) -> Made:
+        from runtime.services.jobs.schedule import Schedule
+
+        spec = self._spec.schedules[name]
+        handler = self._spec.queues[spec.queue].handler
+        fields = self._data["schedules"][name]
+        if not self._built(handler):
+            what = f'the handler "{handler}" of the queue "{spec.queue}"'
+            return self._absent(f"schedules.{name}", what, fields)
+        return (
+            f"Schedule of {spec.queue}",
+            lambda ports: Schedule(name, spec, ports["jobs"], ports["storage.cache"].held),
+            fields,
+            frozenset(),
+        )
+
+    def _built(self, handler: str) -> bool:
+        """Whether this version has what runs a queue's jobs."""
+        delivers = handler in DELIVERING and channel_for(handler, self._data) is not None
+        return delivers or self._registry.get("task", handler) is not None
 
     def _channel(self, name: str) -> Made:
         from runtime.services.notifications.adapters.smtp import SmtpSender

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 Data = Mapping[str, Any]
 
-SECTIONS = ("auth", "ai", "sandbox", "secrets", "schedules", "routines")
+SECTIONS = ("auth", "ai", "sandbox", "secrets", "routines")
 """Sections that can be declared and that this version does not run."""
 
 DELIVERING = {"notifications.email": "smtp"}
@@ -98,6 +98,8 @@ def _nodes(data: Data) -> Iterator[Node]:
     yield Node("jobs", ("storage.redis", "storage.cache", *sorted(delivering)))
     for name in data.get("queues") or {}:
         yield Node(f"jobs.{name}", ("jobs", "events"))
+    for name in data.get("schedules") or {}:
+        yield Node(f"schedules.{name}", ("storage.cache", "jobs"))
     for name in (data.get("events") or {}).get("subscriptions") or {}:
         yield Node(f"events.{name}", ("events",))
     for id_ in absent(data):

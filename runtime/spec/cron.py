@@ -1,4 +1,5 @@
-"""What a cron expression of the right form can still get wrong: a range that runs backwards, a day that never comes."""
+"""What the columns of a cron expression mean, and what one of the right form can still get wrong: a range that runs
+backwards, a day that never comes."""
 
 from __future__ import annotations
 
@@ -29,19 +30,51 @@ def fault(expression: str) -> str | None:
         >>> fault("0 0 30 2 *")
         'this never comes: no day of the month fits the months'
     """
-    columns = expression.split()
-    if len(columns) != len(_COLUMNS):
-        return f"a cron expression has 5 columns, this has {len(columns)}"
+    try:
+        _, _, days, months, _ = columns(expression)
+    except ValueError as error:
+        return str(error)
+    never = all(min(days) > _LONGEST.get(month, 31) for month in months)
+    if never and not either_day(expression):
+        return "this never comes: no day of the month fits the months"
+    return None
+
+
+def columns(expression: str) -> list[set[int]]:
+    """The minutes, hours, days of the month, months and days of the week that an expression names.
+
+    A day of the week is 0 to 7, where both 0 and 7 are Sunday.
+
+    Raises:
+        ValueError: a column holds what it cannot; says which.
+
+    Example:
+        >>> columns("*/20 3 1,15 jan-mar mon")
+        [{0, 40, 20}, {3}, {1, 15}, {1, 2, 3}, {1}]
+    """
+    texts = expression.split()
+    if len(texts) != len(_COLUMNS):
+        raise ValueError(f"a cron expression has 5 columns, this has {len(texts)}")
     values: list[set[int]] = []
-    for text, (name, least, most, words) in zip(columns, _COLUMNS, strict=True):
+    for text, (name, least, most, words) in zip(texts, _COLUMNS, strict=True):
         try:
             values.append(_expanded(text, least, most, words))
         except ValueError as error:
-            return f"{error} in the column of the {name}"
-    days, months = values[2], values[3]
-    if columns[4] == "*" and all(min(days) > _LONGEST.get(month, 31) for month in months):
-        return "this never comes: no day of the month fits the months"
-    return None
+            raise ValueError(f"{error} in the column of the {name}") from error
+    return values
+
+
+def either_day(expression: str) -> bool:
+    """Whether a day fits that fits one of the two columns of days; else it must fit both.
+
+    As crontab(5) has it: one is enough where neither column begins with `*`.
+
+    Example:
+        >>> either_day("0 0 13 * fri"), either_day("0 0 */2 * fri")
+        (True, False)
+    """
+    _, _, day, _, weekday = expression.split()
+    return not day.startswith("*") and not weekday.startswith("*")
 
 
 def _expanded(text: str, least: int, most: int, words: dict[str, int]) -> set[int]:

@@ -44,6 +44,7 @@ def spec_in(folder: Path) -> Path:
         "storage": {"path": "state"},
         "api": {"port": 0, "rate_limit": "100000/m"},
         "queues": {"counted": {"handler": "count", "concurrency": 4, "retry": {"backoff": "100ms"}}},
+        "schedules": {"yearly": {"queue": "counted", "cron": "0 0 1 1 *", "payload": {"number": 0}}},
     }
     (folder / "tasks.py").write_text((ROOT / "specs" / "tasks.py").read_text())
     path.write_text(json.dumps(overlay))
@@ -112,3 +113,15 @@ async def test_the_environment_is_what_its_outline_says(tmp_path: Path) -> None:
         assert environment.kernel is not None
         running = {id_: component.needs for id_, component in environment.kernel.components.items()}
     assert running == drawn
+
+
+async def test_a_schedule_runs_where_its_queue_does(tmp_path: Path) -> None:
+    async with served(spec_in(tmp_path)) as environment:
+        assert environment.kernel is not None
+        health = await environment.kernel.health()
+    yearly, nightly = health["schedules.yearly"], health["schedules.nightly-export"]
+    assert (yearly.status, yearly.details["next"][4:]) == ("operational", "-01-01T00:00:00+00:00")
+    assert (nightly.status, nightly.reason) == (
+        "not built",
+        'the handler "transfers.export" of the queue "export" is not built in this version',
+    )

@@ -40,6 +40,7 @@ class NewJob:
     Args:
         scheduled: when it may run, seconds since the epoch; 0 for at once.
         key: what no other unfinished job of the queue may be called.
+        once: what no other job of the queue may have been called in the last `once_ttl` seconds, ended or not.
     """
 
     id: str
@@ -48,6 +49,8 @@ class NewJob:
     limits: Limits
     scheduled: float = 0.0
     key: str | None = None
+    once: str | None = None
+    once_ttl: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +153,7 @@ class Backend(Protocol):
         """Stores jobs of one queue, all or none; when it returns, they are there.
 
         Raises:
-            Conflict: an unfinished job has the key of one of them.
+            Conflict: an unfinished job has the `key` of one of them, or a former one had its `once`.
             Unreachable: no answer.
         """
         ...

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal, Protocol
+from typing import Any, Final, Literal, Protocol
+
+REMEMBERED: Final = 6 * 3600.0
+"""Seconds for which a job's `once` is remembered."""
 
 JobStatus = Literal["scheduled", "queued", "running", "completed", "failed", "cancelled"]
 
@@ -99,19 +102,27 @@ class Draft:
         delay: how long to wait before it may run: a duration such as `"30s"`, or seconds.
         run_at: when it may run, with an offset from UTC; instead of `delay`.
         key: a name that only one unfinished job of the queue may have.
+        once: a name that is given to one job of the queue and then to no other for `REMEMBERED` seconds.
     """
 
     payload: Mapping[str, Any]
     delay: str | float | None = None
     run_at: datetime | None = None
     key: str | None = None
+    once: str | None = None
 
 
 class Jobs(Protocol):
     """The job queues, for whoever puts work into them."""
 
     async def enqueue(
-        self, queue: str, payload: Mapping[str, Any], *, delay: float = 0.0, key: str | None = None
+        self,
+        queue: str,
+        payload: Mapping[str, Any],
+        *,
+        delay: float = 0.0,
+        key: str | None = None,
+        once: str | None = None,
     ) -> JobView:
         """Puts a job into a queue; when it returns, the job is stored.
 
@@ -120,13 +131,16 @@ class Jobs(Protocol):
             payload: what the handler gets; JSON values only.
             delay: seconds to wait before it may run.
             key: a name that only one unfinished job of the queue may have.
+            once: a name that is given to one job of the queue and then to no other for `REMEMBERED` seconds, even when
+                that one has ended. It is taken in the same step that stores the job: there is never one without the
+                other.
 
         Raises:
             NotFound: no such queue.
             NotBuilt: the queue's handler is not built in this version.
             Invalid: the payload does not fit the handler.
             TooLarge: the payload is over 1 MB as JSON.
-            Conflict: an unfinished job has that key.
+            Conflict: an unfinished job has that `key`, or a job has had that `once`.
             Unreachable: Redis does not answer.
         """
         ...

@@ -10,7 +10,7 @@ from runtime.errors import Conflict, Invalid, NotBuilt, NotFound, Pointer, TooLa
 from runtime.services.document import Document
 from runtime.services.jobs.backend import Backend, Limits, NewJob
 from runtime.services.jobs.payload import AT, PayloadType
-from runtime.services.jobs.ports import Draft, JobView, QueueView, Refusal, Replayed
+from runtime.services.jobs.ports import REMEMBERED, Draft, JobView, QueueView, Refusal, Replayed
 from runtime.services.jobs.times import ahead
 from runtime.services.names import time_ordered, unknown
 
@@ -102,11 +102,17 @@ class JobQueues:
         return self._types[queue].parse(payload)
 
     async def enqueue(
-        self, queue: str, payload: Mapping[str, Any], *, delay: float = 0.0, key: str | None = None
+        self,
+        queue: str,
+        payload: Mapping[str, Any],
+        *,
+        delay: float = 0.0,
+        key: str | None = None,
+        once: str | None = None,
     ) -> JobView:
         spec = self.settings(queue)
         self.mark(queue)
-        (view,) = await self.backend.put([self._job(queue, spec, Draft(payload, delay=delay, key=key))])
+        (view,) = await self.backend.put([self._job(queue, spec, Draft(payload, delay=delay, key=key, once=once))])
         return view
 
     async def enqueue_all(self, queue: str, drafts: Sequence[Draft]) -> list[JobView]:
@@ -142,7 +148,8 @@ class JobQueues:
     def _job(self, queue: str, spec: QueueSpec, draft: Draft) -> NewJob:
         """Makes the job of a draft, if all about it is right."""
         delay = ahead(draft.delay, draft.run_at)
-        _require_key(draft.key)
+        _require_key("key", draft.key)
+        _require_key("once", draft.once)
         _require_size(draft.payload)
         self.parse(queue, draft.payload)
         return NewJob(
@@ -152,6 +159,8 @@ class JobQueues:
             limits=limits(spec),
             scheduled=time.time() + delay if delay else 0.0,
             key=draft.key,
+            once=draft.once,
+            once_ttl=REMEMBERED,
         )
 
     async def get(self, job_id: str) -> JobView:
@@ -255,11 +264,11 @@ def slots(spec: QueueSpec) -> int:
     return wanted if isinstance(wanted, int) else max(wanted.min, min(wanted.max, AT_MOST))
 
 
-def _require_key(key: str | None) -> None:
+def _require_key(name: str, key: str | None) -> None:
     if key is not None and not 0 < len(key) <= LONGEST_KEY:
         raise Invalid(
-            f"a job's key has 1 to {LONGEST_KEY} characters, this one has {len(key)}",
-            errors=[Pointer("/key", f"1 to {LONGEST_KEY} characters")],
+            f"a job's {name} has 1 to {LONGEST_KEY} characters, this one has {len(key)}",
+            errors=[Pointer(f"/{name}", f"1 to {LONGEST_KEY} characters")],
         )
 
 

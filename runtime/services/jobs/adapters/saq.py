@@ -88,26 +88,28 @@ class KeptQueue(RedisQueue):
         whole = [key if key.startswith(self.base) else self.base + key for key in keys]
         return await known(keys=whole, args=args)
 
-    async def store(self, jobs: Sequence[Job]) -> dict[int, str]:
+    async def store(self, jobs: Sequence[Job]) -> dict[int, tuple[str, str]]:
         """Stores jobs, all or none.
 
         Returns:
-            Whose key is taken: place in `jobs` -> id of the job that has it. Nothing is stored unless it is empty.
+            Whose name is taken: place in `jobs` -> id of the job that has it, and which name, `key` or `once`. Nothing
+            is stored unless it is empty.
         """
         for job in jobs:
             job.queue = self
             job.queued = now()
             job.status = Status.QUEUED
-        taken = await self.evaluate(
-            scripts.ENQUEUE,
-            ["incomplete", "queued", "keys", *(job.id for job in jobs)],
-            [
-                field
-                for job in jobs
-                for field in (self.serialize(job), job.scheduled or 0, job.meta.get("key", ""), job.key)
-            ],
-        )
-        return {place: owner.decode() for place, owner in zip(taken[::2], taken[1::2], strict=True)}
+        keys = ["incomplete", "queued", "keys"]
+        args: list[Any] = []
+        for job in jobs:
+            once, lasting = job.meta.get("once", ("", ""))
+            keys += [job.id, f"once:{once}"]
+            args += [self.serialize(job), job.scheduled or 0, job.meta.get("key", ""), job.key, lasting]
+        taken = await self.evaluate(scripts.ENQUEUE, keys, args)
+        return {
+            place: (owner.decode(), name.decode())
+            for place, owner, name in zip(taken[::3], taken[1::3], taken[2::3], strict=True)
+        }
 
     async def _enqueue(self, job: Job) -> Job | None:
         return None if await self.store([job]) else job
@@ -364,7 +366,7 @@ def _record(job: NewJob) -> Job:
         retries=job.limits.attempts,
         ttl=int(job.limits.result_ttl),
         scheduled=cast("int", job.scheduled),  # declared in whole seconds, kept as it is given
-        meta={"key": job.key} if job.key else {},
+        meta=_names(job),
     )
 
 
@@ -396,9 +398,14 @@ def _dead_before(limits: Limits) -> int:
     return int((time.time() - limits.dead_ttl) * 1000)
 
 
-def _taken(queue: str, jobs: Sequence[NewJob], taken: Mapping[int, str]) -> Conflict:
-    """The refusal of jobs whose keys other jobs have."""
-    place, owner = next(iter(taken.items()))
+def _taken(queue: str, jobs: Sequence[NewJob], taken: Mapping[int, tuple[str, str]]) -> Conflict:
+    """The refusal of jobs whose names other jobs have."""
+    place, (owner, name) = next(iter(taken.items()))
+    if name == "once":
+        return Conflict(
+            f'the job {owner} of the queue "{queue}" was given the name "{jobs[place].once}", which no other may have',
+            remedy="There is nothing to do: the job that was wanted is there, or has been.",
+        )
     message = f'the job {owner} of the queue "{queue}" has the key "{jobs[place].key}" and has not ended'
     if len(jobs) > 1:
         message += f"; {len(taken)} of the {len(jobs)} jobs have such a key, none was stored"
@@ -427,6 +434,15 @@ def view(job: Job) -> JobView:
 
 def _moment(milliseconds: int) -> datetime | None:
     return datetime.fromtimestamp(milliseconds / 1000, UTC) if milliseconds else None
+
+
+def _names(job: NewJob) -> dict[str, Any]:
+    names: dict[str, Any] = {}
+    if job.key:
+        names["key"] = job.key
+    if job.once:
+        names["once"] = (job.once, max(1, int(job.once_ttl * 1000)))
+    return names
 
 
 def _dump(record: Any) -> str:

@@ -8,13 +8,15 @@ The keys of a queue, all with one hash tag, so that a cluster keeps them togethe
     workers      zset    workers that may hold jobs; the score is until when each counts as alive
     active:<w>   list    records that the worker holds; being in it is the right to change the record
     keys         hash    the key of an unfinished job -> its id
+    once:<name>  string  the id of the job that was given the name; it has a time to live
     ended        list    completed records, newest first, at most `keep`
     dead         zset    failed records; the score is when they failed
     stats        hash    how many have completed, failed, been cancelled, been retried
     cancelling   set     held records whose holder is told to end them; they go back to no queue
     paused       string  there while no worker claims jobs of the queue
 
-All but the records are structures that live as long as the queue. Times are the server's, in seconds, but for `dead`.
+All but the records and the names are structures that live as long as the queue. Times are the server's, in seconds,
+but for `dead`.
 """
 
 from __future__ import annotations
@@ -22,28 +24,35 @@ from __future__ import annotations
 from typing import Final
 
 ENQUEUE: Final = """
--- KEYS incomplete queued keys record...   ARGV json scheduled key id, of each record
--- All are stored, or none: where keys are taken, answers with the number of each such job (from 0) and who has it.
--- The same jobs sent again, because the answer to the first call was lost, are there already.
-local count = #KEYS - 3
+-- KEYS incomplete queued keys, then record and once of each job
+-- ARGV json scheduled key id once_ms of each job ('' where it has no such name)
+-- All are stored, or none: where names are taken, answers with the number of each such job (from 0), who has its name,
+-- and which name it is. The same jobs sent again, because the answer to the first call was lost, are there already.
+local count = (#KEYS - 3) / 2
 for i = 1, count do
-  if redis.call('EXISTS', KEYS[3 + i]) == 1 then return {} end
+  if redis.call('EXISTS', KEYS[2 * i + 2]) == 1 then return {} end
 end
 local taken = {}
+local function refuse(i, owner, name)
+  taken[#taken + 1] = i - 1
+  taken[#taken + 1] = owner
+  taken[#taken + 1] = name
+end
 for i = 1, count do
-  local key = ARGV[4 * i - 1]
+  local key, id, lasting = ARGV[5 * i - 2], ARGV[5 * i - 1], ARGV[5 * i]
+  local given = lasting ~= '' and redis.call('GET', KEYS[2 * i + 3])
   local owner = key ~= '' and redis.call('HGET', KEYS[3], key)
-  if owner then
-    taken[#taken + 1] = i - 1
-    taken[#taken + 1] = owner
-  end
+  if given == id then return {} end
+  if given then refuse(i, given, 'once') elseif owner then refuse(i, owner, 'key') end
 end
 if #taken > 0 then return taken end
 for i = 1, count do
-  local record, json, scheduled, key, id = KEYS[3 + i], ARGV[4 * i - 3], ARGV[4 * i - 2], ARGV[4 * i - 1], ARGV[4 * i]
+  local record, once = KEYS[2 * i + 2], KEYS[2 * i + 3]
+  local json, scheduled, key, id, lasting = unpack(ARGV, 5 * i - 4, 5 * i)
   redis.call('SET', record, json)
   redis.call('ZADD', KEYS[1], scheduled, record)
   if key ~= '' then redis.call('HSET', KEYS[3], key, id) end
+  if lasting ~= '' then redis.call('SET', once, id, 'PX', lasting) end
   if scheduled == '0' then redis.call('RPUSH', KEYS[2], record) end
 end
 return {}
