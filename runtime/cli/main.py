@@ -27,6 +27,7 @@ COMMANDS = {
     "apply": "boot an environment and stay in the foreground",
     "status": "how a running environment is",
     "down": "stop a running environment",
+    "events": "publish and follow events, see what could not be handled",
     "notify": "send a notification by hand, look at caught mails",
     "init": "a commented spec, a tasks module and a test, ready to run",
     "doctor": "what this machine lacks, and the command that brings it",
