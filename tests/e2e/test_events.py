@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.request
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -76,6 +77,18 @@ def test_published_events_reach_their_subscribers(environment: tuple[RunningEnvi
     until(lambda: (folder / "well").exists() and (folder / "well").read_text().split() == ["first"])
     (event,) = at.get("/v1/streams/notes/events").body["items"]
     assert (event["id"], event["position"], event["data"]) == ("first", answer.body["position"], {"text": "hello"})
+
+
+def test_the_streams_are_described_for_anyone(environment: tuple[RunningEnvironment, Path]) -> None:
+    at, _ = environment
+    with urllib.request.urlopen(f"{at.url}/asyncapi.json", timeout=10) as answer:
+        described = json.load(answer)
+    assert (described["asyncapi"], described["info"]["title"]) == ("3.0.0", "bus")
+    assert {"notes", "billing"} <= set(described["channels"])
+    reference = described["channels"]["billing"]["messages"]["credits.used"]["$ref"]
+    message = described["components"]["messages"][reference.rpartition("/")[2]]
+    assert (message["summary"], message["payload"]["schema"]) == ("Credits were spent.", SCHEMA)
+    assert described["operations"]["notes.subscribe"]["channel"] == {"$ref": "#/channels/notes"}
 
 
 def test_a_batch_is_stored_whole_or_not_at_all(environment: tuple[RunningEnvironment, Path]) -> None:
