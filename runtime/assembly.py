@@ -260,6 +260,7 @@ class Assembly:
         from runtime.services.jobs.routes import JobRoutes, QueueRoutes
 
         settings = self._spec.api
+
         def make(ports: Ports) -> Service:
             # The event bus has started: it has refused schemas that cannot be read.
             described = document(self._spec.events, self._spec.name, __version__)
