@@ -278,17 +278,20 @@ class Assembly:
         from runtime.http.operator_key import OperatorKey
         from runtime.http.server import HttpServer
         from runtime.http.spec import ApiSpec
-        from runtime.services.events.routes import StreamRoutes
+        from runtime.services.events.asyncapi import document
+        from runtime.services.events.routes import StreamRoutes, description_controller
         from runtime.services.jobs.routes import JobRoutes, QueueRoutes
 
         settings = self._spec.api
 
         def make(ports: Ports) -> Service:
+            # The event bus has started: it has refused schemas that cannot be read.
+            described = document(self._spec.events, self._spec.name, __version__)
             api = Api(
                 settings,
                 name=self._spec.name,
                 version=__version__,
-                controllers=[QueueRoutes, JobRoutes, StreamRoutes],
+                controllers=[QueueRoutes, JobRoutes, StreamRoutes, description_controller(described)],
                 dependencies={"jobs": ports["jobs"], "events": ports["events"]},
                 access=OperatorKey.open(self._state.operator_key),
                 health=self._health,

@@ -1,92 +1,130 @@
-"""Calls to the running environment over its own HTTP API, for the commands that ask it or tell it something."""
+"""Calls to a running environment over HTTP, with its operator's key."""
 
 from __future__ import annotations
 
 import json
 import urllib.error
 import urllib.request
-from typing import TYPE_CHECKING, Any
+from contextlib import contextmanager
+from http.client import HTTPException
+from typing import TYPE_CHECKING, Any, Final
 
 from runtime.errors import Fault, NotRunning, Unreachable
-from runtime.kernel.lock import Holder, running
+from runtime.kernel.lock import running
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from http.client import HTTPResponse
     from pathlib import Path
 
+    from runtime.kernel.lock import Holder
     from runtime.state import StateFolder
 
-PATIENCE = 10.0
-"""Seconds that an answer may take."""
+PATIENCE: Final = 5.0
 
 
-class Environment:
-    """The running environment of a spec, called with its operator's key.
+class Caller:
+    """Calls the environment that runs a spec.
 
     Args:
-        spec: the spec that was applied.
-
-    Raises:
-        SpecFault: the file cannot be read.
-        NotRunning: it does not run, or not yet.
-        Fault: the operator's key cannot be read.
+        holder: who runs it, and where it answers.
+        state: its state folder, with the key.
     """
 
-    def __init__(self, spec: Path) -> None:
-        from runtime.cli.states import state_of
+    def __init__(self, holder: Holder, state: StateFolder) -> None:
+        self.holder = holder
+        self._state = state
 
-        self.state: StateFolder = state_of(spec)
-        self.holder = _holder(spec, self.state)
-        try:
-            self._key = self.state.operator_key.read_text().strip()
-        except OSError as error:
-            raise Fault(
-                f"cannot read {self.state.operator_key}: {error.strerror}",
-                remedy="Run this as the user who applied the spec.",
-            ) from error
-
-    def get(self, path: str) -> Any:
-        """The JSON that a path answers with.
+    @classmethod
+    def of(cls, spec: Path) -> Caller:
+        """The environment that runs a spec.
 
         Raises:
-            Unreachable: the environment does not answer.
-            Fault: it refuses, in its own words.
+            SpecFault: the spec cannot be read.
+            NotRunning: none does, or it is still starting.
         """
-        return self._call("GET", path)
+        from runtime.cli.states import state_of
+
+        state = state_of(spec)
+        holder = running(state.path)
+        if holder is None:
+            raise NotRunning(f"{spec} is not running", remedy=f"Start it: runtime apply {spec}")
+        if not holder.address:
+            raise NotRunning(f"{spec} is still starting (process {holder.pid})", remedy="Try again in a moment.")
+        return cls(holder, state)
+
+    def get(self, path: str) -> Any:
+        """What a path answers, parsed; raises as `opened` does."""
+        with self.opened("GET", path) as answer:
+            return self._parsed(answer)
 
     def post(self, path: str, body: Any = None) -> Any:
-        """Posts JSON, and returns the JSON of the answer; raises as `get` does."""
-        return self._call("POST", path, body)
+        """What a path answers to a body, parsed; raises as `opened` does."""
+        with self.opened("POST", path, body) as answer:
+            return self._parsed(answer)
 
-    def _call(self, method: str, path: str, body: Any = None) -> Any:
-        request = urllib.request.Request(self.holder.address + path, method=method)  # noqa: S310 - our own address
-        request.add_header("Authorization", f"Bearer {self._key}")
+    @contextmanager
+    def opened(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        headers: Mapping[str, str] | None = None,
+        patience: float = PATIENCE,
+    ) -> Iterator[HTTPResponse]:
+        """The answer of a path, to be read by the caller.
+
+        Args:
+            patience: seconds that a read may wait.
+
+        Raises:
+            Unreachable: it does not answer, or breaks off.
+            Fault: it refuses, in its own words, or the key cannot be read.
+        """
+        request = urllib.request.Request(self.holder.address + path, method=method)  # noqa: S310 - our loopback address
+        request.add_header("Authorization", f"Bearer {self._key()}")
         if body is not None:
             request.add_header("Content-Type", "application/json")
             request.data = json.dumps(body).encode()
+        for name, value in (headers or {}).items():
+            request.add_header(name, value)
         try:
-            with urllib.request.urlopen(request, timeout=PATIENCE) as answer:  # noqa: S310
-                return json.load(answer)
+            with urllib.request.urlopen(request, timeout=patience) as answer:  # noqa: S310
+                yield answer
         except urllib.error.HTTPError as error:
             with error:
-                raise _refusal(f"{self.holder.address}{path}", error) from error
-        except (OSError, ValueError) as error:
-            raise Unreachable(str(self.state.path), self.holder.address, str(error)) from error
+                raise _refusal(error, f"{self.holder.address}{path}") from error
+        except BrokenPipeError:
+            raise  # of whoever reads what the command prints
+        except (OSError, HTTPException) as error:
+            raise self._unreachable(error) from error
+
+    def _parsed(self, answer: HTTPResponse) -> Any:
+        try:
+            return json.load(answer)
+        except ValueError as error:
+            raise self._unreachable(error) from error
+
+    def _unreachable(self, error: Exception) -> Unreachable:
+        return Unreachable(str(self._state.path), self.holder.address, str(error))
+
+    def _key(self) -> str:
+        try:
+            return self._state.operator_key.read_text().strip()
+        except OSError as error:
+            raise Fault(
+                f"cannot read {self._state.operator_key}: {error.strerror}",
+                remedy="Run this as the user who applied the spec.",
+            ) from error
 
 
-def _holder(spec: Path, state: StateFolder) -> Holder:
-    holder = running(state.path)
-    if holder is None:
-        raise NotRunning(f"{spec} is not running", remedy=f"Start it: runtime apply {spec}")
-    if not holder.address:
-        raise NotRunning(f"{spec} is still starting (process {holder.pid})", remedy="Try again in a moment.")
-    return holder
-
-
-def _refusal(address: str, error: urllib.error.HTTPError) -> Fault:
-    """What the environment says of a request that it refuses."""
+def _refusal(error: urllib.error.HTTPError, address: str) -> Fault:
+    """What the environment itself says of its refusal, place by place."""
     try:
         problem = json.load(error)
-        places = [f"{place['pointer']}: {place['detail']}" for place in problem.get("errors", [])]
-        return Fault("\n  ".join([problem["detail"], *places]), remedy=problem.get("remedy") or "")
-    except (ValueError, KeyError, TypeError, OSError):
+        places = [f"{place['pointer']}: {place['detail']}" for place in problem.get("errors", ())]
+        message = "\n  ".join([problem["detail"], *places])
+        return Fault(message, remedy=problem.get("remedy", ""))
+    except (ValueError, KeyError, TypeError, AttributeError, OSError):
         return Fault(f"{address} answered {error.code} {error.reason}")

@@ -1,4 +1,4 @@
-"""`runtime jobs`: the queues of the running environment by hand.
+"""`runtime jobs`: the queues of the running caller by hand.
 
 Puts jobs in, shows queues and jobs, cancels, retries, and looks after the dead ones.
 """
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
-from runtime.cli.calls import Environment
+from runtime.cli.calls import Caller
 from runtime.errors import Fault, UsageFault
 
 if TYPE_CHECKING:
@@ -57,25 +57,25 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     body = _request(args) if args.action == "enqueue" else None
-    environment = Environment(args.spec)
+    caller = Caller.of(args.spec)
     match args.action:
         case "list":
-            found = environment.get("/v1/queues")
+            found = caller.get("/v1/queues")
             _print(found, args.json, _queues(found["items"]))
         case "enqueue":
-            accepted = environment.post(f"/v1/queues/{quote(args.queue, safe='')}/jobs", body)
+            accepted = caller.post(f"/v1/queues/{quote(args.queue, safe='')}/jobs", body)
             if args.wait:
-                return _ended(environment, accepted["id"], args.json)
+                return _ended(caller, accepted["id"], args.json)
             _print(accepted, args.json, [f"{accepted['id']}  {accepted['status']}"])
         case "show":
-            job = environment.get(_job(args.id))
+            job = caller.get(_job(args.id))
             _print(job, args.json, _fields(job))
         case "cancel" | "retry":
-            accepted = environment.post(f"{_job(args.id)}/{args.action}")
+            accepted = caller.post(f"{_job(args.id)}/{args.action}")
             told = args.action == "cancel" and accepted["status"] == "running"
             _print(accepted, args.json, [f"{accepted['id']}  {accepted['status']}{', told to end' if told else ''}"])
         case "dead":
-            _dead(environment, args)
+            _dead(caller, args)
     return 0
 
 
@@ -100,10 +100,10 @@ def _request(args: argparse.Namespace) -> dict[str, Any]:
     return {"payload": payload} | ({"delay": args.delay} if args.delay else {})
 
 
-def _ended(environment: Environment, job_id: str, as_json: bool) -> int:
+def _ended(caller: Caller, job_id: str, as_json: bool) -> int:
     """Waits until a job has ended, shows it, and returns the exit code."""
     with_bar = sys.stderr.isatty()
-    while (job := environment.get(_job(job_id)))["status"] not in _ENDED:
+    while (job := caller.get(_job(job_id)))["status"] not in _ENDED:
         if with_bar:
             sys.stderr.write(f"\r{_bar(job)}\033[K")
             sys.stderr.flush()
@@ -119,14 +119,14 @@ def _bar(job: dict[str, Any]) -> str:
     return f"[{'█' * full}{'·' * (_BAR - full)}] {job['progress']:4.0%}  {job['status']}, try {job['attempts']}"
 
 
-def _dead(environment: Environment, args: argparse.Namespace) -> None:
+def _dead(caller: Caller, args: argparse.Namespace) -> None:
     path = f"/v1/queues/{quote(args.queue, safe='')}/dead"
     if args.replay:
-        done = environment.post(f"{path}/replay", {})
+        done = caller.post(f"{path}/replay", {})
         lines = [f"{done['replayed']} replayed, {done['left']} left"]
         _print(done, args.json, lines + [f"{refusal['id']}  {refusal['reason']}" for refusal in done["refused"]])
         return
-    page = environment.get(f"{path}?limit={_MOST_DEAD}")
+    page = caller.get(f"{path}?limit={_MOST_DEAD}")
     lines = [f"{job['id']}  {job['finished_at']}  {job['attempts']} tries  {job['error']}" for job in page["items"]]
     if page["next"]:
         lines.append("There are more.")

@@ -6,8 +6,6 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from runtime.cli.calls import Environment
-
 if TYPE_CHECKING:
     import argparse
 
@@ -21,8 +19,10 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    environment = Environment(args.spec)
-    holder, view = environment.holder, environment.get("/v1/runtime")
+    from runtime.cli.calls import Caller
+
+    caller = Caller.of(args.spec)
+    holder, view = caller.holder, caller.get("/v1/runtime")
     if args.quiet:
         return 0
     if args.json:

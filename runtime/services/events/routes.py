@@ -4,12 +4,12 @@ from datetime import datetime
 from typing import Annotated, Any
 
 import msgspec
-from litestar import Controller, get, post
+from litestar import Controller, Response, get, post
 from litestar.params import FromPath, HeaderParameter, JSONBody, QueryParameter
 from litestar.status_codes import HTTP_200_OK, HTTP_202_ACCEPTED
 
 from runtime.errors import Invalid
-from runtime.http.access import scope
+from runtime.http.access import OPEN, scope
 from runtime.http.paging import After, Limit, Page, cursor, position
 from runtime.http.ports import Port
 from runtime.http.sse import EventStream, ServerEvent
@@ -231,3 +231,15 @@ class StreamRoutes(Controller):
     ) -> EventStream:
         followed = events.follow(stream, after=last_event_id or after or "$", types=frozenset(types or ()))
         return EventStream(followed, lambda event: ServerEvent(event.position, event.type, EventShown.of(event)))
+
+
+def description_controller(document: dict[str, Any]) -> type[Controller]:
+    """The page that describes the streams for programs, as `/openapi.json` does the calls."""
+    body = msgspec.json.encode(document)
+
+    class DescriptionRoutes(Controller):
+        @get("/asyncapi.json", opt=OPEN, include_in_schema=False, sync_to_thread=False)
+        def asyncapi(self) -> Response[bytes]:
+            return Response(body, media_type="application/vnd.aai.asyncapi+json")
+
+    return DescriptionRoutes
