@@ -1,4 +1,4 @@
-"""`runtime jobs`: the queues of the running caller by hand.
+"""`runtime jobs`: the queues of the running environment by hand.
 
 Puts jobs in, shows queues and jobs, cancels, retries, and looks after the dead ones.
 """
