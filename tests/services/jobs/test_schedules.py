@@ -94,8 +94,14 @@ async def waiting(jobs: JobQueues) -> int:
     return (await jobs.queue("q")).waiting
 
 
-async def test_a_day_of_every_five_minutes_with_two_instances(bench: Any, client: Redis, shared_server: Any) -> None:
-    other = shared_server.client()
+@pytest.fixture
+async def other(shared_server: Any) -> AsyncIterator[Redis]:
+    """A second client of the server of `client`."""
+    async with shared_server.client() as made:
+        yield made
+
+
+async def test_a_day_of_every_five_minutes_with_two_instances(bench: Any, client: Redis, other: Redis) -> None:
     clock = SetClock()
     one, two = bench(free, instance="one"), bench(free, over=other, instance="two")
     first = Schedule("often", spec(payload={"a": 1}), one.jobs, cache_over(client), clock=clock)
@@ -105,7 +111,6 @@ async def test_a_day_of_every_five_minutes_with_two_instances(bench: Any, client
             await clock.set(NOON + number * 5 * MINUTE, count=2)
             assert await waiting(one.jobs) == number
     assert await waiting(one.jobs) == 288
-    await other.aclose()
 
 
 async def test_the_job_gets_the_payload_and_runs(bench: Any, client: Redis) -> None:
@@ -234,9 +239,10 @@ async def test_the_job_is_not_repeated_when_the_instance_dies_right_after_it(ben
 async def test_while_redis_is_away_it_tries_again(
     bench: Any, mortal_server: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
-    client = mortal_server.client(retries=0)
-    at, clock = bench(free, over=client), SetClock()
-    async with running(Schedule("s", spec(), at.jobs, cache_over(client), clock=clock)) as schedule:
+    client, clock = mortal_server.client(retries=0), SetClock()
+    at = bench(free, over=client)
+    schedule = Schedule("s", spec(), at.jobs, cache_over(client), clock=clock)
+    async with client, running(schedule):
         await clock.waited_for()
         mortal_server.kill()
         due = NOON + 5 * MINUTE
@@ -252,7 +258,6 @@ async def test_while_redis_is_away_it_tries_again(
         assert (await schedule.health()).status == "operational"
         assert await waiting(at.jobs) == 1
         assert await clock.waited_for() == [due + 5 * MINUTE]
-    await client.aclose()
 
 
 async def test_a_job_that_is_refused_is_told_until_one_is_taken(bench: Any, client: Redis) -> None:
