@@ -49,7 +49,7 @@ bench: install  ## the rows of benchmarks/README.md, peers beside us
 	@for subject in benchmarks/*.py; do echo "== $$subject"; $(BIN)/python $$subject || exit 1; done
 
 soak: install  ## long load and fault runs, not part of the tests
-	@$(BIN)/python -m pytest -m soak
+	@$(BIN)/python -m pytest -m soak -s
 
 clean:  ## removes .venv and everything that a run or a tool left in this folder
 	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist *.egg-info benchmarks/.peers
