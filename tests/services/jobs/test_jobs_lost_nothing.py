@@ -129,24 +129,24 @@ async def test_a_job_that_ends_while_the_server_is_away_is_not_run_again(bench: 
 
 async def test_stopping_drains_and_gives_the_rest_back_without_spending_a_try(bench: Any) -> None:
     begun: list[str] = []
-    finish = asyncio.Event()
+    draining, finish = asyncio.Event(), asyncio.Event()
 
     async def some(job: JobContext, payload: dict[str, Any]) -> int:
         begun.append(payload["name"])
-        if payload["name"] == "short":
-            await asyncio.sleep(0.05)
-        else:
-            await finish.wait()
+        await (draining if payload["name"] == "short" else finish).wait()
         return job.attempt
 
-    at = bench(some, concurrency=2, drain="200ms", retry={"attempts": 1})
+    at = bench(some, concurrency=2, drain="1s", retry={"attempts": 1})
     worker = await at.work()
     short, long = [await at.jobs.enqueue("q", {"name": name}) for name in ("short", "long")]
     async with asyncio.timeout(5):
         while len(begun) < 2:
             await asyncio.sleep(0.005)
     waiting = await at.jobs.enqueue("q", {"name": "waiting"})
-    await worker.stop()
+    stopping = asyncio.create_task(worker.stop())
+    await asyncio.sleep(0)  # it claims no more from here on, so that the place of the short one stays free
+    draining.set()
+    await stopping
     await worker.stop()  # as often as one likes
     assert (await at.jobs.get(short.id)).status == "completed"
     returned = await at.jobs.get(long.id)
@@ -154,6 +154,7 @@ async def test_stopping_drains_and_gives_the_rest_back_without_spending_a_try(be
     view = await at.jobs.queue("q")
     assert (view.waiting, view.running, view.workers) == (2, 0, 0)
     finish.set()
+    await worker.update({"concurrency": 1})
     await worker.start()  # a restart is stop and start on the same object
     ended = await at.ended(long, waiting)
     assert [job.result for job in ended] == [1, 1]
