@@ -24,14 +24,14 @@ from runtime.services.blocking import blocking_client
 from runtime.services.ending import end_tasks
 from runtime.services.function import GRACE
 from runtime.services.jobs.adapters import scripts
-from runtime.services.jobs.adapters.saq import Cancelled
+from runtime.services.jobs.adapters.saq_queue import Cancelled
 from runtime.services.jobs.backend import Activity, Claimed, Limits, Outcome, Run
 from runtime.services.names import PROCESS
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Iterable
 
-    from runtime.services.jobs.adapters.saq import KeptQueue
+    from runtime.services.jobs.adapters.saq_queue import KeptQueue
 
 logger = logging.getLogger("runtime.jobs")
 
