@@ -2,7 +2,8 @@
 
 SAQ gives the job's record and its states. What it leaves open is closed here: a job is held in a list of its worker's
 own, so that nothing is lost when a connection breaks between the server's answer and its arrival, when a worker dies or
-when the server does; only the holder may change a job's record; and every step is one script, so that none is half done.
+when the server does; only the holder may change a job's record; and every step is one script, so that none is half
+done.
 """
 
 from __future__ import annotations
