@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 if TYPE_CHECKING:
+    from asyncio import AbstractEventLoop
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
 
-    from runtime.services.jobs.ports import JobView
+    from runtime.services.jobs.ports import Duplicate, JobView
+
+Ending = Literal["timeout", "cancel", "pause", "drain"]
+"""Why a running job is told to end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,20 +21,30 @@ class Limits:
     """How a queue treats its jobs.
 
     Args:
-        attempts: tries in all.
         stalls: how often a job may be lost with a dying worker before it counts as the killer.
         lease: seconds after which a silent worker counts as dead.
         result_ttl: seconds for which a completed job is kept.
         dead_ttl: seconds for which a failed one is.
         keep: completed jobs kept at most.
+        attempts: tries in all, of a job that was given no number of its own.
+        priority: of a job that was given none.
+        most: jobs that may run at once over all workers.
+        rate: how many may begin in so many seconds, over all workers.
+        group_slots: jobs of one group that may run at once, over all workers.
+        group_rate: how many of one group may begin in so many seconds, over all workers.
     """
 
-    attempts: int
     stalls: int
     lease: float
     result_ttl: float
     dead_ttl: float
     keep: int
+    attempts: int = 1
+    priority: int = 0
+    most: int | None = None
+    rate: tuple[int, float] | None = None
+    group_slots: int | None = None
+    group_rate: tuple[int, float] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,19 +52,61 @@ class NewJob:
     """A job that is to be stored.
 
     Args:
-        scheduled: when it may run, seconds since the epoch; 0 for at once.
+        attempts: tries in all.
+        delay: seconds until it may run.
+        scheduled: when that is, seconds since the epoch; 0 for at once.
         key: what no other unfinished job of the queue may be called.
+        on_duplicate: what happens where one is; see `Draft`.
+        window: seconds, for `debounce` and `throttle`.
         once: what no other job of the queue may have been called in the last `once_ttl` seconds, ended or not.
+        priority: lower runs first; None for that of the queue, `usual`.
+        group: whose turn it takes.
+        owner: who is told of it.
+        premium: whether the owner is given more time.
+        timeout: seconds that one try may take; None for that of the queue.
+        backoff: seconds before its second try; None for that of the queue.
+        parent: the job that waits for it: queue, id and usual priority of that queue.
+        runs_anyway: whether the parent runs even when this one fails.
+        awaits: how many children it waits for.
+        children: their ids.
     """
 
     id: str
     queue: str
     payload: Mapping[str, Any]
-    limits: Limits
+    attempts: int
+    delay: float = 0.0
     scheduled: float = 0.0
     key: str | None = None
+    on_duplicate: Duplicate = "reject"
+    window: float = 0.0
     once: str | None = None
     once_ttl: float = 0.0
+    usual: int = 0
+    priority: int | None = None
+    group: str = ""
+    owner: str | None = None
+    premium: bool = False
+    timeout: float | None = None
+    backoff: float | None = None
+    parent: tuple[str, str, int] | None = None
+    runs_anyway: bool = False
+    awaits: int = 0
+    children: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A job after it was put in.
+
+    Args:
+        duplicate: how another job stands for it, under whose id it then is: `replaced` where that one waits with this
+            one's payload, `throttled` where this one was not stored.
+    """
+
+    id: str
+    job: NewJob
+    duplicate: Literal["replaced", "throttled"] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,25 +122,95 @@ class Counts:
     retried: int = 0
     workers: int = 0
     cancelled: int = 0
+    resting: int = 0
+    blocked: int = 0
     paused: bool = False
 
 
+class Claimed(Protocol):
+    """A job that a worker holds and is about to run."""
+
+    @property
+    def id(self) -> str: ...
+
+    @property
+    def queue(self) -> str: ...
+
+    @property
+    def payload(self) -> Mapping[str, Any]: ...
+
+    @property
+    def attempt(self) -> int:
+        """1 at the first try."""
+        ...
+
+    @property
+    def attempts(self) -> int:
+        """Tries in all."""
+        ...
+
+    @property
+    def timeout(self) -> float | None:
+        """Seconds that this try may take; None for as long as the queue says."""
+        ...
+
+    @property
+    def backoff(self) -> float | None:
+        """Seconds before its second try; None for as long as the queue says."""
+        ...
+
+    @property
+    def owner(self) -> str | None: ...
+
+    @property
+    def premium(self) -> bool: ...
+
+    @property
+    def told(self) -> bool:
+        """Whether it has been told to end."""
+        ...
+
+    @property
+    def loop(self) -> AbstractEventLoop:
+        """Where it runs."""
+        ...
+
+    @property
+    def children(self) -> Sequence[str]:
+        """The jobs that it has waited for."""
+        ...
+
+    @property
+    def saved(self) -> Any:
+        """What an earlier try has stored with `save`."""
+        ...
+
+    async def tell(self, fraction: float, message: str) -> None:
+        """Stores how far it has come, from 0 to 1, and what it says of that."""
+        ...
+
+    async def save(self, value: Any) -> None:
+        """Stores what a later try may go on from; JSON values only."""
+        ...
+
+    def settle(self, outcome: Outcome) -> None:
+        """Says what the try came to. The first word counts; it is stored soon after, for certain."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
-class Claimed:
-    """A job that a worker holds and is about to run.
+class Announcement:
+    """An event that is published in the same step that stores a job's outcome.
 
     Args:
-        attempt: 1 at the first try.
-        attempts: tries in all.
-        tell: stores how far it has come, from 0 to 1, and what it says of that.
+        stream: the key of the stream at the server.
+        most: entries that it keeps, roughly.
+        fields: names and values of the entry, in turn.
     """
 
-    id: str
-    queue: str
-    payload: Mapping[str, Any]
-    attempt: int
-    attempts: int
-    tell: Callable[[float, str], Awaitable[None]]
+    stream: str
+    most: int
+    fields: Sequence[str | bytes]
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,19 +218,31 @@ class Outcome:
     """What one try of a job came to.
 
     Args:
-        status: `retry` puts it back for another try, `failed` and `cancelled` are for good.
+        status: `retry` puts it back for another try, `back` does so without counting this one, `paused` lays it
+            aside without counting it; the others are for good.
         result: JSON values, of a completed one.
         error: one sentence, of the others.
         delay: seconds until the next try.
+        announcement: what is published with it.
     """
 
-    status: Literal["completed", "retry", "failed", "cancelled"]
+    status: Literal["completed", "retry", "failed", "cancelled", "back", "paused"]
     result: Any = None
     error: str | None = None
     delay: float = 0.0
+    announcement: Announcement | None = None
 
 
-Run = Callable[[Claimed], Awaitable[Outcome]]
+class Runner(Protocol):
+    """Runs the jobs that a claimer hands over."""
+
+    def start(self, claimed: Claimed) -> None:
+        """Begins a try; it ends with `claimed.settle`. Returns at once."""
+        ...
+
+    def end(self, claimed: Claimed, ending: Ending) -> None:
+        """Tells a try to end; nothing happens where it has ended, or has been told before."""
+        ...
 
 
 @dataclass(slots=True)
@@ -141,16 +279,16 @@ class Claimer(Protocol):
         """Claims no more, gives running jobs so many seconds, and puts the rest back without spending a try."""
         ...
 
-    def resize(self, concurrency: int) -> None:
-        """Changes how many jobs run at once; those over the new number are left to end."""
+    def resize(self, concurrency: int, limits: Limits) -> None:
+        """Changes how many jobs run at once, and how they are treated; those over the new number are left to end."""
         ...
 
 
 class Backend(Protocol):
     """The place where jobs are kept."""
 
-    async def put(self, jobs: Sequence[NewJob]) -> list[JobView]:
-        """Stores jobs of one queue, all or none; when it returns, they are there.
+    async def put(self, jobs: Sequence[NewJob]) -> list[Stored]:
+        """Stores jobs, all or none; when it returns, they are there.
 
         Raises:
             Conflict: an unfinished job has the `key` of one of them, or a former one had its `once`.
@@ -188,9 +326,21 @@ class Backend(Protocol):
         ...
 
     async def pause(self, queue: str, paused: bool) -> None:
-        """Whether all workers leave the waiting jobs of a queue where they are; they see it within a second."""
+        """Whether all workers leave the waiting jobs of a queue where they are, from now on."""
+        ...
+
+    async def rest(self, queue: str, job_id: str) -> bool:
+        """Lays one job aside; of one that runs, tells its worker to.
+
+        Returns:
+            False where it neither waits nor runs.
+        """
+        ...
+
+    async def wake(self, queue: str, job_id: str, limits: Limits) -> bool:
+        """Lets a job that was laid aside wait again; False where it was not."""
         ...
 
     async def counts(self, queue: str, limits: Limits) -> Counts: ...
 
-    def claimer(self, queue: str, limits: Limits, concurrency: int, run: Run) -> Claimer: ...
+    def claimer(self, queue: str, limits: Limits, concurrency: int, runner: Runner) -> Claimer: ...

@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from runtime.errors import Invalid, NotBuilt
+from runtime.services.jobs.drafts import require_size
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Mapping
@@ -33,7 +34,6 @@ class RunningJob:
         self._claimed = claimed
         self._jobs = jobs
         self._events = events
-        self._loop = asyncio.get_running_loop()
 
     @property
     def id(self) -> str:
@@ -49,17 +49,35 @@ class RunningJob:
 
     @property
     def attempts(self) -> int:
-        """Tries in all."""
         return self._claimed.attempts
+
+    @property
+    def owner(self) -> str | None:
+        return self._claimed.owner
+
+    @property
+    def cancelled(self) -> bool:
+        return self._claimed.told
+
+    @property
+    def saved(self) -> Any:
+        return self._claimed.saved
 
     def wait(self, coroutine: Coroutine[Any, Any, T]) -> T:
         """Waits for one of the other methods from a thread: `job.wait(job.progress(0.5))`."""
-        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()
+        return asyncio.run_coroutine_threadsafe(coroutine, self._claimed.loop).result()
 
     async def progress(self, fraction: float, message: str = "") -> None:
         if not 0 <= fraction <= 1:
             raise Invalid(f"progress runs from 0 to 1, not {fraction:g}", remedy="Divide by the whole.")
         await self._claimed.tell(fraction, message)
+
+    async def save(self, value: Any) -> None:
+        require_size(value, "what the job saves", "/saved")
+        await self._claimed.save(value)
+
+    async def children(self) -> list[JobView]:
+        return [await self._jobs.get(child) for child in self._claimed.children]
 
     async def enqueue(self, queue: str, payload: Mapping[str, Any], *, delay: float = 0.0) -> JobView:
         return await self._jobs.enqueue(queue, payload, delay=delay)

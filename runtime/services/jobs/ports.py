@@ -10,14 +10,28 @@ from typing import Any, Final, Literal, Protocol
 REMEMBERED: Final = 6 * 3600.0
 """Seconds for which a job's `once` is remembered."""
 
-JobStatus = Literal["scheduled", "queued", "running", "completed", "failed", "cancelled"]
+MOST_PRIORITY: Final = 2_000
+"""Priorities run from minus this to this."""
+
+JobStatus = Literal["scheduled", "blocked", "queued", "running", "paused", "completed", "failed", "cancelled"]
+
+Duplicate = Literal["reject", "replace", "debounce", "throttle"]
+"""What happens to a job whose key another unfinished one has; see `Draft`."""
 
 
 @dataclass(frozen=True, slots=True)
 class JobView:
-    """A job as a caller sees it. Times are UTC; `progress` runs from 0 to 1.
+    """A job as a caller sees it. Times are UTC.
 
-    `id` is `<queue>.<unique part>`, so that a job is found by its id alone.
+    Args:
+        id: `<queue>.<unique part>`, so that a job is found by its id alone.
+        status: `blocked` while it waits for its children, `paused` while it is laid aside.
+        attempts: tries that were begun.
+        progress: from 0 to 1.
+        message: what it said last of its progress.
+        due_at: when it may run, where that lies ahead.
+        duplicate: in the answer to an enqueue: this is another job, which stands for the new one: `replaced` where it
+            waits with the new one's payload, `throttled` where the new one was not stored.
     """
 
     id: str
@@ -31,6 +45,12 @@ class JobView:
     enqueued_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
+    message: str | None = None
+    due_at: datetime | None = None
+    owner: str | None = None
+    group: str | None = None
+    children: Sequence[str] = ()
+    duplicate: Literal["replaced", "throttled"] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +70,10 @@ class QueueView:
         retried: tries that failed and were not the last, since the queue exists.
         workers: worker processes that are alive.
         cancelled: jobs that have been cancelled since the queue exists.
+        resting: jobs that were paused one by one.
+        blocked: jobs that wait for their children.
         paused: whether its workers begin no jobs.
-        concurrency: how many jobs one worker runs at once.
+        concurrency: how many jobs run at once, over all workers.
     """
 
     name: str
@@ -67,6 +89,8 @@ class QueueView:
     retried: int = 0
     workers: int = 0
     cancelled: int = 0
+    resting: int = 0
+    blocked: int = 0
     paused: bool = False
 
 
@@ -95,21 +119,47 @@ class Replayed:
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """A job of a batch, before it is stored.
+    """A job before it is stored.
 
     Args:
         payload: what the handler gets; JSON values only.
+        queue: where it goes; None for the queue of the call.
         delay: how long to wait before it may run: a duration such as `"30s"`, or seconds.
         run_at: when it may run, with an offset from UTC; instead of `delay`.
         key: a name that only one unfinished job of the queue may have.
+        on_duplicate: what happens where one has it; None for what the queue says. `reject` refuses the new job;
+            `replace` gives its payload to the one that waits, and stores it beside one that runs; `debounce` does so
+            and lets it wait `window` from now; `throttle` lets the first one of each `window` stand for the others.
+        window: a duration or seconds, for `debounce` and `throttle`; None for what the queue says.
         once: a name that is given to one job of the queue and then to no other for `REMEMBERED` seconds.
+        priority: lower runs first; None for what the queue says.
+        marks: what it is (`person`, `premium`), each of which changes its priority by `priority_by` of the queue.
+        group: whose turn it takes: groups of one priority are served in turn, however long their backlogs are.
+        owner: who is told when it runs for long.
+        timeout: how long one try may take; None for what the queue says.
+        attempts: tries in all; None for what the queue says.
+        backoff: the pause before the second try; None for what the queue says.
+        children: jobs for which it waits; they may have children too.
+        runs_anyway: whether it runs even when a child fails; otherwise it fails with it.
     """
 
     payload: Mapping[str, Any]
+    queue: str | None = None
     delay: str | float | None = None
     run_at: datetime | None = None
     key: str | None = None
+    on_duplicate: Duplicate | None = None
+    window: str | float | None = None
     once: str | None = None
+    priority: int | None = None
+    marks: Sequence[str] = ()
+    group: str | None = None
+    owner: str | None = None
+    timeout: str | float | None = None
+    attempts: int | None = None
+    backoff: str | float | None = None
+    children: Sequence[Draft] = ()
+    runs_anyway: bool = False
 
 
 class Jobs(Protocol):
@@ -142,6 +192,17 @@ class Jobs(Protocol):
             TooLarge: the payload is over 1 MB as JSON.
             Conflict: an unfinished job has that `key`, or a job has had that `once`.
             Unreachable: Redis does not answer.
+        """
+        ...
+
+    async def submit(self, queue: str, draft: Draft) -> JobView:
+        """Puts a job with all its options into a queue, and its children into theirs: all of them, or none.
+
+        Returns:
+            The job; where another one stands for it, that one, with `duplicate`.
+
+        Raises:
+            As `enqueue`.
         """
         ...
 
@@ -218,8 +279,29 @@ class Jobs(Protocol):
         """
         ...
 
+    async def rest(self, job_id: str) -> JobView:
+        """Lays one job aside until `wake`: one that waits at once, one that runs within about a second.
+
+        The handler of a running job gets a cancellation; it starts anew later, with what it has stored by `save`, and
+        the try does not count.
+
+        Raises:
+            NotFound: no such job.
+            Conflict: it has ended, or waits for its children.
+        """
+        ...
+
+    async def wake(self, job_id: str) -> JobView:
+        """Lets a job that was laid aside wait in its queue again.
+
+        Raises:
+            NotFound: no such job.
+            Conflict: it is not paused.
+        """
+        ...
+
     async def pause(self, queue: str) -> QueueView:
-        """Lets the workers of a queue, wherever they run, begin no further jobs, within about a second.
+        """Lets the workers of a queue, wherever they run, begin no further jobs, from now on.
 
         Jobs that run go on, and jobs can still be put in. The queue stays paused over restarts.
 
@@ -263,8 +345,39 @@ class JobContext(Protocol):
         """1 at the first try."""
         ...
 
+    @property
+    def attempts(self) -> int:
+        """Tries in all."""
+        ...
+
+    @property
+    def owner(self) -> str | None: ...
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether the job has been told to end; for a plain function, which nothing interrupts."""
+        ...
+
+    @property
+    def saved(self) -> Any:
+        """What an earlier try has stored by `save`; None where none has."""
+        ...
+
     async def progress(self, fraction: float, message: str = "") -> None:
         """Tells how far the job has come, from 0 to 1."""
+        ...
+
+    async def save(self, value: Any) -> None:
+        """Stores what a later try may go on from; JSON values only, 1 MB at most.
+
+        Raises:
+            Invalid: it is no JSON, or too large.
+            Unreachable: Redis does not answer.
+        """
+        ...
+
+    async def children(self) -> list[JobView]:
+        """The jobs for which it has waited, with their results."""
         ...
 
     async def enqueue(self, queue: str, payload: Mapping[str, Any], *, delay: float = 0.0) -> JobView:

@@ -8,63 +8,101 @@ from litestar import Controller, get, post
 from litestar.params import FromPath, JSONBody
 from litestar.status_codes import HTTP_200_OK, HTTP_202_ACCEPTED
 
-from runtime.errors import Invalid, NotBuilt, Pointer
+from runtime.errors import Invalid, Pointer
 from runtime.http.access import scope
 from runtime.http.paging import After, Limit, Page, cursor, position
 from runtime.http.ports import Port
-from runtime.services.jobs.ports import Draft, Jobs, JobView, QueueView, Replayed
-from runtime.services.jobs.times import ahead
+from runtime.services.jobs.ports import Draft, Duplicate, Jobs, JobView, QueueView, Replayed
 
 
-class JobEntry(msgspec.Struct, forbid_unknown_fields=True):
-    """A job of a batch.
+class Retry(msgspec.Struct, forbid_unknown_fields=True):
+    """How a single job is tried again; what is left out is as the queue says.
 
     Args:
-        payload: what the queue's task gets.
-        delay: how long to wait before it may run, `"30s"`.
-        run_at: when it may run, with an offset from UTC; instead of `delay`.
-        key: a name that only one unfinished job of the queue may have.
+        attempts: tries in all.
+        backoff: the pause before the second try, `"10s"`.
     """
 
-    payload: dict[str, Any] = {}
-    delay: str | None = None
-    run_at: datetime | None = None
-    key: str | None = None
-
-
-class JobBatch(msgspec.Struct, forbid_unknown_fields=True):
-    """Jobs to be stored, all or none; at most 1,000."""
-
-    jobs: list[JobEntry]
+    attempts: int | None = None
+    backoff: str | None = None
 
 
 class JobRequest(msgspec.Struct, forbid_unknown_fields=True):
-    """A job to be stored.
+    """A job to be stored; what is left out is as the queue says.
 
     Args:
         payload: what the queue's task gets.
+        queue: of a child: the queue that it goes to, unless it is that of its parent.
         delay: how long to wait before it may run, `"30s"`.
         run_at: when it may run, with an offset from UTC; instead of `delay`.
         key: a name that only one unfinished job of the queue may have.
-        priority: not built.
-        timeout: not built.
-        retry: not built.
+        on_duplicate: what happens where one has it: `reject`, `replace`, `debounce` or `throttle`.
+        window: the time of `debounce` and `throttle`, `"30s"`.
+        priority: lower runs first.
+        marks: what it is, such as `premium`; each changes its priority by the queue's `priority_by`.
+        group: whose turn it takes.
+        owner: who is told when it runs for long.
+        timeout: how long one try may take, `"30s"`.
+        retry: how often and how soon it is tried again.
+        children: jobs for which it waits.
+        runs_anyway: whether it runs even when a child fails.
     """
 
     payload: dict[str, Any] = {}
+    queue: str | None = None
     delay: str | None = None
     run_at: datetime | None = None
     key: str | None = None
+    on_duplicate: Duplicate | None = None
+    window: str | None = None
     priority: int | None = None
+    marks: list[str] = []
+    group: str | None = None
+    owner: str | None = None
     timeout: str | None = None
-    retry: dict[str, Any] | None = None
+    retry: Retry | None = None
+    children: list["JobRequest"] = []
+    runs_anyway: bool = False
+
+    def draft(self) -> Draft:
+        """The job as the queues take it."""
+        return Draft(
+            payload=self.payload,
+            queue=self.queue,
+            delay=self.delay,
+            run_at=self.run_at,
+            key=self.key,
+            on_duplicate=self.on_duplicate,
+            window=self.window,
+            priority=self.priority,
+            marks=self.marks,
+            group=self.group,
+            owner=self.owner,
+            timeout=self.timeout,
+            attempts=self.retry.attempts if self.retry else None,
+            backoff=self.retry.backoff if self.retry else None,
+            children=[child.draft() for child in self.children],
+            runs_anyway=self.runs_anyway,
+        )
+
+
+class JobBatch(msgspec.Struct, forbid_unknown_fields=True):
+    """Jobs to be stored, all or none; at most 1,000, children counted."""
+
+    jobs: list[JobRequest]
 
 
 class JobAccepted(msgspec.Struct):
-    """A job that has been stored: its id and its status."""
+    """A job that has been stored: its id and its status.
+
+    Args:
+        duplicate: where another job stands for it, whose id this is: `replaced` where that one waits with this one's
+            payload, `throttled` where this one was not stored.
+    """
 
     id: str
     status: str
+    duplicate: str | None = None
 
 
 class JobsAccepted(msgspec.Struct):
@@ -104,11 +142,7 @@ class QueueRoutes(Controller):
         summary="Put a job into a queue",
     )
     async def enqueue(self, queue: FromPath[str], data: JSONBody[JobRequest], jobs: Port[Jobs]) -> JobAccepted:
-        for name in ("priority", "timeout", "retry"):
-            if getattr(data, name) is not None:
-                raise NotBuilt(f"`{name}` of a single job")
-        job = await jobs.enqueue(queue, data.payload, delay=ahead(data.delay, data.run_at), key=data.key)
-        return JobAccepted(job.id, job.status)
+        return _accepted(await jobs.submit(_own(queue, data), data.draft()))
 
     @post(
         "/{queue:str}/jobs/batch",
@@ -117,8 +151,10 @@ class QueueRoutes(Controller):
         summary="Put up to 1,000 jobs into a queue, all or none",
     )
     async def enqueue_all(self, queue: FromPath[str], data: JSONBody[JobBatch], jobs: Port[Jobs]) -> JobsAccepted:
-        drafts = [Draft(entry.payload, entry.delay, entry.run_at, entry.key) for entry in data.jobs]
-        return JobsAccepted([JobAccepted(job.id, job.status) for job in await jobs.enqueue_all(queue, drafts)])
+        for place, entry in enumerate(data.jobs):
+            _own(queue, entry, f"/jobs/{place}")
+        drafts = [entry.draft() for entry in data.jobs]
+        return JobsAccepted([_accepted(job) for job in await jobs.enqueue_all(queue, drafts)])
 
     @post(
         "/{queue:str}/pause",
@@ -174,8 +210,7 @@ class JobRoutes(Controller):
         summary="Put a failed job back into its queue, with no try made",
     )
     async def retry(self, job_id: FromPath[str], jobs: Port[Jobs]) -> JobAccepted:
-        job = await jobs.retry(job_id)
-        return JobAccepted(job.id, job.status)
+        return _accepted(await jobs.retry(job_id))
 
     @post(
         "/{job_id:str}/cancel",
@@ -184,8 +219,44 @@ class JobRoutes(Controller):
         summary="Cancel a job: at once where it waits, within about a second where it runs",
     )
     async def cancel(self, job_id: FromPath[str], jobs: Port[Jobs]) -> JobAccepted:
-        job = await jobs.cancel(job_id)
-        return JobAccepted(job.id, job.status)
+        return _accepted(await jobs.cancel(job_id))
+
+    @post(
+        "/{job_id:str}/pause",
+        opt=scope("jobs:write"),
+        status_code=HTTP_202_ACCEPTED,
+        summary="Lay a job aside: at once where it waits, within about a second where it runs",
+    )
+    async def pause(self, job_id: FromPath[str], jobs: Port[Jobs]) -> JobAccepted:
+        return _accepted(await jobs.rest(job_id))
+
+    @post(
+        "/{job_id:str}/resume",
+        opt=scope("jobs:write"),
+        status_code=HTTP_202_ACCEPTED,
+        summary="Let a paused job wait in its queue again",
+    )
+    async def resume(self, job_id: FromPath[str], jobs: Port[Jobs]) -> JobAccepted:
+        return _accepted(await jobs.wake(job_id))
+
+
+def _accepted(job: JobView) -> JobAccepted:
+    return JobAccepted(job.id, job.status, job.duplicate)
+
+
+def _own(queue: str, data: JobRequest, at: str = "") -> str:
+    """The queue of a path.
+
+    Raises:
+        Invalid: the body names another one.
+    """
+    if data.queue not in (None, queue):
+        raise Invalid(
+            f'the body names the queue "{data.queue[:100]}", the path "{queue}"',
+            errors=[Pointer(f"{at}/queue", f'"{queue}", or nothing')],
+            remedy="Leave it out; only children name queues of their own.",
+        )
+    return queue
 
 
 def _text(moment: datetime | None) -> str:

@@ -2,31 +2,26 @@
 
 from __future__ import annotations
 
-import json
-import time
+import dataclasses
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from runtime.errors import Conflict, Invalid, NotBuilt, NotFound, Pointer, TooLarge
 from runtime.services.document import Document
-from runtime.services.jobs.backend import Backend, Limits, NewJob
+from runtime.services.jobs.backend import Backend, Limits, NewJob, Stored
+from runtime.services.jobs.drafts import new_job
 from runtime.services.jobs.payload import AT, PayloadType
-from runtime.services.jobs.ports import REMEMBERED, Draft, JobView, QueueView, Refusal, Replayed
-from runtime.services.jobs.times import ahead
-from runtime.services.names import time_ordered, unknown
+from runtime.services.jobs.ports import Draft, JobStatus, JobView, QueueView, Refusal, Replayed
+from runtime.services.names import unknown
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from datetime import datetime
+    from collections.abc import Iterator, Mapping, Sequence
 
     from runtime.plugins import Mark, Registry
     from runtime.services.jobs.spec import QueueSpec
 
-LARGEST_PAYLOAD: Final = 1_000_000
-LONGEST_KEY: Final = 200
 MOST_AT_ONCE: Final = 1_000
-"""Jobs of a batch."""
-AT_MOST: Final = 10
-"""Jobs at once for a queue with a range: growing with the backlog is not built."""
+"""Jobs of one call, children counted."""
 
 
 class JobQueues:
@@ -110,58 +105,68 @@ class JobQueues:
         key: str | None = None,
         once: str | None = None,
     ) -> JobView:
-        spec = self.settings(queue)
-        self.mark(queue)
-        (view,) = await self.backend.put([self._job(queue, spec, Draft(payload, delay=delay, key=key, once=once))])
-        return view
+        return await self.submit(queue, Draft(payload, delay=delay or None, key=key, once=once))
+
+    async def submit(self, queue: str, draft: Draft) -> JobView:
+        jobs: list[NewJob] = []
+        self._add(jobs, queue, draft, "")
+        _require_count(len(jobs))
+        return _view((await self.backend.put(jobs))[0])
 
     async def enqueue_all(self, queue: str, drafts: Sequence[Draft]) -> list[JobView]:
-        spec = self.settings(queue)
         self.mark(queue)
-        if not 0 < len(drafts) <= MOST_AT_ONCE:
-            raise Invalid(
-                f"a batch has 1 to {MOST_AT_ONCE:,} jobs, this one has {len(drafts):,}",
-                errors=[Pointer("/jobs", f"1 to {MOST_AT_ONCE:,} jobs")],
-                remedy="Send the jobs in several batches.",
-            )
+        _require_count(len(drafts))
         jobs: list[NewJob] = []
+        first: list[int] = []
         wrong: list[Pointer] = []
-        keys: dict[str, int] = {}
         for place, draft in enumerate(drafts):
-            at = f"/jobs/{place}"
+            first.append(len(jobs))
             try:
-                jobs.append(self._job(queue, spec, draft))
+                self._add(jobs, queue, draft, f"/jobs/{place}")
             except Invalid as error:
-                wrong += [Pointer(at + each.pointer, each.detail) for each in error.errors]
-            except TooLarge as error:
-                raise TooLarge(f"{at}: {error.message}", remedy=error.remedy) from error
-            if draft.key is not None and (first := keys.setdefault(draft.key, place)) != place:
-                wrong.append(Pointer(f"{at}/key", f"/jobs/{first} has it too"))
+                wrong += error.errors
+        wrong += _repeated(drafts)
         if wrong:
             raise Invalid(
                 f"the batch was not stored, {wrong[0].pointer} is wrong: {wrong[0].detail}",
                 errors=wrong,
                 remedy="Correct each of the places, or leave those jobs out.",
             )
-        return await self.backend.put(jobs)
+        _require_count(len(jobs))
+        stored = await self.backend.put(jobs)
+        return [_view(stored[number]) for number in first]
 
-    def _job(self, queue: str, spec: QueueSpec, draft: Draft) -> NewJob:
-        """Makes the job of a draft, if all about it is right."""
-        delay = ahead(draft.delay, draft.run_at)
-        _require_key("key", draft.key)
-        _require_key("once", draft.once)
-        _require_size(draft.payload)
-        self.parse(queue, draft.payload)
-        return NewJob(
-            id=f"{queue}.{time_ordered()}",
-            queue=queue,
-            payload=draft.payload,
-            limits=limits(spec),
-            scheduled=time.time() + delay if delay else 0.0,
-            key=draft.key,
-            once=draft.once,
-            once_ttl=REMEMBERED,
-        )
+    def _add(
+        self, jobs: list[NewJob], queue: str, draft: Draft, place: str, parent: tuple[NewJob, bool] | None = None
+    ) -> None:
+        """Adds the job of a draft, and behind it those of its children.
+
+        Raises:
+            As `submit`; pointers begin with `place`.
+        """
+        queue = draft.queue or queue
+        spec = self.settings(queue)
+        self.mark(queue)
+        try:
+            job = new_job(queue, spec, draft)
+            self.parse(queue, draft.payload)
+        except Invalid as error:
+            errors = [Pointer(place + each.pointer, each.detail) for each in error.errors]
+            raise Invalid(error.message, errors=errors, remedy=error.remedy) from error
+        except TooLarge as error:
+            raise TooLarge(f"{place}: {error.message}".removeprefix(": "), remedy=error.remedy) from error
+        if parent is not None:
+            waits, runs_anyway = parent
+            above = (waits.queue, waits.id, waits.usual)
+            job = dataclasses.replace(job, parent=above, runs_anyway=runs_anyway)
+        number = len(jobs)
+        jobs.append(job)
+        children = []
+        for each, child in enumerate(draft.children):
+            children.append(len(jobs))
+            self._add(jobs, queue, child, f"{place}/children/{each}", (job, draft.runs_anyway))
+        if children:
+            jobs[number] = dataclasses.replace(job, children=[jobs[each].id for each in children])
 
     async def get(self, job_id: str) -> JobView:
         queue = job_id.rpartition(".")[0]
@@ -212,6 +217,21 @@ class JobQueues:
         view = await self.backend.cancel(queue, job_id, limits(self.settings(queue)))
         return view or await self.get(job_id)
 
+    async def rest(self, job_id: str) -> JobView:
+        view = await self.get(job_id)
+        if view.status == "paused" or await self.backend.rest(view.queue, job_id):
+            return await self.get(job_id)
+        seen = await self.get(job_id)
+        raise Conflict(
+            f"the job {job_id} cannot be paused, it is {seen.status}", remedy="Only a job that waits or runs is paused."
+        )
+
+    async def wake(self, job_id: str) -> JobView:
+        view = await self.get(job_id)
+        if not await self.backend.wake(view.queue, job_id, limits(self.settings(view.queue))):
+            raise Conflict(f"the job {job_id} is not paused, it is {view.status}", remedy="There is nothing to do.")
+        return await self.get(job_id)
+
     async def pause(self, queue: str) -> QueueView:
         self.settings(queue)
         await self.backend.pause(queue, True)
@@ -242,12 +262,15 @@ class JobQueues:
             retried=counts.retried,
             workers=counts.workers,
             cancelled=counts.cancelled,
+            resting=counts.resting,
+            blocked=counts.blocked,
             paused=counts.paused,
         )
 
 
 def limits(spec: QueueSpec) -> Limits:
     """How a queue treats its jobs, from its section."""
+    wanted = spec.concurrency
     return Limits(
         attempts=spec.retry.attempts,
         stalls=spec.max_stalled,
@@ -255,30 +278,56 @@ def limits(spec: QueueSpec) -> Limits:
         result_ttl=spec.result_ttl,
         dead_ttl=spec.dead_letter.ttl,
         keep=spec.keep,
+        priority=spec.priority,
+        most=wanted if isinstance(wanted, int) else wanted.max,
+        rate=spec.rate,
+        group_slots=spec.groups.concurrency,
+        group_rate=spec.groups.rate,
     )
 
 
 def slots(spec: QueueSpec) -> int:
-    """How many jobs one worker of a queue runs at once."""
+    """How many jobs one worker of a queue runs at once, at most."""
     wanted = spec.concurrency
-    return wanted if isinstance(wanted, int) else max(wanted.min, min(wanted.max, AT_MOST))
+    return wanted if isinstance(wanted, int) else wanted.max
 
 
-def _require_key(name: str, key: str | None) -> None:
-    if key is not None and not 0 < len(key) <= LONGEST_KEY:
+def _view(stored: Stored) -> JobView:
+    """A job that has just been stored."""
+    job = stored.job
+    status: JobStatus = "blocked" if job.awaits else "scheduled" if job.delay else "queued"
+    return JobView(
+        id=stored.id,
+        queue=job.queue,
+        status=status,
+        attempts=0,
+        max_attempts=job.attempts,
+        progress=0.0,
+        result=None,
+        error=None,
+        enqueued_at=datetime.now(UTC),
+        due_at=datetime.fromtimestamp(job.scheduled, UTC) if job.scheduled else None,
+        started_at=None,
+        finished_at=None,
+        owner=job.owner,
+        group=job.group or None,
+        children=list(job.children),
+        duplicate=stored.duplicate,
+    )
+
+
+def _repeated(drafts: Sequence[Draft]) -> Iterator[Pointer]:
+    """Keys that two jobs of a batch have."""
+    keys: dict[tuple[str | None, str], int] = {}
+    for place, draft in enumerate(drafts):
+        if draft.key is not None and (first := keys.setdefault((draft.queue, draft.key), place)) != place:
+            yield Pointer(f"/jobs/{place}/key", f"/jobs/{first} has it too")
+
+
+def _require_count(count: int) -> None:
+    if not 0 < count <= MOST_AT_ONCE:
         raise Invalid(
-            f"a job's {name} has 1 to {LONGEST_KEY} characters, this one has {len(key)}",
-            errors=[Pointer(f"/{name}", f"1 to {LONGEST_KEY} characters")],
-        )
-
-
-def _require_size(payload: Mapping[str, Any]) -> None:
-    try:
-        size = len(json.dumps(payload, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode())
-    except (TypeError, ValueError) as error:
-        raise Invalid(f"the payload is no JSON: {error}", errors=[Pointer(AT, str(error))]) from error
-    if size > LARGEST_PAYLOAD:
-        raise TooLarge(
-            f"the payload has {size:,} bytes as JSON, a job takes at most {LARGEST_PAYLOAD:,}",
-            remedy="Store the bulk elsewhere and put its address into the payload.",
+            f"a batch has 1 to {MOST_AT_ONCE:,} jobs, this one has {count:,}",
+            errors=[Pointer("/jobs", f"1 to {MOST_AT_ONCE:,} jobs")],
+            remedy="Send the jobs in several batches.",
         )

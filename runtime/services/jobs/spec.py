@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
+from pydantic import Field, Strict
+
+from runtime.services.jobs.ports import MOST_PRIORITY
 from runtime.spec.fields import Live, Named, Ref, Retry, Section, Values, section, setting
 from runtime.spec.kinds import (
     Cron,
@@ -18,12 +21,33 @@ from runtime.spec.kinds import (
     TimeZone,
 )
 
+Priority = Annotated[int, Strict(), Field(ge=-MOST_PRIORITY, le=MOST_PRIORITY)]
+
 
 class ConcurrencyRange(Section):
     """How many jobs run at once: as many as the backlog asks for, between two bounds."""
 
     min: Positive = setting(1, "At least so many.", example=2)
     max: Positive = setting(..., "At most so many, over all machines.", example=50)
+
+
+class DedupeSpec(Section):
+    """What happens to a job whose key another unfinished one of the queue has."""
+
+    policy: Literal["reject", "replace", "debounce", "throttle"] = setting(
+        "reject",
+        "`reject` refuses it; `replace` gives its payload to the one that waits; `debounce` does so and lets it wait "
+        "for the window anew; `throttle` lets the first of each window stand for the others.",
+        example="debounce",
+    )
+    window: DurationOrZero = setting("0s", "The time of `debounce` and of `throttle`.", example="30s")
+
+
+class GroupsSpec(Section):
+    """Limits of one group of a queue's jobs, such as those of one tenant; over all workers."""
+
+    concurrency: Live[Positive | None] = setting(None, "How many jobs of one group run at once.", example=2)
+    rate: Live[Rate | None] = setting(None, "How many jobs of one group begin in a unit of time.", example="10/s")
 
 
 class DeadLetterSpec(Section):
@@ -60,7 +84,7 @@ class QueueSpec(Section):
     )
     concurrency: Live[Positive | ConcurrencyRange] = setting(
         5,
-        "How many jobs run at once: a number, or bounds between which it follows the backlog.",
+        "How many jobs run at once, over all workers: a number, or bounds between which it follows the backlog.",
         example={"min": 1, "max": 10},
     )
     timeout: Duration = setting("5m", "How long one try of a job may take.", example="60s")
@@ -74,10 +98,12 @@ class QueueSpec(Section):
         3, "How often a job may lose its worker before it goes to the dead letters.", example=1
     )
     rate: Live[Rate | None] = setting(None, "Jobs started in a unit of time, over all workers.", example="30/m")
-    priority: Integer = setting(0, "The priority of a job that names none; lower runs first.", example=100)
+    priority: Priority = setting(0, "The priority of a job that names none; lower runs first.", example=100)
     priority_by: Named[Integer] = setting(
         {}, "What each mark of a job adds to its priority.", example={"person": -20, "premium": -5}
     )
+    dedupe: DedupeSpec = section("What happens to a job whose key another unfinished one of the queue has.")
+    groups: GroupsSpec = section("Limits of one group of jobs, such as those of one tenant.")
     payload: PathField | None = setting(
         None,
         "A JSON Schema that payloads must fit, besides the handler's own type.",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import inspect
 import json
 import logging
 from typing import TYPE_CHECKING, Any, Final
@@ -9,11 +11,12 @@ from typing import TYPE_CHECKING, Any, Final
 from runtime.errors import Fault, Invalid
 from runtime.health import Health
 from runtime.services.function import TimedOut, call
-from runtime.services.jobs.backend import Claimed, Claimer, Outcome
+from runtime.services.jobs.backend import Claimed, Claimer, Ending, Outcome
 from runtime.services.jobs.context import RunningJob
+from runtime.services.jobs.executor import Executor
 from runtime.services.jobs.payload import plain
 from runtime.services.jobs.ports import Reject, Retry
-from runtime.services.jobs.service import AT_MOST, JobQueues, limits, slots
+from runtime.services.jobs.service import JobQueues, limits, slots
 from runtime.services.jobs.times import LONGEST_DELAY
 from runtime.services.names import seconds
 from runtime.services.retry import pause
@@ -60,11 +63,14 @@ class QueueWorker:
         self._mask = mask
         self._claimer: Claimer | None = None
         self._function: Callable[..., Any] | None = None
+        self._plain = False
 
     async def start(self) -> None:
         self._function = self._jobs.mark(self._queue).function
+        self._plain = not inspect.iscoroutinefunction(self._function)
+        self._executor = Executor(self._attempt, self._judged, self._spec.timeout)
         backend = self._jobs.backend
-        self._claimer = backend.claimer(self._queue, limits(self._spec), slots(self._spec), self.run)
+        self._claimer = backend.claimer(self._queue, limits(self._spec), slots(self._spec), self._executor)
         await self._claimer.begin()
 
     async def watch(self) -> None:
@@ -75,13 +81,14 @@ class QueueWorker:
         claimer, self._claimer = self._claimer, None
         if claimer is not None:
             await claimer.end(self._spec.drain)
+            await self._executor.close()
 
     async def update(self, fields: Mapping[str, Any]) -> None:
         changed = type(self._spec).model_validate({"handler": self._spec.handler, **fields})
         self._spec = self._spec.model_copy(update={name: getattr(changed, name) for name in fields})
         self._jobs.adopt(self._queue, self._spec)
         if self._claimer is not None:
-            self._claimer.resize(slots(self._spec))
+            self._claimer.resize(slots(self._spec), limits(self._spec))
 
     async def health(self) -> Health:
         if self._claimer is None:
@@ -93,6 +100,8 @@ class QueueWorker:
             **activity.counts,
             "taken_over": activity.returned,
         }
+        if self._executor.abandoned:
+            details["given_up"] = self._executor.abandoned
         if missing := self._missing():
             details["not built"] = missing
         if activity.away is not None:
@@ -102,45 +111,69 @@ class QueueWorker:
     def _missing(self) -> list[str]:
         """What the spec asks of this queue and this version does not do."""
         missing = []
-        if not isinstance(self._spec.concurrency, int):
-            missing.append(f"concurrency that follows the backlog: at most {AT_MOST}, it is {slots(self._spec)}")
-        if self._spec.rate is not None:
-            missing.append("rate")
         if self._spec.long_running is not None:
             missing.append("long_running")
-        if self._spec.priority or self._spec.priority_by:
-            missing.append("priority")
         return missing
 
-    async def run(self, claimed: Claimed) -> Outcome:
+    async def _attempt(self, claimed: Claimed) -> Outcome:
         """Makes one try of a job; raises nothing but its own cancellation."""
-        about = {"job": claimed.id, "queue": claimed.queue, "attempt": claimed.attempt}
         try:
             payload = self._jobs.parse(self._queue, claimed.payload)
         except Invalid as error:  # it was accepted, so the task has changed since then: no try can succeed
-            logger.error("%s: its task does not take its payload any more: %s", claimed.id, error, extra=about)
+            logger.error("%s: its task does not take its payload any more: %s", claimed.id, error, extra=about(claimed))
             return Outcome("failed", error=_sentence(error))
         job = RunningJob(claimed, self._jobs, self._events)
-        returned = await call(self._function or _absent, job, payload, limit=self._spec.timeout)
-        if returned.error is not None:
-            return self._failed(claimed, returned.error, about)
         try:
-            return Outcome("completed", result=_kept(returned.value))
+            if self._plain:
+                returned = await call(self._function or _absent, job, payload)
+                if returned.error is not None:
+                    return self._failed(claimed, returned.error)
+                value = returned.value
+            else:
+                value = await (self._function or _absent)(job, payload)
+        except asyncio.CancelledError:
+            raise
+        except BaseException as error:  # noqa: BLE001 - whatever a task raises harms no other job
+            return self._failed(claimed, error)
+        if value is None:
+            return Outcome("completed")
+        try:
+            return Outcome("completed", result=_kept(value))
         except (TypeError, ValueError, RecursionError) as error:
-            logger.exception("%s: its result cannot be kept", claimed.id, extra=about)
+            logger.exception("%s: its result cannot be kept", claimed.id, extra=about(claimed))
             return Outcome("failed", error=f"its result cannot be kept: {error}"[:LONGEST_ERROR])
 
-    def _failed(self, claimed: Claimed, error: BaseException, about: Mapping[str, Any]) -> Outcome:
+    def _judged(self, claimed: Claimed, ending: Ending | None, goes_on: bool) -> Outcome:
+        """What a try came to that did not end by itself."""
+        match ending:
+            case "timeout":
+                limit = self._spec.timeout if claimed.timeout is None else claimed.timeout
+                return self._failed(claimed, TimedOut(limit, left_running=goes_on or self._plain))
+            case "cancel":
+                return Outcome("cancelled")
+            case "pause":
+                return Outcome("paused")
+            case "drain":
+                return Outcome("back")
+            case None:
+                return self._failed(claimed, asyncio.CancelledError("it cancelled itself"))
+
+    def _failed(self, claimed: Claimed, error: BaseException) -> Outcome:
         sentence = self._mask(_sentence(error))
         if isinstance(error, Reject):
-            logger.warning("%s was rejected by its task: %s", claimed.id, sentence, extra=about)
+            logger.warning("%s was rejected by its task: %s", claimed.id, sentence, extra=about(claimed))
             return Outcome("failed", error=sentence)
         trace = None if isinstance(error, Fault | Retry | TimedOut) else error
         if claimed.attempt >= claimed.attempts:
             tries = claimed.attempt
-            logger.error("%s failed for good at try %d: %s", claimed.id, tries, sentence, exc_info=trace, extra=about)
+            logger.error(
+                "%s failed for good at try %d: %s", claimed.id, tries, sentence, exc_info=trace, extra=about(claimed)
+            )
             return Outcome("failed", error=sentence)
-        delay = pause(claimed.attempt, self._spec.retry)
+        retry = self._spec.retry
+        if claimed.backoff is not None:
+            retry = retry.model_copy(update={"backoff": claimed.backoff})
+        delay = pause(claimed.attempt, retry)
         if isinstance(error, Retry) and error.after:
             delay = _wanted(error.after)
         logger.warning(
@@ -151,9 +184,14 @@ class QueueWorker:
             delay,
             sentence,
             exc_info=trace,
-            extra=about,
+            extra=about(claimed),
         )
         return Outcome("retry", error=sentence, delay=delay)
+
+
+def about(claimed: Claimed) -> dict[str, Any]:
+    """What the log says of a job beside the words."""
+    return {"job": claimed.id, "queue": claimed.queue, "attempt": claimed.attempt}
 
 
 def _wanted(after: str | float) -> float:

@@ -1,9 +1,8 @@
-"""A queue of SAQ in Redis, whose jobs are held by worker: what each step of a job's life does at the server.
+"""A queue of SAQ in Redis whose data path is our own: what each step of a job's life does at the server.
 
-SAQ gives the job's record and its states. What it leaves open is closed here: a job is held in a list of its worker's
-own, so that nothing is lost when a connection breaks between the server's answer and its arrival, when a worker dies or
-when the server does; only the holder may change a job's record; and every step is one script, so that none is half
-done.
+SAQ gives the queue's type and the job's fields. What it leaves open is closed here: every step is one script, so that
+none is half done; a worker hands in many outcomes and gets many jobs in one call; a claim has a token, and only who has
+it may change the job's record; and a worker that falls silent loses what it holds.
 """
 
 from __future__ import annotations
@@ -11,13 +10,14 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from typing import TYPE_CHECKING, Any, Final
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from saq.job import Job, Status
 from saq.queue.redis import RedisQueue
-from saq.utils import now
 
 from runtime.services.jobs.adapters import scripts
+from runtime.services.jobs.adapters.record import FUNCTION, Record, decoded, encoded, milliseconds
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,27 +26,46 @@ if TYPE_CHECKING:
 
     from runtime.services.blocking import Client
     from runtime.services.jobs.backend import Limits
-    from runtime.services.jobs.ports import JobStatus
-
-STATES: Final[dict[Status, JobStatus]] = {
-    Status.NEW: "queued",
-    Status.QUEUED: "queued",
-    Status.ACTIVE: "running",
-    Status.ABORTING: "cancelled",
-    Status.ABORTED: "cancelled",
-    Status.FAILED: "failed",
-    Status.COMPLETE: "completed",
-}
-
-_TO_BE_CANCELLED: Final = 2
 
 
-class Cancelled(Exception):  # noqa: N818 - an instruction, not a failure
-    """A job that a worker holds is to be cancelled."""
+@dataclass(frozen=True, slots=True)
+class Exchanged:
+    """What a worker got for what it handed in; see `lua/exchange.lua`.
+
+    Args:
+        lost: jobs that it does not hold any more.
+        told: jobs that are to be cancelled instead.
+        claimed: id, record and, where it must fail at once, the child that has failed.
+        pause: seconds until a further look is worth it; None where nothing is foreseen.
+    """
+
+    lost: list[str]
+    told: list[str]
+    claimed: list[tuple[str, bytes | None, str | None]]
+    pause: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Ticked:
+    """What a worker learns while it shows that it is alive; see `lua/tick.lua`.
+
+    Args:
+        signals: held job -> what it is told.
+        mine: jobs that are now its own to end: id, record, `cancel` or how often it lost its worker.
+        returned: jobs put back.
+        more: whether there are more of them.
+        paused: whether the queue is.
+    """
+
+    signals: dict[str, str]
+    mine: list[tuple[str, bytes, str]]
+    returned: int
+    more: bool
+    paused: bool
 
 
 class KeptQueue(RedisQueue):
-    """A SAQ queue whose jobs are held by worker.
+    """A SAQ queue on our data path.
 
     Args:
         redis: answers in bytes; shared with others.
@@ -55,8 +74,8 @@ class KeptQueue(RedisQueue):
     """
 
     def __init__(self, redis: Client, name: str, prefix: str) -> None:
-        self.base = f"{prefix}{{jobs.{name}}}:"
-        super().__init__(redis, name=name, dump=_dump, load=json.loads)
+        self.base = base_of(prefix, name)
+        super().__init__(redis, name=name, load=json.loads)
         self._scripts: dict[str, AsyncScript] = {}
 
     def namespace(self, key: str) -> str:
@@ -68,207 +87,189 @@ class KeptQueue(RedisQueue):
     def job_key_from_id(self, job_id: str) -> str:
         return job_id.removeprefix(f"{self.base}job:")
 
+    # SAQ's own calls
+
     async def notify(self, job: Job) -> None:
         """Nobody listens: a job is looked at by its record."""
 
-    async def evaluate(self, script: str, keys: list[str], args: list[Any]) -> Any:
-        """Runs one of the scripts; names in `keys` are short."""
+    async def _enqueue(self, job: Job) -> Job | None:
+        job.status, job.queued = Status.QUEUED, milliseconds()
+        record = Record(kwargs=job.kwargs or {}, retries=job.retries, queued=job.queued)
+        answer = await self.evaluate(
+            scripts.ENQUEUE,
+            1,
+            self.base,
+            0,
+            1,
+            job.key,
+            encoded(record),
+            max(0, job.scheduled - time.time()),
+            "",
+            "",
+            "",
+        )
+        return job if answer == [b"stored"] else None
+
+    async def job(self, job_key: str) -> Job | None:
+        record = decoded(await self.redis.get(self.job_id(job_key)))
+        return saq_job(job_key, record, self) if record is not None else None
+
+    # Ours
+
+    async def evaluate(self, script: str, *args: Any) -> Any:
+        """Runs one of the scripts."""
         known = self._scripts.get(script)
         if known is None:
             known = self._scripts[script] = self.redis.register_script(script)
-        whole = [key if key.startswith(self.base) else self.base + key for key in keys]
-        return await known(keys=whole, args=args)
+        return await known(keys=[f"{self.base}waiting"], args=args)
 
-    async def store(self, jobs: Sequence[Job]) -> dict[int, tuple[str, str]]:
-        """Stores jobs, all or none.
+    async def exchange(
+        self, worker: str, token: str, want: int, outcomes: Sequence[tuple[Any, ...]], limits: Limits, client: Client
+    ) -> Exchanged:
+        """Hands in outcomes (see `lua/exchange.lua` for their parts) and claims up to `want` jobs."""
+        args: list[Any] = [self.base, worker, limits.lease, token, want]
+        args += [-1 if limits.most is None else limits.most, limits.priority, limits.keep, _ms(limits.dead_ttl)]
+        args += [_rules(limits), len(outcomes)]
+        for outcome in outcomes:
+            args += outcome
+        known = self._scripts.get(scripts.EXCHANGE)
+        if known is None:
+            known = self._scripts[scripts.EXCHANGE] = self.redis.register_script(scripts.EXCHANGE)
+        lost, told, ids, records, broken, pause = await known(keys=[f"{self.base}waiting"], args=args, client=client)
+        children = [child.decode() if child else None for child in broken] or [None] * len(ids)
+        claimed = list(zip(_texts(ids), records, children, strict=True))
+        seconds = float(pause)
+        return Exchanged(_texts(lost), _texts(told), claimed, seconds if seconds >= 0 else None)
 
-        Returns:
-            Whose name is taken: place in `jobs` -> id of the job that has it, and which name, `key` or `once`. Nothing
-            is stored unless it is empty.
-        """
-        for job in jobs:
-            job.queue = self
-            job.queued = now()
-            job.status = Status.QUEUED
-        keys = ["incomplete", "queued", "keys"]
-        args: list[Any] = []
-        for job in jobs:
-            once, lasting = job.meta.get("once", ("", ""))
-            keys += [job.id, f"once:{once}"]
-            args += [self.serialize(job), job.scheduled or 0, job.meta.get("key", ""), job.key, lasting]
-        taken = await self.evaluate(scripts.ENQUEUE, keys, args)
-        return {
-            place: (owner.decode(), name.decode())
-            for place, owner, name in zip(taken[::3], taken[1::3], taken[2::3], strict=True)
-        }
+    async def claimed(self, token: str) -> list[tuple[str, bytes]]:
+        """What the server holds for a claim whose answer was lost: id and record."""
+        found = await self.evaluate(scripts.CLAIMED, self.base, token)
+        return [(id_.decode(), record) for id_, record in zip(found[::2], found[1::2], strict=True)]
 
-    async def _enqueue(self, job: Job) -> Job | None:
-        return None if await self.store([job]) else job
-
-    async def update_held(self, job: Job, worker: str) -> bool:
-        """Stores a job's record.
-
-        Returns:
-            False where the worker does not hold it any more.
-
-        Raises:
-            Cancelled: the job is to be cancelled; so with the next three, and nothing is done.
-        """
-        return await self._held(scripts.UPDATE, job.id, worker, ["cancelling"], [self.serialize(job)])
-
-    async def finish_held(self, job: Job, worker: str, limits: Limits) -> bool:
-        """Ends a job; False where the worker does not hold it any more."""
-        ttl = limits.dead_ttl if job.status == Status.FAILED else limits.result_ttl
-        return await self._held(
-            scripts.FINISH,
-            job.id,
-            worker,
-            ["incomplete", "keys", "stats", "ended", "dead", "cancelling"],
-            [
-                self.serialize(job),
-                max(1, int(ttl * 1000)),
-                job.meta.get("key", ""),
-                job.key,
-                STATES[job.status],
-                limits.keep,
-                job.completed,
-                job.completed - int(limits.dead_ttl * 1000),
+    async def tick(self, worker: str, instance: str, process: str, limits: Limits, most: int) -> Ticked:
+        """Shows that a worker is alive, and takes jobs over from those that are gone."""
+        grouped = "1" if limits.group_slots else "0"
+        answer = await self.evaluate(
+            scripts.TICK,
+            *(self.base, worker, limits.lease, instance, process, most, limits.stalls, limits.priority, grouped),
+        )
+        told, mine, returned, more, paused = answer
+        return Ticked(
+            signals={id_.decode(): what.decode() for id_, what in zip(told[::2], told[1::2], strict=True)},
+            mine=[
+                (id_.decode(), record, why.decode())
+                for id_, record, why in zip(mine[::3], mine[1::3], mine[2::3], strict=True)
             ],
+            returned=returned,
+            more=bool(more),
+            paused=bool(paused),
         )
 
-    async def retry_held(self, job: Job, worker: str) -> bool:
-        """Puts a job back for a try at its `scheduled` time; False where the worker does not hold it any more."""
-        return await self._held(
-            scripts.RETRY,
-            job.id,
-            worker,
-            ["incomplete", "queued", "stats", "cancelling"],
-            [self.serialize(job), job.scheduled or 0],
-        )
+    async def mark(self, jobs: Sequence[tuple[str, str, bytes]]) -> list[str | None]:
+        """Stores the records of running jobs: id, token and record of each.
 
-    async def return_held(self, record: str, worker: str, job: Job | None = None) -> bool:
-        """Puts a job back to the front of the queue, with a changed record where one is given."""
-        return await self._held(
-            scripts.RETURN,
-            record,
-            worker,
-            ["queued", "cancelling"],
-            [self.serialize(job) if job is not None else ""],
-        )
+        Returns:
+            What each is told: None for nothing, `lost` where it is no longer held, `cancel`, `pause`.
+        """
+        answers = await self.evaluate(scripts.MARK, self.base, *(part for job in jobs for part in job))
+        return [{1: None, 0: "lost"}[each] if isinstance(each, int) else each.decode() for each in answers]
 
-    async def cancel_held(self, job: Job, worker: str, limits: Limits) -> bool:
-        """Ends a job as cancelled; False where the worker does not hold it any more."""
-        return await self.finish_held(_cancelled(job), worker, limits)
+    async def state(self, job_id: str) -> tuple[bytes | None, str, float | None]:
+        """A job's record, where it stands, and when it is due; see `lua/state.lua`."""
+        record, state, due = await self.evaluate(scripts.STATE, self.base, job_id)
+        return record, state.decode(), float(due) if due is not None else None
 
-    async def _held(self, script: str, record: str, worker: str, keys: list[str], args: list[Any]) -> bool:
-        outcome = await self.evaluate(script, [f"active:{worker}", record, *keys], args)
-        if outcome == _TO_BE_CANCELLED:
-            raise Cancelled
-        return bool(outcome)
-
-    async def cancel(self, job: Job, stored: bytes, limits: Limits) -> str:
+    async def cancel(self, job_id: str, stored: bytes, record: Record, limits: Limits) -> str:
         """Cancels a job whose record is still `stored`; answers as the script does."""
-        record, key = job.id, job.meta.get("key", "")
-        outcome = await self.evaluate(
+        record.status, record.error, record.completed = "aborted", None, milliseconds()
+        parent = record.meta.parent
+        answer = await self.evaluate(
             scripts.CANCEL,
-            [record, "incomplete", "queued", "keys", "stats", "cancelling"],
-            [
-                hashlib.sha1(stored, usedforsecurity=False).hexdigest(),
-                self.serialize(_cancelled(job)),
-                max(1, int(limits.result_ttl * 1000)),
-                key,
-                job.key,
-            ],
+            self.base,
+            job_id,
+            hashlib.sha1(stored, usedforsecurity=False).hexdigest(),
+            encoded(record),
+            max(1, _ms(limits.result_ttl)),
+            record.meta.key or "",
+            encoded_parent(record) if parent else "",
         )
-        return str(outcome.decode())
+        return str(answer.decode())
 
-    async def drop_held(self, record: str, worker: str) -> None:
-        """Forgets what a worker holds and cannot run: its record is gone, or cannot be read."""
-        async with self.redis.pipeline(transaction=True) as pipe:
-            pipe.lrem(self.namespace(f"active:{worker}"), 0, record)
-            pipe.zrem(self.namespace("incomplete"), record)
-            pipe.srem(self.namespace("cancelling"), record)
-            await pipe.execute()
-
-    async def dead(self, limits: Limits, after: tuple[int, str] | None, most: int) -> list[Job]:
-        """Failed jobs, the newest first, after a moment in milliseconds and an id."""
-        moment, job_key = after or ("", "")
-        found = await self.evaluate(scripts.DEAD, ["dead"], [dead_before(limits), moment, self.job_id(job_key), most])
-        return [job for json_ in found if (job := self.deserialize(json_)) is not None]
+    async def dead(self, limits: Limits, after: tuple[int, str] | None, most: int) -> list[tuple[str, bytes]]:
+        """Failed jobs, the newest first, after a moment in milliseconds and an id: id and record."""
+        moment, job_id = after or ("", "")
+        found = await self.evaluate(scripts.DEAD, self.base, dead_before(limits), moment, job_id, most)
+        return [(id_.decode(), record) for id_, record in zip(found[::2], found[1::2], strict=True)]
 
     async def oldest_dead(self, limits: Limits, most: int) -> list[str]:
-        """The records of failed jobs, the oldest first."""
+        """The ids of failed jobs, the oldest first."""
         found = await self.redis.zrangebyscore(
             self.namespace("dead"), f"({dead_before(limits)}", "+inf", start=0, num=most
         )
-        return [record.decode() for record in found]
+        return _texts(found)
 
-    async def replay(self, records: Sequence[str], limits: Limits) -> list[str | None]:
+    async def replay(self, ids: Sequence[str], limits: Limits) -> list[str | None]:
         """Puts failed jobs back, to start again as if they had never run.
 
         Returns:
-            For each record why it was left as it is, None where it was put back.
+            For each why it was left as it is, None where it was put back.
         """
-        known = await self.redis.mget(records)
-        read = {record: json_ for record, json_ in zip(records, known, strict=True) if json_}
-        jobs = {record: self.deserialize(json_) for record, json_ in read.items()}
-        failed = {record: job for record, job in jobs.items() if job is not None and job.status == Status.FAILED}
-        outcomes = await self.evaluate(
-            scripts.REPLAY,
-            ["dead", "incomplete", "queued", "keys", *failed],
-            [
-                field
-                for record, job in failed.items()
-                for field in (
-                    hashlib.sha1(read[record], usedforsecurity=False).hexdigest(),
-                    self.serialize(_anew(job, limits)),
-                    job.meta.get("key", ""),
-                    job.key,
-                )
-            ],
-        )
-        reasons: dict[str, str | None] = dict.fromkeys(records, "it is not there any more")
-        reasons |= dict.fromkeys(jobs, "it has not failed")
-        for (record, job), outcome in zip(failed.items(), outcomes, strict=True):
-            owner = outcome.decode()
-            reasons[record] = None if owner == "1" else "it has changed meanwhile"
+        stored = dict(zip(ids, await self.redis.mget([self.job_id(each) for each in ids]), strict=True))
+        records = {id_: decoded(each) for id_, each in stored.items() if each}
+        failed = {id_: each for id_, each in records.items() if each is not None and each.status == "failed"}
+        args: list[Any] = []
+        for id_, record in failed.items():
+            meta = record.meta
+            sha1 = hashlib.sha1(stored[id_], usedforsecurity=False).hexdigest()
+            priority = "" if meta.priority is None else meta.priority
+            args += [id_, sha1, encoded(_anew(record)), meta.key or "", priority, meta.group]
+        answers = _texts(await self.evaluate(scripts.REPLAY, self.base, limits.priority, *args)) if failed else []
+        reasons: dict[str, str | None] = dict.fromkeys(ids, "it is not there any more")
+        reasons |= dict.fromkeys(records, "it has not failed")
+        for (id_, record), owner in zip(failed.items(), answers, strict=True):
+            reasons[id_] = None if owner == "1" else "it has changed meanwhile"
             if owner not in ("1", ""):
-                reasons[record] = f'the job {owner} has its key "{job.meta["key"]}" and has not ended'
-        return [reasons[record] for record in records]
+                reasons[id_] = f'the job {owner} has its key "{record.meta.key}" and has not ended'
+        return [reasons[id_] for id_ in ids]
 
-    async def held(self, worker: str) -> list[str]:
-        """The records that a worker holds."""
-        async with self.redis.pipeline(transaction=False) as pipe:
-            pipe.lrange(self.namespace(f"active:{worker}"), 0, -1)
-            (records,) = await pipe.execute()
-        return [record.decode() for record in records]
-
-    async def stored(self, record: str) -> Job | None:
-        """The job of a record."""
-        return self.deserialize(await self.redis.get(record))
+    async def leave(self, worker: str) -> None:
+        """A worker has stopped: what it may still hold, by a claim that was cut short, is free at once."""
+        await self.redis.zadd(self.namespace("workers"), {worker: 0}, xx=True)
 
 
-def _cancelled(job: Job) -> Job:
-    job.status = Status.ABORTED
-    job.error = None
-    job.completed = job.touched = now()
-    return job
+def base_of(prefix: str, queue: str) -> str:
+    """What the keys of a queue begin with; one hash tag keeps them together in a cluster."""
+    return f"{prefix}{{jobs.{queue}}}:"
 
 
-def _anew(job: Job, limits: Limits) -> Job:
-    """A failed job as it is before its first try."""
+def saq_job(job_id: str, record: Record, queue: KeptQueue) -> Job:
+    """A job as SAQ's own calls show it."""
     return Job(
-        function=job.function,
-        kwargs=job.kwargs,
-        queue=job.queue,
-        key=job.key,
+        function=FUNCTION,
+        kwargs=record.kwargs,
+        queue=queue,
+        key=job_id,
         timeout=0,
-        retries=limits.attempts,
-        ttl=int(limits.result_ttl),
-        queued=now(),
-        status=Status.QUEUED,
-        meta={"key": job.meta["key"]} if "key" in job.meta else {},
+        retries=record.retries,
+        scheduled=int(record.scheduled),
+        progress=record.progress,
+        attempts=record.attempts,
+        completed=record.completed,
+        queued=record.queued,
+        started=record.started,
+        touched=record.touched,
+        result=record.result,
+        error=record.error,
+        status=Status(record.status),
     )
+
+
+def encoded_parent(record: Record) -> str:
+    """The `parent` option of a job's outcome."""
+    parent = record.meta.parent
+    if parent is None:
+        return ""
+    return json.dumps({"base": parent.base, "id": parent.id, "usual": parent.usual, "run": parent.run})
 
 
 def dead_before(limits: Limits) -> int:
@@ -276,5 +277,26 @@ def dead_before(limits: Limits) -> int:
     return int((time.time() - limits.dead_ttl) * 1000)
 
 
-def _dump(record: Any) -> str:
-    return json.dumps(record, separators=(",", ":"))
+def _anew(record: Record) -> Record:
+    """A failed job as it is before its first try."""
+    return Record(kwargs=record.kwargs, retries=record.retries, queued=milliseconds(), meta=record.meta)
+
+
+def _rules(limits: Limits) -> str:
+    """The limits that the exchange obeys; '' for none."""
+    rules: dict[str, Any] = {}
+    if limits.rate:
+        rules["rate"] = limits.rate
+    if limits.group_slots:
+        rules["group_slots"] = limits.group_slots
+    if limits.group_rate:
+        rules["group_rate"] = limits.group_rate
+    return json.dumps(rules) if rules else ""
+
+
+def _texts(answer: Sequence[bytes]) -> list[str]:
+    return [each.decode() for each in answer]
+
+
+def _ms(seconds: float) -> int:
+    return int(seconds * 1000)

@@ -1,8 +1,9 @@
 """A SAQ worker that loses no job.
 
-One loop claims jobs into a list of the worker's own; each then runs in a task of its own. Since only that loop
-adds to the list, what stands there and is not known in memory was claimed by a command whose answer never came: it
-is run all the same.
+What has come to an end and what may begin travel together: each call hands in all outcomes that have gathered and
+claims jobs for the slots that are free. Two calls may be under way, so that the server works while the handlers do. A
+worker with nothing to do waits at the server for a sign. Outcomes are kept until the server has taken them; a claim
+whose answer was lost is looked up.
 """
 
 from __future__ import annotations
@@ -10,86 +11,104 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-import time
-from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final
 
 import anyio
-from saq.job import Job, Status
 from saq.types import Context
-from saq.utils import now
 from saq.worker import Worker
 
 from runtime.services.away import AWAY, reason
 from runtime.services.blocking import blocking_client
 from runtime.services.ending import end_tasks
-from runtime.services.function import GRACE
-from runtime.services.jobs.adapters import scripts
-from runtime.services.jobs.adapters.saq_queue import Cancelled
-from runtime.services.jobs.backend import Activity, Claimed, Limits, Outcome, Run
+from runtime.services.jobs.adapters.held import Held, closing
+from runtime.services.jobs.adapters.record import Record, decoded, encoded, milliseconds
+from runtime.services.jobs.backend import Activity, Ending, Limits, Outcome, Runner
 from runtime.services.names import PROCESS
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Coroutine, Iterable
+    from collections.abc import Sequence
 
-    from runtime.services.jobs.adapters.saq_queue import KeptQueue
+    from runtime.services.jobs.adapters.lease import Leases
+    from runtime.services.jobs.adapters.saq_queue import Exchanged, KeptQueue
 
 logger = logging.getLogger("runtime.jobs")
 
-T = TypeVar("T")
-
 WAIT: Final = 5
-"""Seconds for which one claim waits at the server."""
+"""Seconds for which an idle worker waits at the server; then it looks all the same."""
+CALLS: Final = 2
+"""Exchanges under way at once."""
+MOST_AT_ONCE: Final = 500
+"""Outcomes and claims of one exchange, jobs taken over at a time."""
 LAST_WORD: Final = 2.0
 """Seconds that the server has to take jobs back while a worker stops."""
 SHORTEST_PAUSE: Final = 0.05
 LONGEST_PAUSE: Final = 1.0
-MOMENT: Final = 0.005
-MOST_DUE: Final = 500
+MARKED_AFTER: Final = 0.25
+"""Seconds after which a running job's record says that it runs; most are over by then, and spare the server that."""
 
 
 class KeepingWorker(Worker[Context]):
-    """Runs the jobs of one queue, through `Run`; implements `Claimer`.
+    """Claims the jobs of one queue and hands them to a runner; implements `Claimer`.
 
     Args:
         queue: where the jobs are.
         limits: how it treats them.
         concurrency: how many run at once.
-        run: makes one try of a job and says what it came to; raises nothing but cancellation.
+        runner: runs them.
+        leases: gives this worker's signs of life.
         instance: see `SaqBackend`.
     """
 
     SIGNALS = []  # the kernel handles signals; two workers in a loop would take each other's
 
-    def __init__(self, queue: KeptQueue, limits: Limits, concurrency: int, run: Run, *, instance: str = "") -> None:
+    def __init__(
+        self,
+        queue: KeptQueue,
+        limits: Limits,
+        concurrency: int,
+        runner: Runner,
+        leases: Leases,
+        *,
+        instance: str = "",
+    ) -> None:
         super().__init__(queue, [], concurrency=concurrency)
         self.kept = queue
         self.limits = limits
         self.activity = Activity()
-        self._run = run
-        self._instance = instance
+        self._runner = runner
+        self._leases = leases
+        self._instance = f"{instance}:" if instance else ""
         self._mine = f"{instance}:{PROCESS}:"
-        self._running: dict[str, asyncio.Task[None]] = {}
-        self._tries: dict[str, asyncio.Task[Outcome]] = {}
+        self._held: dict[str, Held] = {}
+        self._outcomes: list[tuple[Held, tuple[Any, ...]]] = []
+        self._handing_in = 0
+        self._asked = 0
+        self._claims = 0
         self._loops: list[asyncio.Task[None]] = []
-        self._room = asyncio.Event()
-        self._open = asyncio.Event()
-        self._leaving = False
-        self._due = asyncio.Event()
-        self._blocking = blocking_client(queue.redis, WAIT)
+        self._look = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._empty = False
+        self._seen = 0
+        self._paused = False
+        self._busy = asyncio.Event()
+        self._free = asyncio.Event()
+        self._timer: asyncio.TimerHandle | None = None
+
+    # Life
 
     async def begin(self) -> None:
         if self._loops:
             return
+        self.loop = asyncio.get_running_loop()
         self.id = f"{self._mine}{secrets.token_hex(4)}"
         self.event = asyncio.Event()
-        self._leaving = False
-        self._room.set()
-        self._open.clear()
-        self._blocking = blocking_client(self.kept.redis, WAIT)
-        self._loops = [
-            asyncio.create_task(self._claim(), name=f"claim {self.kept.name}"),
-            asyncio.create_task(self._tick(), name=f"tick {self.kept.name}"),
-        ]
+        self._empty = self._paused = False
+        self._claims = self._asked = self._handing_in = 0
+        self._signs = blocking_client(self.kept.redis, WAIT)
+        self._wire = blocking_client(self.kept.redis, WAIT, connections=CALLS)
+        self._leases.keep(self.kept.namespace("workers"), self.id, self.limits.lease)
+        loops = [self._tick, self._await_signs, self._mark_long, *[self._exchange] * CALLS]
+        self._loops = [asyncio.create_task(loop(), name=f"{loop.__name__} {self.kept.name}") for loop in loops]
 
     async def watch(self) -> None:
         if not self._loops:
@@ -100,21 +119,23 @@ class KeepingWorker(Worker[Context]):
                 await loop
 
     async def end(self, drain: float) -> None:
-        self.event.set()
+        self.event.set()  # from here on nothing more is claimed
         loops, self._loops = self._loops, []
-        if loops:
-            claiming, ticking = loops  # the latter shows until the end that this worker is alive
-            try:
-                await end_tasks([claiming])
-                if self._running:
-                    await asyncio.wait(set(self._running.values()), timeout=drain)
-            finally:
-                self._leaving = True
-                await end_tasks(self._running.values(), again=LAST_WORD + 2 * GRACE)
-                await end_tasks([ticking])
-                self._running.clear()
-                self.activity.running = 0
-                await self._leave()
+        if not loops:
+            return
+        try:
+            await self._drained(drain)
+            for held in list(self._held.values()):
+                self._told(held, "drain")
+            await self._drained(LAST_WORD)
+        finally:
+            await end_tasks(loops)
+            if self._timer is not None:
+                self._timer.cancel()
+            await self._leave()
+            self._held.clear()
+            self._outcomes.clear()
+            self.activity.running = 0
 
     async def start(self) -> None:
         """SAQ's own way to run a worker: until it is stopped."""
@@ -125,281 +146,285 @@ class KeepingWorker(Worker[Context]):
         """SAQ's own way to stop a worker: at once."""
         await self.end(0.0)
 
-    def resize(self, concurrency: int) -> None:
+    def resize(self, concurrency: int, limits: Limits) -> None:
         self.concurrency = concurrency
-        self._room.set()
+        self.limits = limits
+        self._look_now()
+
+    async def _drained(self, patience: float) -> None:
+        """Waits until nothing is held any more, and no claim is under way."""
+        try:
+            async with asyncio.timeout(patience):
+                while self._held or self._asked:
+                    self._free.clear()
+                    self._look.set()
+                    await self._free.wait()
+        except TimeoutError:
+            pass
 
     async def _leave(self) -> None:
-        """Gives back all that this worker still holds, as far as the server can be reached."""
+        """Hands in what is left, gives back what still runs, as far as the server can be reached."""
+        self._leases.drop(self.kept.namespace("workers"), self.id)
         try:
             with anyio.fail_after(LAST_WORD):
-                for record in reversed(await self.kept.held(self.id)):
-                    await self._give_back(record)
-                await self.kept.evaluate(scripts.LEAVE, ["workers"], [self.id])
+                for held in self._held.values():
+                    if not held.settled:
+                        held.settle(Outcome("back"))
+                while self._outcomes:
+                    await self._hand_over(0)
+                await self.kept.leave(self.id)
         except AWAY as error:
             logger.warning(
                 "%s: could not give its jobs back: %s; they run again when the lease has expired",
                 self.kept.name,
                 reason(error),
             )
-        await self._blocking.aclose()
-        await self._blocking.connection_pool.disconnect()
+        for client in (self._signs, self._wire):
+            await client.aclose()
+            await client.connection_pool.disconnect()
 
-    async def _give_back(self, record: str) -> None:
-        job = await self.kept.stored(record)
-        if job is not None and job.status == Status.ACTIVE:  # the try that it was in does not count
-            job.status = Status.QUEUED
-            job.attempts = max(0, job.attempts - 1)
-            job.started = 0
-        try:
-            await self.kept.return_held(record, self.id, job)
-        except Cancelled:
-            await self._cancel_held(record, self.id, job)
+    # Exchanging
 
-    async def _cancel_held(self, record: str, worker: str, job: Job | None) -> None:
-        if job is None:
-            await self.kept.drop_held(record, worker)
-        else:
-            await self.kept.cancel_held(job, worker, self.limits)
-
-    # Claiming
-
-    async def _claim(self) -> None:
+    async def _exchange(self) -> None:
+        """One of the loops that hand in and claim."""
         pause = SHORTEST_PAUSE
-        unsure, checked = False, time.monotonic()
-        while not self.event.is_set():
-            if not self._open.is_set():
-                await self._open.wait()
-            self._room.clear()
-            if len(self._running) >= self.concurrency:
-                await self._room.wait()
+        while True:
+            want = self._wanted()
+            if not self._outcomes and (want <= 0 or self._empty):
+                if want > 0:
+                    self._idle.set()
+                self._look.clear()
+                await self._look.wait()
                 continue
             try:
-                if unsure or time.monotonic() - checked > WAIT:
-                    for record in await self.kept.held(self.id):
-                        self._take(record)
-                    unsure, checked = False, time.monotonic()
-                    continue
-                if (claimed := await self._next()) is not None:
-                    if self._open.is_set():
-                        self._take(claimed)
-                    else:  # paused while this claim waited at the server
-                        await self._give_back(claimed)
+                await self._hand_over(want)
                 self._reached()
                 pause = SHORTEST_PAUSE
             except AWAY as error:
-                unsure = True
                 self._away(error)
                 await asyncio.sleep(pause)
                 pause = min(LONGEST_PAUSE, pause * 2)
 
-    def _pause(self, paused: bool) -> None:
-        """Opens or closes the queue for this worker; until the first tick has asked, it is closed."""
-        if paused:
-            self._open.clear()
-            self._reached()  # the loop that claims rests, and does not say so
-        else:
-            self._open.set()
+    def _wanted(self) -> int:
+        if self.event.is_set() or self._paused:
+            return 0
+        free = self.concurrency - len(self._held) - self._asked + len(self._outcomes) + self._handing_in
+        return min(MOST_AT_ONCE, free, -(-self.concurrency // CALLS))  # each call has its share, so that they overlap
 
-    async def _next(self) -> str | None:
-        record: bytes | None = await self._blocking.blmove(
-            self.kept.namespace("queued"), self.kept.namespace(f"active:{self.id}"), WAIT
-        )
-        return record.decode() if record is not None else None
-
-    def _take(self, record: str) -> None:
-        if record in self._running:
-            return
-        task = asyncio.create_task(self._handle(record), name=f"job {record}")
-        self._running[record] = task
-        self.activity.running = len(self._running)
-        task.add_done_callback(lambda _: self._gone(record))
-
-    def _gone(self, record: str) -> None:
-        self._running.pop(record, None)
-        self.activity.running = len(self._running)
-        self._room.set()
-
-    # Running
-
-    async def _handle(self, record: str) -> None:
-        job = await self._until_reached(lambda: self._mark_active(record))
-        if job is None or self._leaving:
-            return
-
-        async def tell(fraction: float, message: str) -> None:
-            job.progress = fraction
-            if message:
-                job.meta["message"] = message
-            job.touched = now()
-            try:
-                await self.kept.update_held(job, self.id)
-            except Cancelled:
-                self._cancel([record])
-
-        outcome = await self._try(
-            record,
-            Claimed(
-                id=job.key,
-                queue=self.kept.name,
-                payload=(job.kwargs or {}).get("payload", {}),
-                attempt=job.attempts,
-                attempts=job.retries,
-                tell=tell,
-            ),
-        )
-        await self._last(self._until_reached(lambda: self._settle(job, outcome)))
-        counts = self.activity.counts
-        counts[outcome.status] = counts.get(outcome.status, 0) + 1
-
-    async def _try(self, record: str, claimed: Claimed) -> Outcome:
-        """Runs a job in a task of its own, so that to cancel the job is not to cancel what stores its outcome."""
-        trying = self._tries[record] = asyncio.ensure_future(self._run(claimed))
+    async def _hand_over(self, want: int) -> None:
+        outcomes, self._outcomes = self._outcomes[:MOST_AT_ONCE], self._outcomes[MOST_AT_ONCE:]
+        want = max(0, want)
+        self._claims += 1
+        token = f"{self.id}#{self._claims}"
+        self._asked += want
+        self._handing_in += len(outcomes)
+        seen = self._seen
         try:
-            await asyncio.wait({trying})
-            return Outcome("cancelled") if trying.cancelled() else trying.result()
-        except asyncio.CancelledError:
-            await end_tasks([trying], again=2 * GRACE)
+            answer = await self._sent(token, want, outcomes)
+        except BaseException:
+            self._outcomes = outcomes + self._outcomes
             raise
         finally:
-            self._tries.pop(record, None)
+            self._asked -= want
+            self._handing_in -= len(outcomes)
+            self._free.set()
+        lost = set(answer.lost)
+        told = set(answer.told)
+        for held, _ in outcomes:
+            if held.id in told:
+                self._outcomes.append((held, closing(held, Outcome("cancelled"), self.limits)))
+            else:
+                self._let_go(held)
+                if held.id in lost and not self.event.is_set():  # while it ends, a call may have been cut short
+                    logger.warning("%s: its outcome came too late, another worker has it", held.id)
+        for id_, stored, broken in answer.claimed:
+            self._take(id_, token, stored, broken)
+        if want > 0:
+            self._empty = len(answer.claimed) < want and seen == self._seen
+            self._look_in(answer.pause)
+        if self._outcomes or (self._wanted() > 0 and not self._empty):
+            self._look.set()
 
-    def _cancel(self, records: Iterable[str]) -> None:
-        for record in records:
-            if (trying := self._tries.pop(record, None)) is not None:  # once: a second time would cut its grace short
-                trying.cancel()
-
-    async def _last(self, step: Coroutine[Any, Any, None]) -> None:
-        """A step that a cancellation leaves a moment: the handler has done its work, and need not do it again."""
-        settling = asyncio.create_task(step)
-        try:
-            await asyncio.shield(settling)
-        except asyncio.CancelledError:
-            await asyncio.wait({settling}, timeout=LAST_WORD)
-            await end_tasks([settling])
-            raise
-
-    async def _mark_active(self, record: str) -> Job | None:
-        try:
-            job = await self.kept.stored(record)
-        except (ValueError, TypeError, KeyError):
-            logger.exception("%s: a record cannot be read and is left out: %s", self.kept.name, record)
-            job = None
-        if job is None or job.status in (Status.COMPLETE, Status.FAILED, Status.ABORTED):
-            # The record is unreadable, has expired or has ended: what stands in the list is a leftover.
-            await self.kept.drop_held(record, self.id)
-            return None
-        job.status = Status.ACTIVE
-        job.started = job.touched = now()
-        job.worker_id = self.id
-        job.attempts += 1
-        try:
-            return job if await self.kept.update_held(job, self.id) else None
-        except Cancelled:
-            job.attempts -= 1  # it does not begin
-            job.started = 0
-            await self.kept.cancel_held(job, self.id, self.limits)
-            return None
-
-    async def _settle(self, job: Job, outcome: Outcome) -> None:
-        try:
-            await self._store(job, outcome)
-        except Cancelled:
-            await self.kept.cancel_held(job, self.id, self.limits)
-
-    async def _store(self, job: Job, outcome: Outcome) -> None:
-        if outcome.status == "cancelled":
-            raise Cancelled
-        job.error = outcome.error
-        job.touched = now()
-        if outcome.status == "retry":
-            job.status = Status.QUEUED
-            job.started = 0
-            job.progress = 0.0
-            job.scheduled = cast("int", time.time() + outcome.delay if outcome.delay > 0 else 0)
-            await self.kept.retry_held(job, self.id)
-            self._due.set()
-            return
-        job.completed = now()
-        if outcome.status == "completed":
-            job.status, job.result, job.progress = Status.COMPLETE, outcome.result, 1.0
-        else:
-            job.status = Status.FAILED
-        await self.kept.finish_held(job, self.id, self.limits)
-
-    async def _until_reached(self, step: Callable[[], Awaitable[T]]) -> T:
-        """Repeats a step until the server has answered: a job's outcome must not be lost because it was away."""
-        pause = SHORTEST_PAUSE
+    async def _sent(self, token: str, want: int, outcomes: list[tuple[Held, tuple[Any, ...]]]) -> Exchanged:
+        """One call. Where its answer is lost, it is made again, with what the first one may have claimed."""
+        pause, again = SHORTEST_PAUSE, False
+        parts = [part for _, part in outcomes]
         while True:
             try:
-                return await step()
+                if again:
+                    for id_, stored in await self.kept.claimed(token):
+                        self._take(id_, token, stored, None)
+                        want = max(0, want - 1)
+                answer = await self.kept.exchange(self.id, token, want, parts, self.limits, self._wire)
             except AWAY as error:
                 self._away(error)
+                again = True
+            else:
+                if again:
+                    answer.lost.clear()  # the first call may have handed them in
+                return answer
             await asyncio.sleep(pause)
             pause = min(LONGEST_PAUSE, pause * 2)
 
-    # Upkeep
+    def _take(self, id_: str, token: str, stored: bytes | None, broken: str | None) -> None:
+        known = self._held.get(id_)
+        if known is not None and known.token == token:
+            return
+        record = decoded(stored)
+        if record is None or record.status in ("complete", "failed", "aborted"):
+            if stored:
+                logger.error("%s: its record cannot be run and is left out", id_)
+            self._drop(id_, token)
+            return
+        held = Held(id_, token, record, self)
+        self._held[id_] = held
+        self.activity.running = len(self._held)
+        self._busy.set()
+        if self.event.is_set():
+            held.settle(Outcome("back"))
+        elif broken is not None:
+            held.attempt -= 1  # it does not begin
+            held.settle(Outcome("failed", error=f"the job {broken}, for which it waited, has not completed"))
+        else:
+            self._runner.start(held)
 
-    async def _tick(self) -> None:
-        """Shows that this worker is alive, moves jobs whose time has come, takes over from workers that are gone."""
-        usual = min(LONGEST_PAUSE, self.limits.lease / 3)
-        while not self._leaving:
-            pause = usual
+    def _drop(self, id_: str, token: str) -> None:
+        """Forgets what this worker holds and cannot run."""
+        held = Held(id_, token, Record(), self)
+        held.settled = True
+        self._held[id_] = held
+        self._outcomes.append((held, (id_, token, "gone", "", 0, "")))
+
+    def settled(self, held: Held, outcome: Outcome) -> None:
+        """Takes what a try came to; it is handed in with the next call."""
+        counts = self.activity.counts
+        counts[outcome.status] = counts.get(outcome.status, 0) + 1
+        if self._held.get(held.id) is held:
+            self._outcomes.append((held, closing(held, outcome, self.limits)))
+            self._look.set()
+
+    def _let_go(self, held: Held) -> None:
+        if self._held.get(held.id) is held:
+            del self._held[held.id]
+            if not self._held:
+                self._busy.clear()
+            self.activity.running = len(self._held)
+            self._free.set()
+
+    # Waiting for work
+
+    async def _await_signs(self) -> None:
+        pause = SHORTEST_PAUSE
+        while True:
+            await self._idle.wait()
+            self._idle.clear()
+            signs: Any = self._signs
+            shared: Any = self.kept.redis
             try:
-                due, paused, *cancelling = await self.kept.evaluate(
-                    scripts.TICK,
-                    ["workers", "incomplete", "queued", "cancelling", "paused"],
-                    [self.id, self.limits.lease, MOST_DUE],
-                )
-                next_due = float(due)
-                self._pause(bool(paused))
-                self._cancel(record.decode() for record in cancelling)
-                if 0 <= next_due < pause:
-                    pause = max(MOMENT, next_due)
-                await self._take_over()
+                sign: Any = await signs.blpop([self.kept.namespace("wake")], WAIT)
+                if sign is not None and self._wanted() <= 0:  # it was meant for one that has a slot free
+                    await shared.rpush(sign[0], sign[1])
+                pause = SHORTEST_PAUSE
             except AWAY as error:
                 self._away(error)
-            self._due.clear()
-            try:
-                async with asyncio.timeout(pause):
-                    await self._due.wait()
-            except TimeoutError:
-                pass
+                await asyncio.sleep(pause)
+                pause = min(LONGEST_PAUSE, pause * 2)
+            self._look_now()
 
-    async def _take_over(self) -> None:
-        found = await self.kept.evaluate(
-            scripts.ORPHANS,
-            ["workers"],
-            [self.kept.base, f"{self._instance}:" if self._instance else "\0", self._mine, MOST_DUE],
-        )
-        names = [name.decode() for name in found]
-        for worker, record in reversed(list(zip(names[::2], names[1::2], strict=True))):
-            job = await self.kept.stored(record)
-            try:
-                await self._take_back(record, worker, job)
-            except Cancelled:
-                await self._cancel_held(record, worker, job)
-            self.activity.returned += 1
-        if names:
-            logger.warning("%s: took over %d jobs of workers that are gone", self.kept.name, len(names) // 2)
+    def _look_now(self) -> None:
+        self._seen += 1
+        self._empty = False
+        self._look.set()
 
-    async def _take_back(self, record: str, worker: str, job: Job | None) -> None:
-        """Puts a job of a worker that is gone back into the queue, unless it has killed too many."""
-        if job is None or job.status != Status.ACTIVE:  # it had not begun
-            await self.kept.return_held(record, worker)
+    def _look_in(self, pause: float | None) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if pause is not None and pause < WAIT:
+            self._timer = asyncio.get_running_loop().call_later(pause, self._look_now)
+
+    # Upkeep
+
+    async def mark(self, jobs: Sequence[Held]) -> None:
+        """Stores the records of running jobs, and learns what they are told."""
+        told = await self.kept.mark([(held.id, held.token, encoded(held.record)) for held in jobs])
+        for held, what in zip(jobs, told, strict=True):
+            held.marked = True
+            self._tell(held, what)
+
+    def _tell(self, held: Held, what: str | None) -> None:
+        if what == "cancel":
+            self._told(held, "cancel")
+        elif what == "pause":
+            self._told(held, "pause")
+        elif what == "lost" and self._held.get(held.id) is held and not held.settled:
+            logger.warning("%s: this worker was taken for dead, another one runs it", held.id)
+            self._let_go(held)
+            self._told(held, "cancel")
+
+    def _told(self, held: Held, ending: Ending) -> None:
+        held.told = True
+        self._runner.end(held, ending)
+
+    async def _mark_long(self) -> None:
+        while True:
+            await self._busy.wait()
+            await asyncio.sleep(MARKED_AFTER)
+            before = milliseconds() - MARKED_AFTER * 1000
+            long = [
+                held
+                for held in self._held.values()
+                if not held.marked and not held.settled and held.record.started <= before
+            ]
+            if long:
+                try:
+                    await self.mark(long[:MOST_AT_ONCE])
+                except AWAY as error:
+                    self._away(error)
+                    await asyncio.sleep(LONGEST_PAUSE)
+
+    async def _tick(self) -> None:
+        """Shows that this worker is alive, hears what its jobs are told, takes over from workers that are gone."""
+        usual = min(LONGEST_PAUSE, self.limits.lease / 3)
+        while True:
+            pause = usual
+            try:
+                ticked = await self.kept.tick(self.id, self._instance, self._mine, self.limits, MOST_AT_ONCE)
+            except AWAY as error:
+                self._away(error)
+            else:
+                self._reached()
+                if self._paused and not ticked.paused:
+                    self._look_now()
+                self._paused = ticked.paused
+                for id_, what in ticked.signals.items():
+                    if (held := self._held.get(id_)) is not None:
+                        self._tell(held, what)
+                for id_, stored, why in ticked.mine:
+                    self._bury(id_, stored, why)
+                if ticked.returned:
+                    self.activity.returned += ticked.returned
+                    logger.warning("%s: took over %d jobs of workers that are gone", self.kept.name, ticked.returned)
+                pause = 0.0 if ticked.more else usual
+            await asyncio.sleep(pause)
+
+    def _bury(self, id_: str, stored: bytes, why: str) -> None:
+        """Ends a job whose worker is gone and that shall not run again."""
+        record = decoded(stored)
+        token = f"{self.id}#0"
+        if record is None:
+            self._drop(id_, token)
             return
-        job.meta["stalls"] = job.meta.get("stalls", 0) + 1
-        job.started = 0
-        if job.meta["stalls"] > self.limits.stalls:
-            job.status = Status.FAILED
-            job.error = f"its worker died {job.meta['stalls']} times while it ran"
-            job.completed = now()
-            await self.kept.finish_held(job, worker, self.limits)
-            logger.error("%s: %s", job.key, job.error, extra={"job": job.key, "queue": self.kept.name})
-        else:
-            job.status = Status.QUEUED
-            job.attempts = max(0, job.attempts - 1)
-            await self.kept.return_held(record, worker, job)
+        held = Held(id_, token, record, self)
+        held.record.started = 0
+        self._held[id_] = held
+        if why == "cancel":
+            held.settle(Outcome("cancelled"))
+            return
+        held.attempt -= 1  # what it was in does not count: it did not end
+        error = f"its worker died {why} times while it ran"
+        logger.error("%s: %s", id_, error, extra={"job": id_, "queue": self.kept.name})
+        held.settle(Outcome("failed", error=error))
 
     def _away(self, error: BaseException) -> None:
         if self.activity.away is None:

@@ -1,0 +1,110 @@
+-- What every script begins with: the time, and the order in which jobs wait.
+--
+-- A waiting job's score is priority * STEP + tag. Lower runs first. Tags give groups fair turns (start-time fair
+-- queueing, Goyal, Vin and Cheng 1996): a group's next job gets the larger of the group's own last tag and of the tag
+-- that is being served, so that a group that comes late is served next to one with a long backlog. Jobs without a
+-- group are one group: first in, first out. Negative tags are those of jobs that went back to the front.
+
+local STEP = 2199023255552 -- 2^41
+
+local moment = redis.call('TIME')
+local now = moment[1] + moment[2] / 1000000
+
+local tags, lines = {}, {}
+
+-- The priority and the group of a job; `usual` is the priority of one that was given none.
+local function placed(base, id, usual)
+  local place = redis.call('HGET', base .. 'place', id)
+  if not place then return usual, '' end
+  local priority, group = string.match(place, '^([^:]*):(.*)$')
+  return tonumber(priority) or usual, group
+end
+
+local function line_of(base, id, group)
+  if group ~= '' and redis.call('EXISTS', base .. 'parked:' .. group) == 1 then return 'parked:' .. group end
+  return 'waiting'
+end
+
+local function stand(base, name, score, id)
+  lines[base] = lines[base] or {}
+  local line = lines[base][name] or {}
+  lines[base][name] = line
+  line[#line + 1] = score
+  line[#line + 1] = id
+end
+
+-- A job takes its place behind those of its priority and group.
+local function line_up(base, id, priority, group)
+  tags[base] = tags[base] or {}
+  local name = priority .. ':' .. group
+  local tag = tags[base][name]
+  if not tag then
+    local known = redis.call('HMGET', base .. 'turns', 'v:' .. priority, 'f:' .. name)
+    tag = math.max(tonumber(known[1] or 0), tonumber(known[2] or 0))
+  end
+  tags[base][name] = tag + 1
+  stand(base, line_of(base, id, group), priority * STEP + tag, id)
+end
+
+-- A job goes back before those of its priority.
+local function put_back(base, id, priority, group)
+  local tag = redis.call('HINCRBY', base .. 'turns', 'front:' .. priority, -1)
+  stand(base, line_of(base, id, group), priority * STEP + tag, id)
+end
+
+-- One worker that has nothing to do looks again.
+local function wake(base)
+  if redis.call('LLEN', base .. 'wake') == 0 then redis.call('RPUSH', base .. 'wake', '1') end
+end
+
+-- Stores the places that were taken. Answers whether there were any.
+local function close_ranks()
+  local any = false
+  for base, named in pairs(lines) do
+    for name, line in pairs(named) do redis.call('ZADD', base .. name, unpack(line)) end
+    any = true
+  end
+  for base, named in pairs(tags) do
+    local fields = {}
+    for name, tag in pairs(named) do
+      fields[#fields + 1] = 'f:' .. name
+      fields[#fields + 1] = string.format('%.0f', tag)
+    end
+    redis.call('HSET', base .. 'turns', unpack(fields))
+  end
+  lines, tags = {}, {}
+  return any
+end
+
+-- Takes a job that nobody holds out of wherever it waits. Answers whether it was there.
+local function take_out(base, id)
+  if redis.call('ZREM', base .. 'waiting', id) == 1 then return true end
+  if redis.call('ZREM', base .. 'delayed', id) == 1 then return true end
+  if redis.call('ZREM', base .. 'resting', id) == 1 then return true end
+  if redis.call('HDEL', base .. 'awaits', id) == 1 then return true end
+  local _, group = placed(base, id, 0)
+  return group ~= '' and redis.call('ZREM', base .. 'parked:' .. group, id) == 1
+end
+
+local function free_key(base, key, id)
+  if redis.call('HGET', base .. 'keys', key) == id then redis.call('HDEL', base .. 'keys', key) end
+end
+
+-- A child has ended: its parent waits for one less.
+local function tell_parent(parent, id, kind)
+  local left = redis.call('HINCRBY', parent.base .. 'awaits', parent.id, -1)
+  local fails = kind ~= 'completed' and not parent.run
+  if fails then redis.call('HSETNX', parent.base .. 'broken', parent.id, id) end
+  if redis.call('EXISTS', parent.base .. 'job:' .. parent.id) == 0 then
+    redis.call('HDEL', parent.base .. 'awaits', parent.id)
+    redis.call('HDEL', parent.base .. 'broken', parent.id)
+  elseif left == 0 or (fails and left > 0) then
+    redis.call('HDEL', parent.base .. 'awaits', parent.id)
+    local priority, group = placed(parent.base, parent.id, parent.usual)
+    line_up(parent.base, parent.id, priority, group)
+    close_ranks()
+    wake(parent.base)
+  elseif left < 0 then -- it has been released before, or cancelled
+    redis.call('HDEL', parent.base .. 'awaits', parent.id)
+  end
+end

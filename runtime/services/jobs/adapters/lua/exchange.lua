@@ -1,0 +1,250 @@
+-- A worker hands in what its tries came to, and gets jobs for the slots that are free: all in one call.
+--
+-- ARGV  base, worker, lease (s), token of this call's claims, jobs wanted, most that may run over all workers or -1,
+--       usual priority, completed jobs kept, dead jobs' time to live (ms), limits as JSON or '', number of outcomes;
+--       of each outcome: id, token of its claim, what it came to, record, a number, options as JSON or ''
+-- The number is the time to live (ms) of an ended job, the delay (s) of one to be tried again.
+-- The options: key, placed, group, parent {base, id, usual, run}, event {stream, most, fields}.
+-- The limits: rate {count, window (s)}, group_slots, group_rate {count, window (s)}.
+--
+-- Answers {ids that the worker does not hold, ids that are to be cancelled and were left as they are,
+--          ids claimed, their records, why they must fail at once or false, seconds until a look is worth it or -1}.
+
+local base, worker, lease, token = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4]
+local want, most, usual = tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7])
+local keep, dead_ttl = tonumber(ARGV[8]), tonumber(ARGV[9])
+local limits = ARGV[10] ~= '' and cjson.decode(ARGV[10]) or {}
+local outcomes = tonumber(ARGV[11])
+local FIRST, FIELDS = 12, 6
+local ENDS = {completed = true, failed = true, cancelled = true}
+local LEAVES_ITS_SIGNAL = {failed = true, retry = true, back = true, paused = true}
+
+local lost, told = {}, {}
+local returned = false
+
+local function settle(id, kind, record, number, asked)
+  local name = base .. 'job:' .. id
+  if kind == 'completed' then
+    if keep == 0 or number == '0' then redis.call('DEL', name) else redis.call('SET', name, record, 'PX', number) end
+  elseif kind == 'failed' then
+    redis.call('SET', name, record, 'PX', number)
+    redis.call('ZADD', base .. 'dead', math.floor(now * 1000), id)
+  elseif kind == 'cancelled' then
+    redis.call('SET', name, record, 'PX', number)
+  elseif kind == 'gone' then
+    redis.call('HDEL', base .. 'place', id)
+  else
+    if record ~= '' then redis.call('SET', name, record) end
+    if kind == 'paused' then
+      redis.call('ZADD', base .. 'resting', now, id)
+    elseif kind == 'retry' and tonumber(number) > 0 then
+      redis.call('ZADD', base .. 'delayed', now + tonumber(number), id)
+    else
+      local priority, group = usual, ''
+      if asked and asked.placed then priority, group = placed(base, id, usual) end
+      if kind == 'retry' then line_up(base, id, priority, group) else put_back(base, id, priority, group) end
+      returned = true
+    end
+  end
+  if not asked then return end
+  if asked.group and limits.group_slots then
+    redis.call('HINCRBY', base .. 'grouped', asked.group, -1)
+    if redis.call('ZSCORE', base .. 'limited', asked.group) then redis.call('ZADD', base .. 'limited', 0, asked.group) end
+  end
+  if asked.event then
+    redis.call('XADD', asked.event.stream, 'MAXLEN', '~', asked.event.most, '*', unpack(asked.event.fields))
+  end
+  if ENDS[kind] then
+    if asked.key then free_key(base, asked.key, id) end
+    if asked.placed then redis.call('HDEL', base .. 'place', id) end
+    if asked.parent then tell_parent(asked.parent, id, kind) end
+  end
+end
+
+if outcomes > 0 then
+  local ids, done, completed, counts = {}, {}, {}, {}
+  for k = 1, outcomes do ids[k] = ARGV[FIRST + (k - 1) * FIELDS] end
+  local holders = redis.call('HMGET', base .. 'held', unpack(ids))
+  local signalled = redis.call('EXISTS', base .. 'signals') == 1
+  for k = 1, outcomes do
+    local at = FIRST + (k - 1) * FIELDS
+    local id, kind, options = ids[k], ARGV[at + 2], ARGV[at + 5]
+    if holders[k] ~= ARGV[at + 1] then
+      lost[#lost + 1] = id
+    elseif signalled and LEAVES_ITS_SIGNAL[kind] and redis.call('HGET', base .. 'signals', id) == 'cancel' then
+      told[#told + 1] = id
+    else
+      settle(id, kind, ARGV[at + 3], ARGV[at + 4], options ~= '' and cjson.decode(options))
+      done[#done + 1] = id
+      counts[kind] = (counts[kind] or 0) + 1
+      if kind == 'completed' and keep > 0 then completed[#completed + 1] = id end
+    end
+  end
+  if #done > 0 then
+    redis.call('HDEL', base .. 'held', unpack(done))
+    if signalled then redis.call('HDEL', base .. 'signals', unpack(done)) end
+    if redis.call('EXISTS', base .. 'stalls') == 1 then redis.call('HDEL', base .. 'stalls', unpack(done)) end
+    for kind, number in pairs(counts) do redis.call('HINCRBY', base .. 'stats', kind, number) end
+  end
+  if #completed > 0 then
+    local over = redis.call('LPUSH', base .. 'ended', unpack(completed)) - keep
+    if over > 0 then
+      local gone = redis.call('RPOP', base .. 'ended', over)
+      for i, id in ipairs(gone) do gone[i] = base .. 'job:' .. id end
+      redis.call('UNLINK', unpack(gone))
+    end
+  end
+  if counts.failed then
+    redis.call('ZREMRANGEBYSCORE', base .. 'dead', '-inf', string.format('%.0f', now * 1000 - dead_ttl))
+  end
+end
+
+local due = redis.call('ZRANGEBYSCORE', base .. 'delayed', '-inf', now, 'LIMIT', 0, 500)
+if #due > 0 then
+  redis.call('ZREM', base .. 'delayed', unpack(due))
+  for _, id in ipairs(due) do
+    local priority, group = placed(base, id, usual)
+    line_up(base, id, priority, group)
+  end
+end
+if close_ranks() then returned = true end
+
+-- How many of `count` may begin now under a rate, and seconds until one more may. A window slides: the starts of the
+-- last `count` are remembered, and one more is free when the oldest of them has left the window.
+local function permits(name, rate, count)
+  local allowed = rate[1] - redis.call('LLEN', name)
+  if allowed < count then
+    for _, start in ipairs(redis.call('LRANGE', name, math.max(0, -allowed), count - allowed - 1)) do
+      if tonumber(start) > now - rate[2] then break end
+      allowed = allowed + 1
+    end
+  end
+  if allowed >= count then return count, -1 end
+  local first = redis.call('LINDEX', name, math.max(0, redis.call('LLEN', name) - rate[1] + math.max(0, allowed)))
+  return math.max(0, allowed), math.max(0.001, (tonumber(first) or now) + rate[2] - now)
+end
+
+local function spend(name, rate, count)
+  if count == 0 then return end
+  local starts = {}
+  for i = 1, count do starts[i] = string.format('%.6f', now) end
+  local length = redis.call('RPUSH', name, unpack(starts))
+  if length > rate[1] then redis.call('LTRIM', name, length - rate[1], -1) end
+  redis.call('PEXPIRE', name, math.ceil(rate[2] * 1000))
+end
+
+local pause = -1
+local function sooner(seconds)
+  if seconds >= 0 and (pause < 0 or seconds < pause) then pause = seconds end
+end
+
+-- Whether a job of a group may begin now; where not, when the group is looked at again.
+local function admitted(group)
+  if limits.group_slots then
+    local running = tonumber(redis.call('HGET', base .. 'grouped', group) or 0)
+    if running >= limits.group_slots then return false, '+inf' end
+  end
+  if limits.group_rate then
+    local allowed, wait = permits(base .. 'starts:' .. group, limits.group_rate, 1)
+    if allowed == 0 then return false, now + wait end
+    spend(base .. 'starts:' .. group, limits.group_rate, 1)
+  end
+  if limits.group_slots then redis.call('HINCRBY', base .. 'grouped', group, 1) end
+  return true
+end
+
+-- Of groups whose time has come, as many jobs stand in the line again as may begin.
+local function reopen()
+  for _, group in ipairs(redis.call('ZRANGEBYSCORE', base .. 'limited', '-inf', now, 'LIMIT', 0, 100)) do
+    local free, again = want, now
+    if limits.group_rate then
+      local allowed, wait = permits(base .. 'starts:' .. group, limits.group_rate, want)
+      free, again = allowed, now + math.max(0, wait)
+    end
+    if limits.group_slots then
+      local slots = limits.group_slots - tonumber(redis.call('HGET', base .. 'grouped', group) or 0)
+      if slots <= 0 then free, again = 0, '+inf' elseif slots < free then free, again = slots, '+inf' end
+    end
+    local parked = free > 0 and redis.call('ZPOPMIN', base .. 'parked:' .. group, free) or {}
+    for i = 1, #parked, 2 do redis.call('ZADD', base .. 'waiting', parked[i + 1], parked[i]) end
+    if redis.call('EXISTS', base .. 'parked:' .. group) == 1 then
+      redis.call('ZADD', base .. 'limited', again, group)
+    else
+      redis.call('ZREM', base .. 'limited', group)
+    end
+  end
+end
+
+local ids, served = {}, {}
+local function claim(count)
+  local popped = redis.call('ZPOPMIN', base .. 'waiting', count)
+  for i = 1, #popped, 2 do
+    local id, score = popped[i], tonumber(popped[i + 1])
+    local free, group, again = true, '', nil
+    if limits.group_slots or limits.group_rate then
+      _, group = placed(base, id, usual)
+      if group ~= '' then free, again = admitted(group) end
+    end
+    if free then
+      ids[#ids + 1] = id
+      local priority = math.floor(score / STEP + 0.5)
+      local tag = score - priority * STEP
+      if tag >= 0 then served['v:' .. priority] = tag end
+    else
+      -- the whole group leaves the line, so that those behind it are reached
+      redis.call('ZADD', base .. 'parked:' .. group, popped[i + 1], id)
+      redis.call('ZADD', base .. 'limited', again, group)
+    end
+  end
+  return #popped / 2
+end
+
+local records, broken = {}, {}
+if want > 0 and redis.call('EXISTS', base .. 'paused') == 0 then
+  local room = want
+  if most >= 0 then room = math.min(room, most - redis.call('HLEN', base .. 'held')) end
+  if limits.rate and room > 0 then
+    local allowed, wait = permits(base .. 'starts', limits.rate, room)
+    room = math.min(room, allowed)
+    sooner(wait)
+  end
+  if limits.group_slots or limits.group_rate then reopen() end
+  local rounds = 0
+  while #ids < room and rounds < 20 do
+    rounds = rounds + 1
+    if claim(room - #ids) == 0 then break end
+  end
+  if #ids > 0 then
+    redis.call('ZADD', base .. 'workers', 'NX', now + lease, worker)
+    local names, held, fields = {}, {}, {}
+    for i, id in ipairs(ids) do
+      names[i] = base .. 'job:' .. id
+      held[2 * i - 1] = id
+      held[2 * i] = token
+    end
+    records = redis.call('MGET', unpack(names))
+    redis.call('HSET', base .. 'held', unpack(held))
+    for name, tag in pairs(served) do
+      fields[#fields + 1] = name
+      fields[#fields + 1] = string.format('%.0f', tag)
+    end
+    if #fields > 0 then redis.call('HSET', base .. 'turns', unpack(fields)) end
+    if redis.call('EXISTS', base .. 'broken') == 1 then
+      broken = redis.call('HMGET', base .. 'broken', unpack(ids))
+      redis.call('HDEL', base .. 'broken', unpack(ids))
+    end
+    if limits.rate then spend(base .. 'starts', limits.rate, #ids) end
+  end
+  if #ids == room and (most < 0 or redis.call('HLEN', base .. 'held') < most) then
+    if room == want and redis.call('ZCARD', base .. 'waiting') > 0 then wake(base) end
+  end
+  if #ids < want then
+    local following = redis.call('ZRANGE', base .. 'delayed', 0, 0, 'WITHSCORES')
+    if following[2] then sooner(math.max(0.001, tonumber(following[2]) - now)) end
+    local reopening = redis.call('ZRANGE', base .. 'limited', 0, 0, 'WITHSCORES')
+    if reopening[2] and reopening[2] ~= 'inf' then sooner(math.max(0.001, tonumber(reopening[2]) - now)) end
+  end
+elseif returned or outcomes > 0 then
+  if redis.call('ZCARD', base .. 'waiting') > 0 then wake(base) end
+end
+return {lost, told, ids, records, broken, tostring(pause)}

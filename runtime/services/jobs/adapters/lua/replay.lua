@@ -1,0 +1,28 @@
+-- Puts failed jobs back, as long as their records are those that were read.
+--
+-- ARGV  base, usual priority; of each job: id, sha1 of what was read, record, key or '', priority or '', group
+--
+-- Answers for each with '1', with '' where it has changed, or with the id of the job that has its key.
+
+local base, usual = ARGV[1], tonumber(ARGV[2])
+local answers = {}
+for at = 3, #ARGV, 6 do
+  local id, key, priority, group = ARGV[at], ARGV[at + 3], ARGV[at + 4], ARGV[at + 5]
+  local name = base .. 'job:' .. id
+  local known = redis.call('GET', name)
+  local owner = key ~= '' and redis.call('HGET', base .. 'keys', key)
+  if not known or redis.sha1hex(known) ~= ARGV[at + 1] then
+    answers[#answers + 1] = ''
+  elseif owner then
+    answers[#answers + 1] = owner
+  else
+    redis.call('ZREM', base .. 'dead', id)
+    redis.call('SET', name, ARGV[at + 2])
+    if key ~= '' then redis.call('HSET', base .. 'keys', key, id) end
+    if priority ~= '' or group ~= '' then redis.call('HSET', base .. 'place', id, priority .. ':' .. group) end
+    line_up(base, id, tonumber(priority) or usual, group)
+    answers[#answers + 1] = '1'
+  end
+end
+if close_ranks() then wake(base) end
+return answers
