@@ -287,9 +287,9 @@ def limits(spec: QueueSpec) -> Limits:
 
 
 def slots(spec: QueueSpec) -> int:
-    """How many jobs one worker of a queue runs at once, at most."""
+    """How many jobs a worker of a queue runs at once when it starts."""
     wanted = spec.concurrency
-    return wanted if isinstance(wanted, int) else wanted.max
+    return wanted if isinstance(wanted, int) else wanted.min
 
 
 def _view(stored: Stored) -> JobView:

@@ -11,6 +11,7 @@ import pytest
 
 from runtime.errors import Conflict, NotFound
 from runtime.services.jobs.ports import Draft
+from runtime.services.jobs.service import limits
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
@@ -89,7 +90,7 @@ async def test_a_job_that_completes_before_it_is_told_has_completed(bench: Any, 
     await at.work()
     (ended,) = await at.ended(await at.jobs.enqueue("q", {}))
     assert (ended.status, ended.result) == ("completed", "done")
-    assert await client.exists(at.backend._queue("q").namespace("cancelling")) == 0
+    assert await client.exists(at.backend._queue("q").namespace("signals")) == 0
 
 
 async def test_progress_brings_the_cancellation_at_once(bench: Any) -> None:
@@ -162,7 +163,7 @@ async def test_jobs_that_are_cancelled_while_workers_run_end_once(bench: Any, cl
     for worker in workers:
         assert (await worker.health()).status == "operational"
     queue = at.backend._queue("q")
-    assert await client.exists(queue.namespace("cancelling"), queue.namespace("incomplete")) == 0
+    assert await client.exists(queue.namespace("signals"), queue.namespace("held"), queue.namespace("place")) == 0
 
 
 async def test_a_job_of_a_dead_worker_is_not_run_again(bench: Any, client: Redis) -> None:
@@ -170,12 +171,9 @@ async def test_a_job_of_a_dead_worker_is_not_run_again(bench: Any, client: Redis
     at = bench(endless.task, lease="1s")
     queue = at.backend._queue("q")
     jobs = [await at.jobs.enqueue("q", {}, key=str(number)) for number in range(2)]
+    await queue.exchange("ghost", "ghost#1", 2, [], limits(at.specs["q"]), client)
     for job in jobs:
-        await client.lmove(queue.namespace("queued"), queue.namespace("active:ghost"), "LEFT", "RIGHT")
         assert (await at.jobs.cancel(job.id)).status == "running"
-    begun = await queue.stored(queue.job_id(jobs[0].id))  # one of them had begun, the other had only been claimed
-    begun.status, begun.attempts = "active", 1
-    await client.set(begun.id, queue.serialize(begun))
     await client.zadd(queue.namespace("workers"), {"ghost": 1})
     await at.work()
     assert [job.status for job in await at.ended(*jobs)] == ["cancelled", "cancelled"]

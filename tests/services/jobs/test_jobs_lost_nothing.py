@@ -193,14 +193,44 @@ async def test_a_claim_whose_answer_was_lost_is_run(bench: Any, client: Redis) -
     at = bench(note)
     worker = await at.work()
     claimer: Any = worker._claimer
-    job = await at.jobs.enqueue("q", {}, delay=3600)
-    key = claimer.kept.job_id(job.id)
-    untyped: Any = client
-    await untyped.lpush(claimer.kept.namespace(f"active:{claimer.id}"), key)  # as if BLMOVE had been answered
-    while not (waiting := [known["id"] for known in await client.client_list() if known["cmd"] == "blmove"]):
-        await asyncio.sleep(0.005)
-    await client.client_kill_filter(_id=waiting[0])
-    assert (await at.ended(job))[0].result == "ran"
+    exchange, cut = claimer.kept.exchange, 0
+
+    async def broken(*args: Any) -> Any:
+        nonlocal cut
+        answer = await exchange(*args)
+        if answer.claimed and not cut:
+            cut += 1
+            raise ConnectionError("the connection broke behind the server's back")
+        return answer
+
+    claimer.kept.exchange = broken
+    (ended,) = await at.ended(await at.jobs.enqueue("q", {}))
+    assert (ended.result, ended.attempts, cut) == ("ran", 1, 1)
+
+
+async def test_an_outcome_whose_answer_was_lost_counts_once(bench: Any) -> None:
+    async def note(job: JobContext, payload: dict[str, Any]) -> str:
+        return "ran"
+
+    at = bench(note)
+    worker = await at.work()
+    claimer: Any = worker._claimer
+    exchange, cut = claimer.kept.exchange, 0
+
+    async def broken(worker: str, token: str, want: int, outcomes: Any, *args: Any) -> Any:
+        nonlocal cut
+        answer = await exchange(worker, token, want, outcomes, *args)
+        if outcomes and not cut:
+            cut += 1
+            raise ConnectionError("the connection broke behind the server's back")
+        return answer
+
+    claimer.kept.exchange = broken
+    await at.ended(await at.jobs.enqueue("q", {}))
+    async with asyncio.timeout(5):
+        while claimer.activity.running:
+            await asyncio.sleep(0.005)
+    assert ((await at.jobs.queue("q")).completed, cut) == (1, 1)
 
 
 async def test_only_the_holder_may_end_a_job(bench: Any) -> None:
@@ -221,15 +251,17 @@ async def test_only_the_holder_may_end_a_job(bench: Any) -> None:
     job = await at.jobs.enqueue("q", {})
     await begun.wait()
     claimer: Any = first._claimer
-    claimer._loops[1].cancel()  # no more signs of life
-    claimer._loops[0].cancel()
+    claimer._leases.drop(claimer.kept.namespace("workers"), claimer.id)  # no more signs of life
+    for loop in claimer._loops:
+        loop.cancel()
     await at.work()
     (ended,) = await at.ended(job)
     assert (ended.result, ended.attempts) == (2, 1)
     go.set()
-    async with asyncio.timeout(5):
-        while claimer.activity.running:
-            await asyncio.sleep(0.01)
+    while not claimer._outcomes:
+        await asyncio.sleep(0.005)
+    await claimer._hand_over(0)
+    assert claimer.activity.running == 0
     assert (await at.jobs.get(job.id)).result == 2
     assert (await at.jobs.queue("q")).completed == 1
 
@@ -240,22 +272,17 @@ async def test_a_job_that_kills_its_workers_runs_out_of_lives(bench: Any) -> Non
     queue: Any = at.backend._queue("q")
     for life in range(2):  # two workers hold it and fall silent
         worker = f"dead-{life}"
-        redis: Any = queue.redis
-        moved = await redis.lmove(queue.namespace("queued"), queue.namespace(f"active:{worker}"))
-        stored = await queue.stored(moved)
-        stored.status, stored.attempts = "active", stored.attempts + 1
-        await queue.update_held(stored, worker)
-        await redis.zadd(queue.namespace("workers"), {worker: time.time() - 1})
-        successor = at.backend.claimer("q", _limits(at), 0, _none)
-        await successor._take_over()
-    ended = await at.jobs.get(job.id)
+        assert (await queue.exchange(worker, f"{worker}#1", 1, [], _limits(at), queue.redis)).claimed
+        await queue.redis.zadd(queue.namespace("workers"), {worker: time.time() - 1})
+        if life == 0:
+            ticked = await queue.tick("heir", "", ":", _limits(at), 10)
+            assert (ticked.returned, ticked.mine) == (1, [])
+    await at.work()
+    (ended,) = await at.ended(job)
     assert (ended.status, ended.error) == ("failed", "its worker died 2 times while it ran")
 
 
 async def _never(job: JobContext, payload: dict[str, Any]) -> None: ...
-
-
-async def _none(claimed: Any) -> Any: ...
 
 
 def _limits(at: Any) -> Any:

@@ -126,9 +126,9 @@ def closing(held: Held, outcome: Outcome, limits: Limits) -> tuple[Any, ...]:
 def _options(record: Record, outcome: Outcome) -> str:
     meta = record.meta
     placed = bool(meta.group) or meta.priority is not None
-    if not (placed or meta.key or meta.parent or outcome.announcement):
+    if not (placed or meta.key or meta.parent or outcome.announcement or outcome.status == "failed"):
         return ""
-    options: dict[str, Any] = {"placed": placed}
+    options: dict[str, Any] = {"placed": placed, "at": record.completed}
     if meta.key:
         options["key"] = meta.key
     if meta.group:

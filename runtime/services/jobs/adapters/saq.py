@@ -81,7 +81,7 @@ class SaqBackend:
                     return None
                 match await kept.cancel(job_id, stored, record, limits):
                     case "cancelled":
-                        return view(queue, job_id, record, "", None)
+                        return await self.get(queue, job_id)
                     case "told":
                         return view(queue, job_id, record, "running", None)
                     case "ended":

@@ -13,6 +13,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 from saq.job import Job, Status
 from saq.queue.redis import RedisQueue
 
@@ -54,14 +55,12 @@ class Ticked:
         mine: jobs that are now its own to end: id, record, `cancel` or how often it lost its worker.
         returned: jobs put back.
         more: whether there are more of them.
-        paused: whether the queue is.
     """
 
     signals: dict[str, str]
     mine: list[tuple[str, bytes, str]]
     returned: int
     more: bool
-    paused: bool
 
 
 class KeptQueue(RedisQueue):
@@ -153,7 +152,7 @@ class KeptQueue(RedisQueue):
             scripts.TICK,
             *(self.base, worker, limits.lease, instance, process, most, limits.stalls, limits.priority, grouped),
         )
-        told, mine, returned, more, paused = answer
+        told, mine, returned, more = answer
         return Ticked(
             signals={id_.decode(): what.decode() for id_, what in zip(told[::2], told[1::2], strict=True)},
             mine=[
@@ -162,7 +161,6 @@ class KeptQueue(RedisQueue):
             ],
             returned=returned,
             more=bool(more),
-            paused=bool(paused),
         )
 
     async def mark(self, jobs: Sequence[tuple[str, str, bytes]]) -> list[str | None]:
@@ -181,17 +179,16 @@ class KeptQueue(RedisQueue):
 
     async def cancel(self, job_id: str, stored: bytes, record: Record, limits: Limits) -> str:
         """Cancels a job whose record is still `stored`; answers as the script does."""
-        record.status, record.error, record.completed = "aborted", None, milliseconds()
-        parent = record.meta.parent
+        cancelled = msgspec.structs.replace(record, kwargs={}, status="aborted", error=None, completed=milliseconds())
         answer = await self.evaluate(
             scripts.CANCEL,
             self.base,
             job_id,
             hashlib.sha1(stored, usedforsecurity=False).hexdigest(),
-            encoded(record),
+            encoded(cancelled),
             max(1, _ms(limits.result_ttl)),
             record.meta.key or "",
-            encoded_parent(record) if parent else "",
+            encoded_parent(record),
         )
         return str(answer.decode())
 

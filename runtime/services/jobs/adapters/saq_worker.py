@@ -89,7 +89,6 @@ class KeepingWorker(Worker[Context]):
         self._idle = asyncio.Event()
         self._empty = False
         self._seen = 0
-        self._paused = False
         self._busy = asyncio.Event()
         self._free = asyncio.Event()
         self._timer: asyncio.TimerHandle | None = None
@@ -102,7 +101,7 @@ class KeepingWorker(Worker[Context]):
         self.loop = asyncio.get_running_loop()
         self.id = f"{self._mine}{secrets.token_hex(4)}"
         self.event = asyncio.Event()
-        self._empty = self._paused = False
+        self._empty = False
         self._claims = self._asked = self._handing_in = 0
         self._signs = blocking_client(self.kept.redis, WAIT)
         self._wire = blocking_client(self.kept.redis, WAIT, connections=CALLS)
@@ -206,7 +205,7 @@ class KeepingWorker(Worker[Context]):
                 pause = min(LONGEST_PAUSE, pause * 2)
 
     def _wanted(self) -> int:
-        if self.event.is_set() or self._paused:
+        if self.event.is_set():
             return 0
         free = self.concurrency - len(self._held) - self._asked + len(self._outcomes) + self._handing_in
         return min(MOST_AT_ONCE, free, -(-self.concurrency // CALLS))  # each call has its share, so that they overlap
@@ -394,9 +393,6 @@ class KeepingWorker(Worker[Context]):
                 self._away(error)
             else:
                 self._reached()
-                if self._paused and not ticked.paused:
-                    self._look_now()
-                self._paused = ticked.paused
                 for id_, what in ticked.signals.items():
                     if (held := self._held.get(id_)) is not None:
                         self._tell(held, what)

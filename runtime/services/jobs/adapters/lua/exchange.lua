@@ -4,7 +4,7 @@
 --       usual priority, completed jobs kept, dead jobs' time to live (ms), limits as JSON or '', number of outcomes;
 --       of each outcome: id, token of its claim, what it came to, record, a number, options as JSON or ''
 -- The number is the time to live (ms) of an ended job, the delay (s) of one to be tried again.
--- The options: key, placed, group, parent {base, id, usual, run}, event {stream, most, fields}.
+-- The options: at (when it failed, ms), key, placed, group, parent {base, id, usual, run}, event {stream, most, fields}.
 -- The limits: rate {count, window (s)}, group_slots, group_rate {count, window (s)}.
 --
 -- Answers {ids that the worker does not hold, ids that are to be cancelled and were left as they are,
@@ -28,7 +28,7 @@ local function settle(id, kind, record, number, asked)
     if keep == 0 or number == '0' then redis.call('DEL', name) else redis.call('SET', name, record, 'PX', number) end
   elseif kind == 'failed' then
     redis.call('SET', name, record, 'PX', number)
-    redis.call('ZADD', base .. 'dead', math.floor(now * 1000), id)
+    redis.call('ZADD', base .. 'dead', asked.at, id)
   elseif kind == 'cancelled' then
     redis.call('SET', name, record, 'PX', number)
   elseif kind == 'gone' then

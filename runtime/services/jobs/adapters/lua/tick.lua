@@ -8,7 +8,7 @@
 -- away, and those that are alive get time to say so.
 --
 -- Answers {id and signal of jobs that are told something, id and record and 'cancel' or times lost of jobs that are now
---          this worker's to end, jobs put back, whether there are more, whether the queue is paused}.
+--          this worker's to end, jobs put back, whether there are more}.
 
 local base, worker, lease = ARGV[1], ARGV[2], tonumber(ARGV[3])
 local instance, process, most = ARGV[4], ARGV[5], tonumber(ARGV[6])
@@ -87,4 +87,4 @@ if redis.call('HLEN', base .. 'turns') > REMEMBERED then
   if #forgotten > 0 then redis.call('HDEL', base .. 'turns', unpack(forgotten)) end
 end
 
-return {redis.call('HGETALL', base .. 'signals'), mine, back, more and 1 or 0, redis.call('EXISTS', base .. 'paused')}
+return {redis.call('HGETALL', base .. 'signals'), mine, back, more and 1 or 0}
