@@ -15,7 +15,6 @@ import platform
 import sys
 import time
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,8 +31,9 @@ if TYPE_CHECKING:
     from benchmarks.queueing.speed import Figures
 
 OUTPUT = ROOT / "benchmarks" / "results" / "jobs.json"
-JOBS = {"ours": 40_000, "bullmq": 20_000, "dramatiq": 10_000}
-"""Jobs that a system drains in a round, so that each takes some seconds; others 6,000."""
+SECONDS = 3.0
+CALIBRATING = 4_000
+MOST_JOBS = 200_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,14 +50,26 @@ class Row:
     rounds: int | None = None
 
 
-def _drain(system: System, quick: bool, *, append_only: bool) -> Figures:
-    jobs = JOBS.get(system.name, 6_000) // (5 if quick else 1)
-    return speed.drain(system, jobs=jobs, concurrency=100, append_only=append_only)
+class Drain:
+    """Drains about as many jobs as a system drains in `SECONDS`; a first run that does not count tells how many."""
+
+    def __init__(self, *, append_only: bool) -> None:
+        self._append_only = append_only
+        self._jobs: dict[str, float] = {}
+
+    def __call__(self, system: System, quick: bool) -> Figures:
+        if not quick and system.name not in self._jobs:
+            rate = self._measure(system, CALIBRATING)["drained a second"]
+            self._jobs[system.name] = min(MOST_JOBS, max(CALIBRATING, round(rate * SECONDS, -3)))
+        return self._measure(system, int(self._jobs.get(system.name, CALIBRATING)))
+
+    def _measure(self, system: System, jobs: int) -> Figures:
+        return speed.drain(system, jobs=jobs, concurrency=100, append_only=self._append_only)
 
 
 ROWS = {
-    "drain": Row(partial(_drain, append_only=False), speed=True),
-    "drain-aof": Row(partial(_drain, append_only=True), speed=True),
+    "drain": Row(Drain(append_only=False), speed=True),
+    "drain-aof": Row(Drain(append_only=True), speed=True),
     "latency": Row(
         lambda system, quick: speed.latency(system, jobs=200 if quick else 1_000, rate=100, concurrency=100),
         speed=True,
