@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from runtime.errors import Fault
-from runtime.services.ending import end_tasks
 from runtime.services.function import Returned
 from runtime.services.jobs.ports import Reject, Retry
+from runtime.services.jobs.progress import Progress
 from runtime.storage import tether
 
 if TYPE_CHECKING:
@@ -30,7 +30,6 @@ MAIN: Final = Path(__file__).with_name("process_main.py")
 LARGEST_MESSAGE: Final = 4_000_000
 START_LIMIT: Final = 60.0
 ENDING: Final = 2.0
-TELLING: Final = 1.0
 SHOWN_OUTPUT: Final = 65_536
 """Bytes of a job's output that are logged."""
 MOST_OUTPUT: Final = 16_000_000
@@ -115,18 +114,7 @@ class Process:
         self._about = {"job": claimed.id, "queue": claimed.queue, "attempt": claimed.attempt}
         self._said = 0
         self.fit = False
-        telling: asyncio.Task[None] | None = None
-        latest: list[tuple[float, str]] = []
-
-        async def tell() -> None:
-            while latest:
-                fraction, said = latest.pop()
-                latest.clear()
-                try:
-                    await claimed.tell(fraction, said)
-                except Exception as error:  # noqa: BLE001 - progress is not worth a job
-                    logger.warning("%s: its progress is not stored: %s", claimed.id, error, extra=self._about)
-
+        progress = Progress(claimed.tell, self._about)
         try:
             self._send(
                 kind="run",
@@ -134,27 +122,26 @@ class Process:
                 payload=claimed.payload,
                 job={name: getattr(claimed, name) for name in ("id", "queue", "attempt", "attempts")},
             )
-            while True:
-                message = await self._hear()
-                match message.get("kind"):
-                    case "progress":
-                        latest.append((float(message["fraction"]), str(message["message"])))
-                        if telling is None or telling.done():
-                            telling = asyncio.create_task(tell(), name=f"progress {claimed.id}")
-                    case "log":
-                        self._log(message)
-                    case _:
-                        break
+            message = await self._answer(progress)
             self._read_output()
-            if telling is not None:
-                await asyncio.wait({telling}, timeout=TELLING)
+            await progress.settle()
             self.fit = not message.get("spoilt") and not self.died
             return _returned(message)
         except ProcessDied as error:
             return Returned(error=error)
         finally:
-            if telling is not None:
-                await end_tasks([telling])
+            await progress.end()
+
+    async def _answer(self, progress: Progress) -> dict[str, Any]:
+        while True:
+            message = await self._hear()
+            match message.get("kind"):
+                case "progress":
+                    progress.note(float(message["fraction"]), str(message["message"]))
+                case "log":
+                    self._log(message)
+                case _:
+                    return message
 
     def kill(self) -> None:
         """Ends it and what it has started, at once; as often as one likes."""

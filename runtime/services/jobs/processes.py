@@ -132,11 +132,11 @@ class ProcessPool:
             except Fault as error:
                 return Returned(error=error)
             self._working.add(child)
-            lost = "cancelled"
+            lost: str | None = "cancelled"
             try:
                 async with asyncio.timeout(timeout) as limit:
                     returned = await child.run(mark, claimed)
-                lost = "died"
+                lost = "died" if child.died else None
             except TimeoutError:
                 if not limit.expired():
                     raise
@@ -170,16 +170,13 @@ class ProcessPool:
             raise
         return child
 
-    def _put_away(self, child: Process, lost: str) -> None:
-        """After a job: back to the others if it is as it was, else a spare takes its place."""
-        if child.fit and lost == "died" and not self._closed:
-            if len(self._resting) + len(self._working) < self.size:
-                self._rest(child)
-            else:
-                self._end(child)
+    def _put_away(self, child: Process, lost: str | None) -> None:
+        """After a job: back to the others where it is as it was, else a spare takes its place."""
+        if lost is None and child.fit and not self._closed:
+            self._rest(child)
             return
         self._end(child)
-        if child.died or lost != "died":
+        if lost is not None:
             self.ended[lost] += 1
         if not self._closed:
             spare = asyncio.get_running_loop().create_task(self._spare(), name="spare process")
@@ -195,6 +192,8 @@ class ProcessPool:
     def _rest(self, child: Process) -> None:
         loop = asyncio.get_running_loop()
         self._resting[child] = loop.call_later(self._idle_limit, self._retire, child)
+        if len(self.processes) > self.size:  # it has been made smaller
+            self._retire(child)
 
     def _retire(self, child: Process) -> None:
         if (timer := self._resting.pop(child, None)) is not None:

@@ -60,6 +60,10 @@ def do(job: Any, payload: dict[str, Any]) -> Any:
                 print("x" * 1000)
         case "a little much":
             print("y" * 100_000)
+        case "count to 1000":
+            for number in range(1000):
+                job.progress(number / 1000)
+            return 1000
         case "spin":
             job.progress(0.1, "spinning")
             while True:

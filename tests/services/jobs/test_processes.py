@@ -249,3 +249,17 @@ def test_children_die_with_their_parent() -> None:
 def test_a_pool_is_no_larger_than_the_machine() -> None:
     usable = len(os.sched_getaffinity(0))
     assert (pool_size(1), pool_size(1000)) == (1, usable)
+
+
+async def test_progress_that_cannot_be_stored_costs_no_job(pool: ProcessPool, do: Mark) -> None:
+    told = 0
+
+    async def tell(fraction: float, message: str) -> None:
+        nonlocal told
+        told += 1
+        raise OSError("the server is away")
+
+    job = Claimed("q.1", "q", {"what": "count to 1000"}, 1, 1, tell)
+    returned = await pool.run(do, job, timeout=LONG)
+    assert (returned.value, returned.error) == (1000, None)
+    assert 1 <= told <= 1000
