@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from runtime.services.jobs.ports import Duplicate, JobView
 
-Ending = Literal["timeout", "cancel", "pause", "drain"]
+Ending = Literal["timeout", "cancel", "pause", "stop", "drain"]
 """Why a running job is told to end."""
 
 
@@ -163,7 +163,14 @@ class Claimed(Protocol):
     def owner(self) -> str | None: ...
 
     @property
-    def premium(self) -> bool: ...
+    def premium(self) -> bool:
+        """Whether its owner is given more time."""
+        ...
+
+    @property
+    def paused_before(self) -> bool:
+        """Whether an earlier try was paused because the job ran long."""
+        ...
 
     @property
     def told(self) -> bool:
@@ -224,6 +231,7 @@ class Outcome:
         error: one sentence, of the others.
         delay: seconds until the next try.
         announcement: what is published with it.
+        ran_long: of a paused one, whether it was paused because it ran long.
     """
 
     status: Literal["completed", "retry", "failed", "cancelled", "back", "paused"]
@@ -231,6 +239,7 @@ class Outcome:
     error: str | None = None
     delay: float = 0.0
     announcement: Announcement | None = None
+    ran_long: bool = False
 
 
 class Runner(Protocol):

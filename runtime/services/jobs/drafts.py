@@ -11,8 +11,9 @@ from runtime.errors import Invalid, Pointer, TooLarge
 from runtime.services.jobs.backend import NewJob
 from runtime.services.jobs.payload import AT
 from runtime.services.jobs.ports import MOST_PRIORITY, REMEMBERED, Draft
+from runtime.services.jobs.priority import priority_of
 from runtime.services.jobs.times import LONGEST_DELAY, ahead
-from runtime.services.names import seconds, time_ordered, unknown
+from runtime.services.names import seconds, time_ordered
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -86,12 +87,7 @@ def _options(spec: QueueSpec, draft: Draft) -> Iterator[tuple[str, Any]]:
 
 
 def _priority(spec: QueueSpec, draft: Draft) -> int:
-    priority = spec.priority if draft.priority is None else draft.priority
-    for number, mark in enumerate(draft.marks):
-        if mark not in spec.priority_by:
-            fault = unknown("mark", mark, spec.priority_by)
-            raise Invalid(fault.message, errors=[Pointer(f"/marks/{number}", fault.message)], remedy=fault.remedy)
-        priority += spec.priority_by[mark]
+    priority = priority_of(spec, draft.marks, named=draft.priority)
     if not -MOST_PRIORITY <= priority <= MOST_PRIORITY:
         raise _wrong("priority", f"from {-MOST_PRIORITY} to {MOST_PRIORITY}", "Lower runs first.")
     return priority

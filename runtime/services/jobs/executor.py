@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -40,16 +41,19 @@ class Executor:
         work: makes a try; raises nothing but its own cancellation.
         judge: what a try came to that was told to end, or cancelled itself (no ending); the flag says that it has not
             ended and goes on beside us.
-        timeout: seconds that a try may take.
+        limit: seconds that a try may take; infinite where whoever works keeps the limit itself.
+        ended: hears of each try that is over.
     """
 
     def __init__(
         self,
         work: Callable[[Claimed], Awaitable[Outcome]],
         judge: Callable[[Claimed, Ending | None, bool], Outcome],
-        timeout: float,
+        limit: Callable[[Claimed], float],
+        ended: Callable[[Claimed], None],
     ) -> None:
-        self.timeout = timeout
+        self._ended = ended
+        self._limit = limit
         self._work = work
         self._judge = judge
         self._loop = asyncio.get_running_loop()
@@ -63,11 +67,10 @@ class Executor:
         return len(self._abandoned)
 
     def start(self, claimed: Claimed) -> None:
-        limit = self.timeout if claimed.timeout is None else claimed.timeout
-        trial = Try(claimed, self._loop.time() + limit)
+        trial = Try(claimed, self._loop.time() + self._limit(claimed))
         self._tries[claimed] = trial
         trial.task = self._loop.create_task(self._run(trial))
-        if self._timer is None or trial.deadline < self._timer.when():
+        if trial.deadline < (math.inf if self._timer is None else self._timer.when()):
             self._arm(trial.deadline)
 
     def end(self, claimed: Claimed, ending: Ending) -> None:
@@ -102,6 +105,7 @@ class Executor:
     def _close(self, trial: Try, outcome: Outcome) -> None:
         if self._tries.pop(trial.claimed, None) is not None:
             trial.claimed.settle(outcome)
+            self._ended(trial.claimed)
 
     def _insist(self, trial: Try, again: bool) -> None:
         task = trial.task
@@ -124,13 +128,13 @@ class Executor:
     def _expire(self) -> None:
         self._timer = None
         now = self._loop.time()
-        following: float | None = None
+        following = math.inf
         for trial in list(self._tries.values()):
             if trial.ending is not None:
                 continue
             if trial.deadline <= now:
                 self.end(trial.claimed, "timeout")
-            elif following is None or trial.deadline < following:
-                following = trial.deadline
-        if following is not None:
+            else:
+                following = min(following, trial.deadline)
+        if following < math.inf:
             self._arm(following)

@@ -99,9 +99,13 @@ class ActiveJobs:
     premium: float = PREMIUM
     _jobs: dict[str, _Active] = field(default_factory=dict)
 
-    def add(self, job: str, now: float, *, owner: str | None = None, premium: bool = False) -> None:
-        """A job has begun; one that is known begins anew."""
-        self._jobs[job] = _Active(job, owner, premium, now)
+    def add(
+        self, job: str, now: float, *, owner: str | None = None, premium: bool = False, paused_before: bool = False
+    ) -> None:
+        """A job has begun; one that is known begins anew. One that was paused before is stopped next."""
+        active = self._jobs[job] = _Active(job, owner, premium, now)
+        if paused_before:
+            active.warned = active.asked_to_pause = 0.0
 
     def remove(self, job: str) -> None:
         """It has ended; nothing where it is not known."""

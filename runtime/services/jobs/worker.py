@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
 import json
 import logging
+import math
 from typing import TYPE_CHECKING, Any, Final
 
 from runtime.errors import Fault, Invalid
 from runtime.health import Health
-from runtime.services.function import TimedOut, call
+from runtime.services.ending import end_tasks
+from runtime.services.function import TimedOut
+from runtime.services.jobs.announcing import Announcer
 from runtime.services.jobs.backend import Claimed, Claimer, Ending, Outcome
+from runtime.services.jobs.calls import Calls, calls_of
 from runtime.services.jobs.context import RunningJob
 from runtime.services.jobs.executor import Executor
+from runtime.services.jobs.growth import Growth
+from runtime.services.jobs.health import queue_health
+from runtime.services.jobs.patience import Patience
 from runtime.services.jobs.payload import plain
 from runtime.services.jobs.ports import Reject, Retry
 from runtime.services.jobs.service import JobQueues, limits, slots
@@ -42,9 +48,10 @@ class QueueWorker:
         jobs: the queues; also where further jobs go.
         events: where the events of its tasks go; None where the spec has no event bus.
         mask: hides secrets in what a task's exception says, before a job's record keeps it.
+        announcer: tells the event bus what the worker does.
 
     Raises at `start`:
-        NotBuilt: this version does not have the queue's task, or cannot run it in a process of its own.
+        NotBuilt: this version does not have the queue's task.
     """
 
     def __init__(
@@ -55,23 +62,29 @@ class QueueWorker:
         events: Events | None = None,
         *,
         mask: Callable[[str], str] = str,
+        announcer: Announcer | None = None,
     ) -> None:
         self._queue = queue
         self._spec = spec
         self._jobs = jobs
         self._events = events
         self._mask = mask
+        self._announcer = announcer or Announcer(None, {})
+        self._slots = slots(spec)
         self._claimer: Claimer | None = None
-        self._function: Callable[..., Any] | None = None
-        self._plain = False
+        self._loops: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
-        self._function = self._jobs.mark(self._queue).function
-        self._plain = not inspect.iscoroutinefunction(self._function)
-        self._executor = Executor(self._attempt, self._judged, self._spec.timeout)
-        backend = self._jobs.backend
-        self._claimer = backend.claimer(self._queue, limits(self._spec), slots(self._spec), self._executor)
+        self._calls: Calls = calls_of(self._jobs.mark(self._queue), self._slots)
+        self._executor = Executor(self._attempt, self._judged, self._limit, self._ended)
+        self._patience = Patience(self._spec, self._executor, self._announcer)
+        self._claimer = self._jobs.backend.claimer(self._queue, limits(self._spec), self._slots, self._patience)
+        self._growth = Growth(self._queue, self._jobs, self._claimer.activity, self._resize, self._announcer)
         await self._claimer.begin()
+        self._loops = [
+            asyncio.create_task(self._growth.watch(), name=f"growth {self._queue}"),
+            asyncio.create_task(self._patience.watch(), name=f"patience {self._queue}"),
+        ]
 
     async def watch(self) -> None:
         if self._claimer is not None:
@@ -80,40 +93,61 @@ class QueueWorker:
     async def stop(self) -> None:
         claimer, self._claimer = self._claimer, None
         if claimer is not None:
+            loops, self._loops = self._loops, []
+            await end_tasks(loops)
             await claimer.end(self._spec.drain)
             await self._executor.close()
+            await self._calls.stop()
 
     async def update(self, fields: Mapping[str, Any]) -> None:
         changed = type(self._spec).model_validate({"handler": self._spec.handler, **fields})
         self._spec = self._spec.model_copy(update={name: getattr(changed, name) for name in fields})
         self._jobs.adopt(self._queue, self._spec)
+        self._slots = slots(self._spec)
         if self._claimer is not None:
-            self._claimer.resize(slots(self._spec), limits(self._spec))
+            self._patience.adopt(self._spec)
+            self._resize(self._growth.adopt(self._spec))
+
+    def _resize(self, concurrency: int) -> None:
+        self._slots = concurrency
+        self._calls.resize(concurrency)
+        if self._claimer is not None:
+            self._claimer.resize(concurrency, limits(self._spec))
 
     async def health(self) -> Health:
+        """Whether it runs, what it does, and how its queue stands against the thresholds of the spec."""
         if self._claimer is None:
             return Health("down", "it does not run")
         activity = self._claimer.activity
         details: dict[str, Any] = {
-            "concurrency": slots(self._spec),
+            "concurrency": self._slots,
             "running": activity.running,
             **activity.counts,
             "taken_over": activity.returned,
+            **self._calls.lost(),
         }
+        if self._growth.reason:
+            details["concurrency_because"] = self._growth.reason
         if self._executor.abandoned:
             details["given_up"] = self._executor.abandoned
-        if missing := self._missing():
-            details["not built"] = missing
         if activity.away is not None:
             return Health("degraded", f"Redis does not answer: {activity.away}", details)
-        return Health(details=details)
+        try:
+            counts = await self._jobs.backend.counts(self._queue, limits(self._spec))
+        except Fault as error:
+            return Health("degraded", error.message, details)
+        stands = queue_health(self._spec.health, failed=counts.dead, waiting=counts.waiting)
+        return Health(stands.status, stands.reason, details)
 
-    def _missing(self) -> list[str]:
-        """What the spec asks of this queue and this version does not do."""
-        missing = []
-        if self._spec.long_running is not None:
-            missing.append("long_running")
-        return missing
+    def _limit(self, claimed: Claimed) -> float:
+        """Seconds after which the executor ends a try."""
+        return math.inf if self._calls.limited else self._time(claimed)
+
+    def _time(self, claimed: Claimed) -> float:
+        return self._spec.timeout if claimed.timeout is None else claimed.timeout
+
+    def _ended(self, claimed: Claimed) -> None:
+        self._patience.forget(claimed)
 
     async def _attempt(self, claimed: Claimed) -> Outcome:
         """Makes one try of a job; raises nothing but its own cancellation."""
@@ -124,21 +158,15 @@ class QueueWorker:
             return Outcome("failed", error=_sentence(error))
         job = RunningJob(claimed, self._jobs, self._events)
         try:
-            if self._plain:
-                returned = await call(self._function or _absent, job, payload)
-                if returned.error is not None:
-                    return self._failed(claimed, returned.error)
-                value = returned.value
-            else:
-                value = await (self._function or _absent)(job, payload)
+            value = await self._calls.call(job, claimed, payload, self._time(claimed))
         except asyncio.CancelledError:
             raise
         except BaseException as error:  # noqa: BLE001 - whatever a task raises harms no other job
             return self._failed(claimed, error)
         if value is None:
-            return Outcome("completed")
+            return Outcome("completed", announcement=None)
         try:
-            return Outcome("completed", result=_kept(value))
+            return Outcome("completed", result=_kept(value), announcement=None)
         except (TypeError, ValueError, RecursionError) as error:
             logger.exception("%s: its result cannot be kept", claimed.id, extra=about(claimed))
             return Outcome("failed", error=f"its result cannot be kept: {error}"[:LONGEST_ERROR])
@@ -147,12 +175,14 @@ class QueueWorker:
         """What a try came to that did not end by itself."""
         match ending:
             case "timeout":
-                limit = self._spec.timeout if claimed.timeout is None else claimed.timeout
-                return self._failed(claimed, TimedOut(limit, left_running=goes_on or self._plain))
+                return self._failed(claimed, TimedOut(self._time(claimed), left_running=goes_on))
             case "cancel":
                 return Outcome("cancelled")
             case "pause":
-                return Outcome("paused")
+                return Outcome("paused", ran_long=self._patience.asked_to_pause(claimed))
+            case "stop":
+                logger.error("%s was stopped: it ran too long", claimed.id, extra=about(claimed))
+                return Outcome("failed", error="it ran too long although its owner had been warned")
             case "drain":
                 return Outcome("back")
             case None:
@@ -220,7 +250,3 @@ def _sentence(error: BaseException) -> str:
     if isinstance(error, TimedOut):
         return f"it {said}"
     return f"{type(error).__name__}: {said}"[:LONGEST_ERROR] if said else type(error).__name__
-
-
-async def _absent(*_: Any) -> None:
-    raise Fault("the worker has been stopped")

@@ -7,6 +7,7 @@ import logging
 import os
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,6 @@ import pytest
 
 from runtime.plugins import Mark, Registry
 from runtime.services.function import TimedOut
-from runtime.services.jobs.backend import Claimed
 from runtime.services.jobs.ports import Reject, Retry
 from runtime.services.jobs.process import ProcessDied
 from runtime.services.jobs.processes import ProcessPool, pool_size
@@ -47,12 +47,24 @@ async def pool(do: Mark) -> AsyncIterator[ProcessPool]:
     assert not pool.processes
 
 
-def claimed(payload: dict[str, Any], told: list[tuple[float, str]] | None = None) -> Claimed:
+@dataclass(eq=False)
+class Job:
+    """A claimed job, as far as a process asks."""
+
+    payload: dict[str, Any]
+    tell: Any
+    id: str = "q.1"
+    queue: str = "q"
+    attempt: int = 2
+    attempts: int = 5
+
+
+def claimed(payload: dict[str, Any], told: list[tuple[float, str]] | None = None) -> Any:
     async def tell(fraction: float, message: str) -> None:
         if told is not None:
             told.append((fraction, message))
 
-    return Claimed("q.1", "q", payload, 2, 5, tell)
+    return Job(payload, tell)
 
 
 async def test_a_job_runs_elsewhere_with_its_payload_parsed(pool: ProcessPool, registry: Registry) -> None:
@@ -221,8 +233,8 @@ async def test_stopping_while_jobs_run_ends_them(do: Mark) -> None:
 PARENT = """
 import asyncio, sys
 from pathlib import Path
+from types import SimpleNamespace
 from runtime.plugins import Registry
-from runtime.services.jobs.backend import Claimed
 from runtime.services.jobs.processes import ProcessPool
 
 async def main():
@@ -230,7 +242,8 @@ async def main():
     pool = ProcessPool(1, [mark])
     async def tell(fraction, message):
         print(pool.processes[0], flush=True)
-    await pool.run(mark, Claimed("q.1", "q", {"what": "spin"}, 1, 1, tell), timeout=60)
+    job = SimpleNamespace(id="q.1", queue="q", payload={"what": "spin"}, attempt=1, attempts=1, tell=tell)
+    await pool.run(mark, job, timeout=60)
 
 asyncio.run(main())
 """
@@ -259,7 +272,7 @@ async def test_progress_that_cannot_be_stored_costs_no_job(pool: ProcessPool, do
         told += 1
         raise OSError("the server is away")
 
-    job = Claimed("q.1", "q", {"what": "count to 1000"}, 1, 1, tell)
+    job = Job({"what": "count to 1000"}, tell)
     returned = await pool.run(do, job, timeout=LONG)
     assert (returned.value, returned.error) == (1000, None)
     assert 1 <= told <= 1000

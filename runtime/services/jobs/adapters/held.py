@@ -68,6 +68,10 @@ class Held:
         return self.record.meta.premium
 
     @property
+    def paused_before(self) -> bool:
+        return self.record.meta.paused_before
+
+    @property
     def loop(self) -> AbstractEventLoop:
         return self.keeper.loop
 
@@ -112,6 +116,7 @@ def closing(held: Held, outcome: Outcome, limits: Limits) -> tuple[Any, ...]:
         number = max(1, int((limits.dead_ttl if status == "failed" else limits.result_ttl) * 1000))
     else:
         record.started = 0
+        record.meta.paused_before |= outcome.ran_long
         if status == "retry":
             record.attempts, record.error, record.progress, number = held.attempt, outcome.error, 0.0, outcome.delay
     if status in FINAL:

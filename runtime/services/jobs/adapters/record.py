@@ -45,6 +45,7 @@ class Meta(msgspec.Struct, omit_defaults=True):
     premium: bool = False
     timeout: float | None = None
     backoff: float | None = None
+    paused_before: bool = False
     message: str = ""
     saved: Any = None
     parent: Parent | None = None

@@ -180,14 +180,15 @@ local function claim(count)
   local popped = redis.call('ZPOPMIN', base .. 'waiting', count)
   for i = 1, #popped, 2 do
     local id, score = popped[i], tonumber(popped[i + 1])
-    local free, group, again = true, '', nil
+    local free, again = true, nil
+    local priority, group = usual, ''
     if limits.group_slots or limits.group_rate then
-      _, group = placed(base, id, usual)
+      priority, group = placed(base, id, usual)
       if group ~= '' then free, again = admitted(group) end
     end
     if free then
       ids[#ids + 1] = id
-      local priority = math.floor(score / STEP + 0.5)
+      priority = math.floor(score / STEP + 0.5)
       local tag = score - priority * STEP
       if tag >= 0 then served['v:' .. priority] = tag end
     else

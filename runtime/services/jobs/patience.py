@@ -1,0 +1,102 @@
+"""Jobs that run long: their owner is told, then the job is paused once, then it is stopped; see `registry`."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+from typing import TYPE_CHECKING
+
+from runtime.services.jobs.registry import ActiveJobs, Pause, Step, Stop, Warn
+
+if TYPE_CHECKING:
+    from runtime.services.jobs.announcing import Announcer
+    from runtime.services.jobs.backend import Claimed, Ending, Runner
+    from runtime.services.jobs.spec import QueueSpec
+
+logger = logging.getLogger("runtime.jobs")
+
+
+class Patience:
+    """Hands jobs on to a runner and watches how long they run; implements `Runner`.
+
+    Args:
+        runner: runs them, and keeps the hard limit.
+        announcer: says `job.long_running`.
+    """
+
+    def __init__(self, spec: QueueSpec, runner: Runner, announcer: Announcer) -> None:
+        self._runner = runner
+        self._announcer = announcer
+        self._running: dict[str, Claimed] = {}
+        self._asked: set[Claimed] = set()
+        self._changed = asyncio.Event()
+        self._active: ActiveJobs | None = None
+        self.adopt(spec)
+
+    def adopt(self, spec: QueueSpec) -> None:
+        """Takes over a queue's section."""
+        if spec.long_running is None:
+            self._active = None
+        else:
+            self._active = ActiveJobs(spec.long_running, math.inf)
+
+    def start(self, claimed: Claimed) -> None:
+        if self._active is not None:
+            now = asyncio.get_running_loop().time()
+            self._active.add(
+                claimed.id, now, owner=claimed.owner, premium=claimed.premium, paused_before=claimed.paused_before
+            )
+            if not self._running:
+                self._changed.set()
+            self._running[claimed.id] = claimed
+        self._runner.start(claimed)
+
+    def end(self, claimed: Claimed, ending: Ending) -> None:
+        self._runner.end(claimed, ending)
+
+    def asked_to_pause(self, claimed: Claimed) -> bool:
+        """Whether a job is paused because it ran long, not because somebody asked."""
+        return claimed in self._asked
+
+    def forget(self, claimed: Claimed) -> None:
+        """A try is over."""
+        if self._running.get(claimed.id) is claimed:
+            del self._running[claimed.id]
+            self._asked.discard(claimed)
+            if self._active is not None:
+                self._active.remove(claimed.id)
+
+    async def watch(self) -> None:
+        """Warns, pauses and stops until it is cancelled."""
+        loop = asyncio.get_running_loop()
+        while True:
+            following = None
+            if self._active is not None:
+                for step in self._active.due(loop.time()):
+                    await self._take(step)
+                following = self._active.next_due()
+            self._changed.clear()
+            try:
+                async with asyncio.timeout_at(following):
+                    await self._changed.wait()
+            except TimeoutError:
+                pass
+
+    async def _take(self, step: Step) -> None:
+        claimed = self._running[step.job]
+        about = {"job": step.job, "queue": claimed.queue}
+        match step:
+            case Warn():
+                what = "warned"
+                logger.warning("%s runs for %.0f s already", step.job, step.ran, extra=about)
+            case Pause():
+                what = "paused"
+                logger.warning("%s is paused: it has run for %.0f s", step.job, step.ran, extra=about)
+                self._asked.add(claimed)
+                self._runner.end(claimed, "pause")
+            case Stop():
+                what = "stopped"
+                self._runner.end(claimed, "stop")
+        data = {"job": step.job, "owner": step.owner, "ran_seconds": round(step.ran, 1), "what": what}
+        await self._announcer.say("job.long_running", data)

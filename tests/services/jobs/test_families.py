@@ -1,0 +1,183 @@
+"""Parents that wait for their children, in one queue and over several."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from runtime.errors import Conflict, NotFound
+from runtime.services.jobs.ports import Draft
+from tests.services.jobs.conftest import Bench
+
+if TYPE_CHECKING:
+    from redis.asyncio import Redis
+
+    from runtime.services.jobs.ports import JobContext
+
+
+async def step(job: JobContext, payload: dict[str, Any]) -> Any:
+    if payload.get("fails"):
+        raise ValueError("no")
+    if "n" in payload:
+        return payload["n"]
+    return [child.result for child in await job.children()]
+
+
+async def test_a_parent_runs_after_its_children_and_sees_their_results(bench: Any) -> None:
+    at = bench(step)
+    await at.work()
+    drafts = [Draft({"n": number}, delay=0.05 * (number == 2)) for number in range(3)]
+    parent = await at.jobs.submit("q", Draft({}, children=drafts))
+    assert (parent.status, len(parent.children)) == ("blocked", 3)
+    assert (await at.jobs.queue("q")).blocked == 1
+    (ended,) = await at.ended(parent)
+    assert (ended.status, ended.result) == ("completed", [0, 1, 2])
+
+
+async def test_generations_and_several_queues(client: Redis) -> None:
+    at = Bench(client, {"up": {"handler": "t"}, "down": {"handler": "t"}}, {"t": step}, "")
+    leaves = [Draft({"n": 1}, queue="down"), Draft({"n": 2}, queue="down")]
+    middle = Draft({}, queue="down", children=leaves)
+    top = await at.jobs.submit("up", Draft({}, children=[middle, Draft({"n": 3})]))
+    for queue in ("up", "down"):
+        await at.work(queue)
+    (ended,) = await at.ended(top)
+    assert ended.result == [[1, 2], 3]
+    assert ended.children[0].startswith("down.")
+    for worker in at.workers:
+        await worker.stop()
+
+
+async def test_a_failed_child_fails_its_parent_unless_it_runs_anyway(bench: Any) -> None:
+    at = bench(step, retry={"attempts": 1})
+    await at.work()
+    family = [Draft({"fails": True}), Draft({"n": 2}, delay=0.1)]
+    strict = await at.jobs.submit("q", Draft({}, children=family))
+    lenient = await at.jobs.submit("q", Draft({}, children=family, runs_anyway=True))
+    ended, other = await at.ended(strict, lenient)
+    assert ended.status == "failed"
+    assert ended.error == f"the job {strict.children[0]}, for which it waited, has not completed"
+    assert ended.attempts == 0
+    assert (other.status, other.result) == ("completed", [None, 2])
+    redis: Any = at.backend._redis
+    await at.ended(*[await at.jobs.get(child) for child in strict.children])
+    assert not await redis.exists("rt:test:{jobs.q}:awaits", "rt:test:{jobs.q}:broken")
+
+
+async def test_a_cancelled_child_counts_as_one_that_has_not_completed(bench: Any) -> None:
+    at = bench(step)
+    parent = await at.jobs.submit("q", Draft({}, children=[Draft({"n": 1}, delay=60)]))
+    await at.jobs.cancel(parent.children[0])
+    await at.work()
+    (ended,) = await at.ended(parent)
+    assert ended.status == "failed"
+
+
+async def test_a_blocked_parent_is_cancelled(bench: Any) -> None:
+    at = bench(step)
+    parent = await at.jobs.submit("q", Draft({}, children=[Draft({"n": 1}, delay=0.05)]))
+    with pytest.raises(Conflict, match="cannot be paused, it is blocked"):
+        await at.jobs.rest(parent.id)
+    assert (await at.jobs.cancel(parent.id)).status == "cancelled"
+    await at.work()
+    await at.ended(await at.jobs.get(parent.children[0]))
+    assert (await at.jobs.get(parent.id)).status == "cancelled"
+    assert (await at.jobs.queue("q")).blocked == 0
+
+
+async def test_a_family_is_stored_whole_or_not_at_all(bench: Any) -> None:
+    at = bench(step)
+    await at.jobs.submit("q", Draft({"n": 1}, key="taken"))
+    with pytest.raises(Conflict):
+        await at.jobs.submit("q", Draft({}, children=[Draft({"n": 1}), Draft({"n": 2}, key="taken")]))
+    with pytest.raises(NotFound, match='no queue "other"'):
+        await at.jobs.submit("q", Draft({}, children=[Draft({"n": 1}, queue="other")]))
+    view = await at.jobs.queue("q")
+    assert (view.waiting, view.blocked) == (1, 0)
+
+
+async def test_a_job_is_laid_aside_and_goes_on_from_what_it_saved(bench: Any) -> None:
+    begun = asyncio.Event()
+    seen: list[Any] = []
+
+    async def long(job: JobContext, payload: dict[str, Any]) -> Any:
+        seen.append((job.attempt, job.saved))
+        if job.saved is None:
+            await job.save({"step": 3})
+            begun.set()
+            await asyncio.sleep(3600)
+        return job.saved
+
+    at = bench(long, lease="1s")
+    waiting = await at.jobs.submit("q", Draft({}))
+    assert (await at.jobs.rest(waiting.id)).status == "paused"
+    assert (await at.jobs.rest(waiting.id)).status == "paused"  # as often as one likes
+    await at.work()
+    assert (await at.jobs.queue("q")).resting == 1
+    assert (await at.jobs.wake(waiting.id)).status in ("queued", "running")
+    await begun.wait()
+    assert (await at.jobs.rest(waiting.id)).status == "running"
+    async with asyncio.timeout(5):
+        while (view := await at.jobs.get(waiting.id)).status != "paused":
+            await asyncio.sleep(0.01)
+    assert view.attempts == 0  # the try does not count
+    await at.jobs.wake(waiting.id)
+    (ended,) = await at.ended(waiting)
+    assert (ended.status, ended.result, ended.attempts) == ("completed", {"step": 3}, 1)
+    assert seen == [(1, None), (1, {"step": 3})]
+    with pytest.raises(Conflict, match="is not paused"):
+        await at.jobs.wake(waiting.id)
+    with pytest.raises(Conflict, match="it is completed"):
+        await at.jobs.rest(waiting.id)
+
+
+async def test_a_paused_job_is_cancelled(bench: Any) -> None:
+    at = bench(step)
+    job = await at.jobs.submit("q", Draft({}))
+    await at.jobs.rest(job.id)
+    assert (await at.jobs.cancel(job.id)).status == "cancelled"
+
+
+async def test_a_job_has_limits_of_its_own(bench: Any) -> None:
+    async def slow(job: JobContext, payload: dict[str, Any]) -> None:
+        await asyncio.sleep(payload.get("for", 0))
+        raise ValueError(f"{job.attempt} of {job.attempts}")
+
+    at = bench(slow, timeout="1h", retry={"attempts": 5, "backoff": "1h"})
+    await at.work()
+    one = await at.jobs.submit("q", Draft({"for": 3600}, timeout="50ms", attempts=1))
+    two = await at.jobs.submit("q", Draft({}, attempts=2, backoff="10ms", owner="ada"))
+    ended = await at.ended(one, two)
+    assert [job.error for job in ended] == ["it took longer than 0.05 s", "ValueError: 2 of 2"]
+    assert [job.max_attempts for job in ended] == [1, 2]
+    assert ended[1].owner == "ada"
+
+
+async def test_a_job_that_runs_long_is_reported_then_paused_then_stopped(bench: Any) -> None:
+    begun: list[int] = []
+
+    async def endless(job: JobContext, payload: dict[str, Any]) -> None:
+        begun.append(job.attempt)
+        await asyncio.sleep(3600)
+
+    at = bench(endless, long_running="200ms")
+    said: list[Any] = []
+    worker = await at.work()
+
+    class Heard:
+        async def say(self, type_: str, data: Any) -> None:
+            said.append((type_, data["what"], data["owner"]))
+
+    worker._patience._announcer = Heard()
+    job = await at.jobs.submit("q", Draft({}, owner="ada"))
+    async with asyncio.timeout(5):
+        while (await at.jobs.get(job.id)).status != "paused":
+            await asyncio.sleep(0.01)
+    assert said == [("job.long_running", "warned", "ada"), ("job.long_running", "paused", "ada")]
+    await at.jobs.wake(job.id)
+    (ended,) = await at.ended(job)
+    assert (ended.status, ended.error) == ("failed", "it ran too long although its owner had been warned")
+    assert said[2:] == [("job.long_running", "stopped", "ada")]
+    assert begun == [1, 1]
