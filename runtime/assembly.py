@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from runtime import __version__
 from runtime.kernel.component import Component, Ports, Service
 from runtime.outline import DELIVERING, Node, absent, catches_mail, channel_for, channels, outline
+from runtime.part import Part
 from runtime.plugins import Mark, Registry
 from runtime.services.absent import Absent
 from runtime.spec.fields import live_fields
@@ -37,6 +38,7 @@ class Assembly:
         logs: the log output, whose level is live.
         health: what `/healthz` shows.
         view: what `/v1/runtime` shows.
+        part: which of the components this process runs.
 
     Raises:
         Fault: a plugin cannot be imported.
@@ -52,7 +54,9 @@ class Assembly:
         metrics: Metrics,
         health: HealthSource,
         view: EnvironmentView,
+        part: Part | None = None,
     ) -> None:
+        self._part = part or Part()
         self._loaded = loaded
         self._spec: Spec = loaded.spec
         self._data: Mapping[str, Any] = loaded.data
@@ -68,8 +72,8 @@ class Assembly:
         self._prefix = f"rt:{loaded.spec.name}:"
 
     def components(self) -> list[Component]:
-        """The components, as `runtime.outline` draws them."""
-        return [self._component(node) for node in outline(self._data)]
+        """The components of this process's part, as `runtime.outline` draws them."""
+        return [self._component(node) for node in outline(self._data) if self._part.includes(node.id)]
 
     def _component(self, node: Node) -> Component:
         title, factory, fields, live = self._made(node.id)
@@ -77,7 +81,7 @@ class Assembly:
             node.id,
             lambda _, ports: factory(ports),
             fields=fields,
-            needs=frozenset(node.needs),
+            needs=frozenset(self._part.of(node.needs)),
             live=live,
             title=title,
             grace=self._grace(node.id),
@@ -132,6 +136,9 @@ class Assembly:
         storage = self._spec.storage
         fields = {"redis": self._data["storage"]["redis"], "path": str(self._state.path)}
         url = storage.redis
+        if url == "embedded" and self._part.beside_others:
+            server = f"unix://{self._state.redis / 'valkey.sock'}"
+            return "Redis (embedded elsewhere)", lambda _: RemoteRedis(server), fields, frozenset()
         if url == "embedded":
             return "Redis (embedded Valkey)", lambda _: EmbeddedRedis(self._state.redis), fields, frozenset()
         return "Redis (remote)", lambda _: RemoteRedis(url), fields, frozenset()
@@ -216,6 +223,7 @@ class Assembly:
         return "Job queues", make, {"queues": sorted(self._data["queues"])}, frozenset()
 
     def _worker(self, name: str) -> Made:
+        from runtime.services.jobs.announcing import Announcer
         from runtime.services.jobs.spec import QueueSpec
         from runtime.services.jobs.worker import QueueWorker
 
@@ -225,7 +233,14 @@ class Assembly:
             return self._absent(f"jobs.{name}", f'the handler "{spec.handler}"', fields)
         return (
             f"Worker of {spec.handler}",
-            lambda ports: QueueWorker(name, spec, ports["jobs"], ports["events"], mask=self._logs.redactor.text),
+            lambda ports: QueueWorker(
+                name,
+                spec,
+                ports["jobs"],
+                ports["events"],
+                mask=self._logs.redactor.text,
+                announcer=Announcer(ports["events"], self._declaring()),
+            ),
             fields,
             live_fields(QueueSpec),
         )
@@ -245,6 +260,14 @@ class Assembly:
             fields,
             frozenset(),
         )
+
+    def _declaring(self) -> dict[str, list[str]]:
+        """The streams that declare an event type."""
+        found: dict[str, list[str]] = {}
+        for stream, declared in self._spec.events.streams.items():
+            for type_ in declared.events:
+                found.setdefault(type_, []).append(stream)
+        return found
 
     def _built(self, handler: str) -> bool:
         """Whether this version has what runs a queue's jobs."""

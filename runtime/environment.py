@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import signal
 import time
@@ -14,10 +15,11 @@ from runtime import __version__
 from runtime.assembly import Assembly, demonstrations
 from runtime.errors import Fault
 from runtime.kernel.journal import Journal
-from runtime.kernel.lock import StateLock
+from runtime.kernel.lock import StateLock, running
 from runtime.kernel.reconcile import Kernel
 from runtime.kernel.status import ComponentStatus
 from runtime.outline import catches_mail, channels
+from runtime.part import Part
 from runtime.settings import Settings
 from runtime.state import StateFolder
 from runtime.telemetry.logs import Logs
@@ -39,13 +41,15 @@ class Environment:
     Args:
         loaded: the spec, checked and resolved.
         settings: the process's own settings.
+        part: which part of it this process runs.
 
     Example:
         >>> environment = Environment(load(Path("spec.yaml")))          # doctest: +SKIP
         >>> anyio.run(environment.serve)
     """
 
-    def __init__(self, loaded: Loaded, settings: Settings | None = None) -> None:
+    def __init__(self, loaded: Loaded, settings: Settings | None = None, part: Part | None = None) -> None:
+        self.part = part or Part()
         self.spec = loaded.spec
         self.loaded = loaded
         self.settings = settings or Settings()
@@ -90,7 +94,7 @@ class Environment:
         """
         failure: Fault | None = None
         logs = self._logs()
-        with logs, StateLock(self.state.path, spec=str(self.loaded.file)) as lock:
+        with logs, self._lock() as lock:
             self.state.create()
             async with anyio.create_task_group() as tasks:
                 async with Kernel(on_change=on_change, journal=Journal(self.state.journal)) as self.kernel:
@@ -109,6 +113,18 @@ class Environment:
         if failure is not None and not self._over.is_set():  # else a signal came first, and is why it failed
             raise failure
 
+    def _lock(self) -> StateLock:
+        """The lock of the state folder; of a worker beside others, that of the first free folder within."""
+        spec = str(self.loaded.file)
+        if not self.part.beside_others:
+            return StateLock(self.state.own, spec=spec)
+        whole = self.state
+        for number in itertools.count(1):
+            self.state = whole.beside(number)
+            if running(self.state.own) is None:
+                break
+        return StateLock(self.state.own, spec=spec)
+
     def _logs(self) -> Logs:
         wanted = self.spec.observability.logs
         return Logs(
@@ -126,11 +142,13 @@ class Environment:
             metrics=Metrics(self.name, __version__),
             health=view,
             view=view,
+            part=self.part,
         )
         components = assembly.components()
         self.absent = frozenset(assembly.absent)
         await kernel.apply(components, declared=self.loaded.declared)
-        self.url = kernel.service("http").url
+        if self.part.includes("http"):
+            self.url = kernel.service("http").url
         self.boot_seconds = time.monotonic() - self._begun
 
     def stop(self) -> None:
@@ -148,7 +166,7 @@ class Environment:
                 logger.info("%s received, draining", signal.Signals(number).name)
                 view.draining = True
                 self.stop()
-                if not self.url:
+                if not self.boot_seconds:
                     kernel.interrupt()  # a boot under way
 
     async def _hurry_late(self, kernel: Kernel) -> None:

@@ -10,16 +10,25 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Collection
     from datetime import datetime
 
     from runtime.environment import Environment
     from runtime.kernel.status import ComponentStatus
+    from runtime.part import Part
 
 EXAMPLE = "runtime apply specs/development.yaml"
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("spec", type=Path, metavar="SPEC", help="the file that declares the environment")
+    parser.add_argument(
+        "--role",
+        choices=("all", "api", "worker"),
+        default="all",
+        help="run a part of it: the API, or workers; any number of workers, on any machine that reaches the same Redis",
+    )
+    parser.add_argument("--queues", metavar="A,B", help="of a worker: run the jobs of these queues, and no subscribers")
     parser.add_argument("--quiet", action="store_true", help="no progress, only what goes wrong")
 
 
@@ -31,11 +40,35 @@ def run(args: argparse.Namespace) -> int:
     from runtime.spec.load import load
 
     loaded = load(args.spec)
-    environment = Environment(loaded, Settings())
+    environment = Environment(loaded, Settings(), _part(args, loaded.data.get("queues") or {}))
     report = Report(args.spec, environment, quiet=args.quiet)
     anyio.run(environment.serve, report.change, report.ready, backend_options={"use_uvloop": True})
     report.stopped()
     return 0
+
+
+def _part(args: argparse.Namespace, known: Collection[str]) -> Part:
+    """The part of the environment that is asked for.
+
+    Raises:
+        UsageFault: `--queues` without workers, or a queue that the spec does not have.
+    """
+    from runtime.errors import UsageFault
+    from runtime.part import Part
+    from runtime.services.names import unknown
+
+    if args.queues is None:
+        return Part(args.role)
+    if args.role != "worker":
+        raise UsageFault("--queues chooses the queues of a worker", remedy="Add --role worker.")
+    wanted = [name.strip() for name in args.queues.split(",") if name.strip()]
+    for name in wanted:
+        if name not in known:
+            fault = unknown("queue", name, known)
+            raise UsageFault(fault.message, remedy=fault.remedy)
+    if not wanted:
+        raise UsageFault("--queues names no queue", remedy="Write them with commas: --queues email,push")
+    return Part("worker", frozenset(wanted))
 
 
 class Report:
@@ -63,6 +96,10 @@ class Report:
     def ready(self) -> None:
         """Everything runs: where it answers, and lines to try it with."""
         environment = self._environment
+        if not environment.url:
+            queues = "all queues" if environment.part.queues is None else ", ".join(sorted(environment.part.queues))
+            self._print(f"\n{environment.name}: a worker of {queues} is up. Ctrl+C stops it.\n")
+            return
         spec = shlex.quote(str(self._spec))
         key = f'-H "Authorization: Bearer $(cat {shlex.quote(_short(environment.state.operator_key))})"'
         self._print(

@@ -26,6 +26,7 @@ _COUNTS: Final = ("waiting", "scheduled", "running", "dead", "completed", "faile
 _LOOK: Final = 0.1
 """Seconds between two looks at a job that is waited for."""
 _BAR: Final = 30
+_WIDE: Final = 100
 _MOST_DEAD: Final = 200
 
 
@@ -43,11 +44,18 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     enqueue.add_argument("queue", metavar="QUEUE")
     enqueue.add_argument("--payload", default="{}", metavar="JSON|@FILE", help="what its task gets; {} by default")
     enqueue.add_argument("--delay", metavar="30s", help="how long to wait before it may run")
+    enqueue.add_argument("--priority", type=int, metavar="N", help="lower runs first")
+    enqueue.add_argument("--key", metavar="NAME", help="a name that only one unfinished job of the queue may have")
+    enqueue.add_argument("--group", metavar="NAME", help="whose turn it takes")
+    enqueue.add_argument("--owner", metavar="NAME", help="who is told when it runs for long")
     enqueue.add_argument("--wait", action="store_true", help="until it has ended; exit code 1 when it did not complete")
     for name, meaning in (
         ("show", "one job: status, tries, progress, result, error"),
         ("cancel", "cancel a job that waits or runs"),
         ("retry", "put a failed job back, with no try made"),
+        ("pause", "lay one job aside; one that runs is told to end, and the try does not count"),
+        ("resume", "let a paused job wait in its queue again"),
+        ("watch", "follow a job until it has ended; exit code 1 when it did not complete"),
     ):
         action(name, meaning).add_argument("id", metavar="ID")
     dead = action("dead", f"the jobs of a queue that have failed for good, newest first, {_MOST_DEAD} at most")
@@ -66,13 +74,16 @@ def run(args: argparse.Namespace) -> int:
             accepted = caller.post(f"/v1/queues/{quote(args.queue, safe='')}/jobs", body)
             if args.wait:
                 return _ended(caller, accepted["id"], args.json)
-            _print(accepted, args.json, [f"{accepted['id']}  {accepted['status']}"])
+            duplicate = f", {accepted['duplicate']}" if accepted["duplicate"] else ""
+            _print(accepted, args.json, [f"{accepted['id']}  {accepted['status']}{duplicate}"])
         case "show":
             job = caller.get(_job(args.id))
             _print(job, args.json, _fields(job))
-        case "cancel" | "retry":
+        case "watch":
+            return _ended(caller, args.id, args.json)
+        case "cancel" | "retry" | "pause" | "resume":
             accepted = caller.post(f"{_job(args.id)}/{args.action}")
-            told = args.action == "cancel" and accepted["status"] == "running"
+            told = args.action in ("cancel", "pause") and accepted["status"] == "running"
             _print(accepted, args.json, [f"{accepted['id']}  {accepted['status']}{', told to end' if told else ''}"])
         case "dead":
             _dead(caller, args)
@@ -97,7 +108,8 @@ def _request(args: argparse.Namespace) -> dict[str, Any]:
         raise UsageFault(f"the payload is no JSON: {error}", remedy=f"Try: {EXAMPLE}") from error
     if not isinstance(payload, dict):
         raise UsageFault("the payload is no JSON object", remedy=f"Try: {EXAMPLE}")
-    return {"payload": payload} | ({"delay": args.delay} if args.delay else {})
+    options = ((name, getattr(args, name)) for name in ("delay", "priority", "key", "group", "owner"))
+    return {"payload": payload} | {name: value for name, value in options if value is not None}
 
 
 def _ended(caller: Caller, job_id: str, as_json: bool) -> int:
@@ -116,7 +128,9 @@ def _ended(caller: Caller, job_id: str, as_json: bool) -> int:
 
 def _bar(job: dict[str, Any]) -> str:
     full = round(job["progress"] * _BAR)
-    return f"[{'█' * full}{'·' * (_BAR - full)}] {job['progress']:4.0%}  {job['status']}, try {job['attempts']}"
+    said = f": {job['message']}" if job["message"] else ""
+    state = f"{job['status']}, try {job['attempts']}{said}"
+    return f"[{'█' * full}{'·' * (_BAR - full)}] {job['progress']:4.0%}  {state}"[:_WIDE]
 
 
 def _dead(caller: Caller, args: argparse.Namespace) -> None:
@@ -143,7 +157,8 @@ def _queues(queues: Sequence[dict[str, Any]]) -> list[str]:
     lines = [f"{'queue':<{width}}  {heads}"] if queues else ["The spec declares no queues."]
     for queue in queues:
         counts = "  ".join(f"{queue[name]:>9}" for name in _COUNTS)
-        note = "  paused" if queue["paused"] else "" if queue["built"] else "  not built"
+        note = "  paused" if queue["paused"] else f"  {queue['reason'] or ''}" if queue["built"] else "  not built"
+        note = note.rstrip()
         lines.append(f"{queue['name']:<{width}}  {counts}{note}")
     return lines
 

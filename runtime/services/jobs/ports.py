@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, Literal, Protocol
+
+from runtime.health import Status
 
 REMEMBERED: Final = 6 * 3600.0
 """Seconds for which a job's `once` is remembered."""
@@ -14,6 +16,8 @@ MOST_PRIORITY: Final = 2_000
 """Priorities run from minus this to this."""
 
 JobStatus = Literal["scheduled", "blocked", "queued", "running", "paused", "completed", "failed", "cancelled"]
+
+ENDED: Final[frozenset[JobStatus]] = frozenset({"completed", "failed", "cancelled"})
 
 Duplicate = Literal["reject", "replace", "debounce", "throttle"]
 """What happens to a job whose key another unfinished one has; see `Draft`."""
@@ -73,7 +77,10 @@ class QueueView:
         resting: jobs that were paused one by one.
         blocked: jobs that wait for their children.
         paused: whether its workers begin no jobs.
-        concurrency: how many jobs run at once, over all workers.
+        concurrency: how many jobs run at once, over all workers; where the spec gives bounds, the upper one.
+        rate: jobs that may begin in a unit of time, over all workers, `30/m`.
+        health: `operational`, `degraded` or `down` by the thresholds of the spec.
+        reason: why, where it is not operational.
     """
 
     name: str
@@ -92,6 +99,9 @@ class QueueView:
     resting: int = 0
     blocked: int = 0
     paused: bool = False
+    rate: str | None = None
+    health: Status = "operational"
+    reason: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,6 +234,14 @@ class Jobs(Protocol):
 
         Raises:
             NotFound: no such job, or its result has expired.
+        """
+        ...
+
+    def watch(self, job_id: str) -> AsyncIterator[JobView]:
+        """A job, each time that it has changed, until it has ended.
+
+        Raises:
+            NotFound: no such job; while it is watched: it is no longer kept.
         """
         ...
 

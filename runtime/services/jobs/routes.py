@@ -12,6 +12,7 @@ from runtime.errors import Invalid, Pointer
 from runtime.http.access import scope
 from runtime.http.paging import After, Limit, Page, cursor, position
 from runtime.http.ports import Port
+from runtime.http.sse import EventStream, ServerEvent
 from runtime.services.jobs.ports import Draft, Duplicate, Jobs, JobView, QueueView, Replayed
 
 
@@ -202,6 +203,11 @@ class JobRoutes(Controller):
     @get("/{job_id:str}", opt=scope("jobs:read"), summary="One job: status, attempts, progress, result, error")
     async def job(self, job_id: FromPath[str], jobs: Port[Jobs]) -> JobView:
         return await jobs.get(job_id)
+
+    @get("/{job_id:str}/watch", opt=scope("jobs:read"), summary="Follow a job by Server-Sent Events until it has ended")
+    async def watch(self, job_id: FromPath[str], jobs: Port[Jobs]) -> EventStream:
+        await jobs.get(job_id)  # what is not there is refused before the stream begins
+        return EventStream(jobs.watch(job_id), lambda job: ServerEvent(None, job.status, job))
 
     @post(
         "/{job_id:str}/retry",

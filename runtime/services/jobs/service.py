@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
@@ -10,16 +11,19 @@ from runtime.errors import Conflict, Invalid, NotBuilt, NotFound, Pointer, TooLa
 from runtime.services.document import Document
 from runtime.services.jobs.backend import Backend, Limits, NewJob, Stored
 from runtime.services.jobs.drafts import new_job
+from runtime.services.jobs.health import queue_health
 from runtime.services.jobs.payload import AT, PayloadType
-from runtime.services.jobs.ports import Draft, JobStatus, JobView, QueueView, Refusal, Replayed
+from runtime.services.jobs.ports import ENDED, Draft, JobStatus, JobView, QueueView, Refusal, Replayed
 from runtime.services.names import unknown
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 
     from runtime.plugins import Mark, Registry
     from runtime.services.jobs.spec import QueueSpec
 
+LOOK: Final = 0.2
+"""Seconds between two looks at a job that is watched."""
 MOST_AT_ONCE: Final = 1_000
 """Jobs of one call, children counted."""
 
@@ -79,11 +83,8 @@ class JobQueues:
             NotBuilt: this version does not have that task.
         """
         handler = self.settings(queue).handler
-        mark = self._marks.get(queue)
-        if mark is None:
+        if (mark := self._marks.get(queue)) is None:
             raise NotBuilt(f'the handler "{handler}" of the queue "{queue}"')
-        if mark.process:
-            raise NotBuilt(f'the queue "{queue}": running "{handler}" in a process of its own')
         return mark
 
     def parse(self, queue: str, payload: Mapping[str, Any]) -> Any:
@@ -178,6 +179,17 @@ class JobQueues:
             )
         return view
 
+    async def watch(self, job_id: str) -> AsyncIterator[JobView]:
+        seen = None
+        while True:
+            view = await self.get(job_id)
+            if view != seen:
+                yield view
+                seen = view
+            if view.status in ENDED:
+                return
+            await asyncio.sleep(LOOK)
+
     async def dead(self, queue: str, *, after: tuple[datetime, str] | None = None, limit: int = 50) -> list[JobView]:
         return await self.backend.dead(queue, limits(self.settings(queue)), after, limit)
 
@@ -248,11 +260,15 @@ class JobQueues:
     async def queue(self, name: str) -> QueueView:
         spec = self.settings(name)
         counts = await self.backend.counts(name, limits(spec))
+        stands = queue_health(spec.health, failed=counts.dead, waiting=counts.waiting)
         return QueueView(
             name=name,
             handler=spec.handler,
-            built=name in self._marks and not self._marks[name].process,
-            concurrency=slots(spec),
+            built=name in self._marks,
+            concurrency=spec.concurrency if isinstance(spec.concurrency, int) else spec.concurrency.max,
+            rate=_rate(spec),
+            health=stands.status,
+            reason=stands.reason or None,
             waiting=counts.waiting,
             scheduled=counts.scheduled,
             running=counts.running,
@@ -290,6 +306,13 @@ def slots(spec: QueueSpec) -> int:
     """How many jobs a worker of a queue runs at once when it starts."""
     wanted = spec.concurrency
     return wanted if isinstance(wanted, int) else wanted.min
+
+
+def _rate(spec: QueueSpec) -> str | None:
+    if spec.rate is None:
+        return None
+    unit = {1.0: "s", 60.0: "m", 3600.0: "h", 86400.0: "d"}
+    return f"{spec.rate.count}/{unit.get(spec.rate.seconds, f'{spec.rate.seconds:g}s')}"
 
 
 def _view(stored: Stored) -> JobView:

@@ -9,7 +9,7 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import psutil
 import pytest
@@ -273,6 +273,6 @@ async def test_progress_that_cannot_be_stored_costs_no_job(pool: ProcessPool, do
         raise OSError("the server is away")
 
     job = Job({"what": "count to 1000"}, tell)
-    returned = await pool.run(do, job, timeout=LONG)
+    returned = await pool.run(do, cast("Any", job), timeout=LONG)
     assert (returned.value, returned.error) == (1000, None)
     assert 1 <= told <= 1000
