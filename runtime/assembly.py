@@ -286,7 +286,8 @@ class Assembly:
         if not isinstance(channel, SmtpChannel):
             return self._absent(f"notifications.{name}", f'the channel "{channel_name}" ({channel.kind})', fields)
         if part == "mailbox":
-            return "Development mailbox", lambda _: Mailbox(self._state.mail, channel.port), fields, frozenset()
+            port = 0 if self._part.beside_others else channel.port
+            return "Development mailbox", lambda _: Mailbox(self._state.mail, port), fields, frozenset()
 
         def make(ports: Ports) -> Service:
             box = ports.get(f"notifications.{channel_name}.mailbox")

@@ -15,8 +15,8 @@ Role = Literal["all", "api", "worker"]
 class Part:
     """The part of an environment that one process runs.
 
-    `api` leaves out the workers of queues and the subscribers; `worker` leaves out the API, the schedules and the
-    development mailbox, and is one of any number.
+    `api` leaves out the workers of queues and the subscribers; `worker` leaves out the API and the
+    schedules, and is one of any number.
 
     Args:
         queues: of a worker, the queues whose jobs it runs, and no subscribers; None for all queues and subscribers.
@@ -41,7 +41,7 @@ class Part:
         if self.role == "api":
             return not working
         if self.role == "worker":
-            if section in ("http", "schedules") or component.endswith(".mailbox"):
+            if section in ("http", "schedules"):
                 return False
             if working and self.queues is not None:
                 return section == "jobs" and name in self.queues

@@ -237,7 +237,7 @@ class Jobs(Protocol):
         """
         ...
 
-    def watch(self, job_id: str) -> AsyncIterator[JobView]:
+    def follow(self, job_id: str) -> AsyncIterator[JobView]:
         """A job, each time that it has changed, until it has ended.
 
         Raises:

@@ -207,7 +207,7 @@ class JobRoutes(Controller):
     @get("/{job_id:str}/watch", opt=scope("jobs:read"), summary="Follow a job by Server-Sent Events until it has ended")
     async def watch(self, job_id: FromPath[str], jobs: Port[Jobs]) -> EventStream:
         await jobs.get(job_id)  # what is not there is refused before the stream begins
-        return EventStream(jobs.watch(job_id), lambda job: ServerEvent(None, job.status, job))
+        return EventStream(jobs.follow(job_id), lambda job: ServerEvent(None, job.status, job))
 
     @post(
         "/{job_id:str}/retry",

@@ -179,7 +179,7 @@ class JobQueues:
             )
         return view
 
-    async def watch(self, job_id: str) -> AsyncIterator[JobView]:
+    async def follow(self, job_id: str) -> AsyncIterator[JobView]:
         seen = None
         while True:
             view = await self.get(job_id)
