@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import random
 import time
 import weakref
@@ -158,10 +159,25 @@ def connect(
         "retry": retry,
         **options,
     }
-    if issubclass(made.get("connection_class", Connection), Connection):
+    kind = made.get("connection_class", Connection)
+    made["connection_class"] = _packing(kind)
+    if issubclass(kind, Connection):
         made |= {"socket_keepalive": True, "socket_keepalive_options": _keepalive()}
     pool = redis.asyncio.BlockingConnectionPool(max_connections=connections, timeout=COMMAND_LIMIT, **made)
     return redis.asyncio.Redis.from_pool(pool)
+
+
+@functools.cache
+def _packing(kind: type[Any]) -> type[Any]:
+    """A kind of connection that packs its commands by hiredis: redis-py does so for sync connections alone."""
+    from hiredis import pack_command
+
+    class Packing(kind):  # type: ignore[misc]  # a class that is known only now
+        def pack_command(self, *args: Any) -> list[bytes]:
+            first = args[0].encode() if isinstance(args[0], str) else args[0]
+            return [pack_command((*first.split(), *args[1:]))]  # `CONFIG GET` is two words
+
+    return Packing
 
 
 def _keepalive() -> dict[int, int]:
