@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from benchmarks.queueing.speed import Figures
 
 OUTPUT = ROOT / "benchmarks" / "results" / "jobs.json"
+BUSY = 0.7
 SECONDS = 3.0
 CALIBRATING = 4_000
 MOST_JOBS = 200_000
@@ -139,10 +140,17 @@ def main() -> int:
         system.install()
     versions = {system.name: system.version() for system in systems}
     _progress("")
-    began = time.monotonic()
+    load, began = os.getloadavg()[0], time.monotonic()
+    if load > BUSY:
+        print(f"The machine is busy (load {load:.1f}): the figures will be worse than it can do.\n")
     results = measure(rows, systems, 1 if arguments.quick else arguments.rounds, arguments.quick)
     report = {
-        "machine": {"python": platform.python_version(), "machine": platform.machine(), "cpus": os.cpu_count()},
+        "machine": {
+            "python": platform.python_version(),
+            "machine": platform.machine(),
+            "cpus": os.cpu_count(),
+            "load before": round(load, 2),
+        },
         "versions": versions,
         "quick": arguments.quick,
         "seconds": round(time.monotonic() - began),

@@ -44,7 +44,8 @@ class Child:
         )  # fmt: skip
         self._what = f"{role} of {system.name}"
         self._said: queue.Queue[dict[str, Any] | None] = queue.Queue()
-        threading.Thread(target=self._listen, daemon=True).start()
+        self._listening = threading.Thread(target=self._listen, daemon=True)
+        self._listening.start()
 
     def __enter__(self) -> Self:
         return self
@@ -93,18 +94,16 @@ class Child:
     def kill(self) -> None:
         self._process.kill()
         self._process.wait()
+        self._listening.join(timeout=1)
         for pipe in (self._process.stdin, self._process.stdout, self._log):
             if pipe is not None:
                 pipe.close()
 
     def _listen(self) -> None:
         assert self._process.stdout is not None
-        try:
-            for line in self._process.stdout:
-                if line.startswith(b"{"):
-                    self._said.put(json.loads(line))
-        except ValueError:  # closed by `kill`
-            pass
+        for line in self._process.stdout:
+            if line.startswith(b"{"):
+                self._said.put(json.loads(line))
         self._said.put(None)
 
 

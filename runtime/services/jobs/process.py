@@ -9,6 +9,7 @@ import os
 import signal
 import socket
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -58,6 +59,7 @@ class Process:
         self._process: asyncio.subprocess.Process | None = None
         self._reader: asyncio.StreamReader
         self._writer: asyncio.StreamWriter | None = None
+        self._socket: socket.socket | None = None
         self._output: int | None = None
         self._said = 0
         self._about: dict[str, Any] = {}
@@ -76,24 +78,32 @@ class Process:
         Raises:
             Fault: it could not, or does not get ready.
         """
-        ours, theirs = socket.socketpair()
+        self._socket, theirs = socket.socketpair()
         self._output, output = os.pipe()
-        try:
-            self._process = await asyncio.create_subprocess_exec(
+        spawning = asyncio.create_task(
+            asyncio.create_subprocess_exec(
                 sys.executable, "-I", "-S", tether.__file__, str(os.getpid()),
                 sys.executable, "-I", str(MAIN), str(theirs.fileno()),
                 stdin=asyncio.subprocess.DEVNULL, stdout=output, stderr=output, pass_fds=(theirs.fileno(),),
                 start_new_session=True, env=self._variables,
-            )  # fmt: skip
+            )
+        )  # fmt: skip
+        try:
+            await asyncio.shield(spawning)
         except OSError as error:
-            ours.close()
             raise Fault(f"no process can be started for the job: {error.strerror}") from error
         finally:
+            while not spawning.done():  # cancelled in the middle, it would leave a child that nobody knows
+                with suppress(asyncio.CancelledError):
+                    await asyncio.wait({spawning})
             theirs.close()
             os.close(output)
+            if not spawning.exception():
+                self._process = spawning.result()
         os.set_blocking(self._output, False)
         asyncio.get_running_loop().add_reader(self._output, self._read_output)
-        self._reader, self._writer = await asyncio.open_connection(sock=ours, limit=LARGEST_MESSAGE)
+        self._reader, self._writer = await asyncio.open_connection(sock=self._socket, limit=LARGEST_MESSAGE)
+        self._socket = None  # it is the writer's
         self._send(
             path=sys.path,
             memory=self._memory,
@@ -147,8 +157,9 @@ class Process:
         """Ends it and what it has started, at once; as often as one likes."""
         self.fit = False
         self._signal()
-        if self._writer is not None:
-            self._writer.close()
+        for connection in (self._socket, self._writer):
+            if connection is not None:
+                connection.close()
         if self._output is not None:
             asyncio.get_running_loop().remove_reader(self._output)
             os.close(self._output)

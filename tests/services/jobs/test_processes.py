@@ -276,3 +276,15 @@ async def test_progress_that_cannot_be_stored_costs_no_job(pool: ProcessPool, do
     returned = await pool.run(do, cast("Any", job), timeout=LONG)
     assert (returned.value, returned.error) == (1000, None)
     assert 1 <= told <= 1000
+
+
+async def test_lost_children_leave_nothing_behind(do: Mark) -> None:
+    pool = ProcessPool(2, [do])
+    await pool.run(do, claimed({"what": "nothing"}), timeout=LONG)
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    others = set(psutil.Process().children()) - {psutil.Process(pid) for pid in pool.processes}
+    for what in ("kill", "hard exit", "segfault", "exit", "close"):
+        await asyncio.gather(*(pool.run(do, claimed({"what": what}), timeout=0.5) for _ in range(2)))
+    await pool.stop()
+    assert len(list(Path("/proc/self/fd").iterdir())) <= before
+    assert set(psutil.Process().children()) <= others
