@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from runtime import __version__
@@ -95,6 +96,7 @@ class Assembly:
             "storage.cache": self._cache,
             "events": self._events,
             "jobs": self._jobs,
+            "outbox": self._outbox,
             "http": self._http,
         }
         if id_ in whole:
@@ -215,6 +217,22 @@ class Assembly:
 
         return "Job queues", make, {"queues": sorted(self._data["queues"])}, frozenset()
 
+    def _outbox(self) -> Made:
+        from runtime.services.jobs.check import check
+        from runtime.services.outbox.service import Outbox
+
+        def make(ports: Ports) -> Service:
+            jobs = ports["jobs"]
+            return Outbox(
+                ports["storage.database"],
+                jobs,
+                ports["events"],
+                check=partial(check, jobs),
+                mask=self._logs.redactor.text,
+            )
+
+        return "Outbox", make, {"name": self._spec.name}, frozenset()
+
     def _worker(self, name: str) -> Made:
         from runtime.services.jobs.spec import QueueSpec
         from runtime.services.jobs.worker import QueueWorker
@@ -225,7 +243,14 @@ class Assembly:
             return self._absent(f"jobs.{name}", f'the handler "{spec.handler}"', fields)
         return (
             f"Worker of {spec.handler}",
-            lambda ports: QueueWorker(name, spec, ports["jobs"], ports["events"], mask=self._logs.redactor.text),
+            lambda ports: QueueWorker(
+                name,
+                spec,
+                ports["jobs"],
+                ports["events"],
+                transactions=ports["outbox"],
+                mask=self._logs.redactor.text,
+            ),
             fields,
             live_fields(QueueSpec),
         )
@@ -281,6 +306,7 @@ class Assembly:
         from runtime.services.events.asyncapi import document
         from runtime.services.events.routes import StreamRoutes, description_controller
         from runtime.services.jobs.routes import JobRoutes, QueueRoutes
+        from runtime.services.outbox.routes import OutboxRoutes
 
         settings = self._spec.api
 
@@ -291,8 +317,8 @@ class Assembly:
                 settings,
                 name=self._spec.name,
                 version=__version__,
-                controllers=[QueueRoutes, JobRoutes, StreamRoutes, description_controller(described)],
-                dependencies={"jobs": ports["jobs"], "events": ports["events"]},
+                controllers=[QueueRoutes, JobRoutes, StreamRoutes, OutboxRoutes, description_controller(described)],
+                dependencies={"jobs": ports["jobs"], "events": ports["events"], "outbox": ports["outbox"]},
                 access=OperatorKey.open(self._state.operator_key),
                 health=self._health,
                 view=self._view,

@@ -70,6 +70,23 @@ class Database:
         async with self._connection(writes=True) as connection, connection.begin():
             yield connection
 
+    @asynccontextmanager
+    async def turn(self, work: str, part: str) -> AsyncIterator[bool]:
+        """Whether it is this holder's turn at a piece of work, for the length of the block: nobody else has it then,
+        in this process or another.
+
+        The end of a process ends its turn.
+
+        Args:
+            work: `outbox`.
+            part: on PostgreSQL each part has turns of its own; on SQLite there is one for the whole work.
+
+        Raises:
+            Unreachable: the database does not answer.
+        """
+        async with self._backend.turn(self.transaction, work, part) as mine:
+            yield mine
+
     async def start(self) -> None:
         """Connects, brings the schema to this version, and looks whose database it is.
 

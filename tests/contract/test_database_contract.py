@@ -11,12 +11,15 @@ from sqlalchemy import Column, Integer, MetaData, String, Table, func, insert, i
 from sqlalchemy.exc import IntegrityError
 
 from runtime.errors import Fault
+from runtime.services.outbox.store import metadata as outbox
 from runtime.storage.database import MIGRATIONS, Database, revisions
 from runtime.storage.tables import environment
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
     from pathlib import Path
+
+    from sqlalchemy import Connection
 
     from tests.postgres import Postgres
 
@@ -62,12 +65,19 @@ async def test_the_schema_is_on_the_newest_revision(database: Database) -> None:
         assert found.scalar_one() == revisions()[-1]
 
 
-async def test_the_migrations_make_the_tables_that_the_code_uses(database: Database) -> None:
+@pytest.mark.parametrize("table", [environment, *outbox.tables.values()], ids=str)
+async def test_the_migrations_make_the_tables_that_the_code_uses(database: Database, table: Table) -> None:
+    def found(synchronous: Connection) -> tuple[dict[str, bool], list[str], set[tuple[str | None, ...]]]:
+        about = inspect(synchronous)
+        columns = {column["name"]: column["nullable"] for column in about.get_columns(table.name)}
+        indexes = {tuple(index["column_names"]) for index in about.get_indexes(table.name) if not index["unique"]}
+        return columns, about.get_pk_constraint(table.name)["constrained_columns"], indexes
+
     async with database.engine.connect() as connection:
-        columns = await connection.run_sync(lambda synchronous: inspect(synchronous).get_columns("environment"))
-    assert {column["name"]: column["nullable"] for column in columns} == {
-        column.name: bool(column.nullable) for column in environment.columns
-    }
+        columns, key, indexes = await connection.run_sync(found)
+    assert columns == {column.name: bool(column.nullable) for column in table.columns}
+    assert key == [column.name for column in table.primary_key]
+    assert indexes == {tuple(column.name for column in index.columns) for index in table.indexes}
 
 
 async def test_a_started_one_starts_again(make: Callable[..., Database]) -> None:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, Literal, Protocol
+
+from runtime.services.outbox.ports import Transaction
 
 REMEMBERED: Final = 6 * 3600.0
 """Seconds for which a job's `once` is remembered."""
@@ -273,6 +276,10 @@ class JobContext(Protocol):
 
     async def publish(self, stream: str, type: str, data: Mapping[str, Any]) -> str:  # noqa: A002
         """Publishes an event; returns its id."""
+        ...
+
+    def transaction(self) -> AbstractAsyncContextManager[Transaction]:
+        """A transaction of the environment's database; see `Transaction`. For `async` tasks."""
         ...
 
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from runtime.services.events.ports import Events
     from runtime.services.jobs.spec import QueueSpec
+    from runtime.services.outbox.ports import Transactions
 
 logger = logging.getLogger("runtime.jobs")
 
@@ -38,6 +39,7 @@ class QueueWorker:
         spec: its section of the spec.
         jobs: the queues; also where further jobs go.
         events: where the events of its tasks go; None where the spec has no event bus.
+        transactions: what its tasks write to the database with; None where there is none.
         mask: hides secrets in what a task's exception says, before a job's record keeps it.
 
     Raises at `start`:
@@ -51,12 +53,14 @@ class QueueWorker:
         jobs: JobQueues,
         events: Events | None = None,
         *,
+        transactions: Transactions | None = None,
         mask: Callable[[str], str] = str,
     ) -> None:
         self._queue = queue
         self._spec = spec
         self._jobs = jobs
         self._events = events
+        self._transactions = transactions
         self._mask = mask
         self._claimer: Claimer | None = None
         self._function: Callable[..., Any] | None = None
@@ -120,7 +124,7 @@ class QueueWorker:
         except Invalid as error:  # it was accepted, so the task has changed since then: no try can succeed
             logger.error("%s: its task does not take its payload any more: %s", claimed.id, error, extra=about)
             return Outcome("failed", error=_sentence(error))
-        job = RunningJob(claimed, self._jobs, self._events)
+        job = RunningJob(claimed, self._jobs, self._events, self._transactions)
         returned = await call(self._function or _absent, job, payload, limit=self._spec.timeout)
         if returned.error is not None:
             return self._failed(claimed, returned.error, about)
