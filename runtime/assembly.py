@@ -197,7 +197,9 @@ class Assembly:
             return self._absent(f"events.{name}", f'the subscriber "{spec.handler}"', fields)
         return (
             f"Subscriber of {spec.stream}",
-            lambda ports: Subscription(name, spec, mark, ports["events"], mask=self._logs.redactor.text),
+            lambda ports: Subscription(
+                name, spec, mark, ports["events"], inbox=ports["outbox"], mask=self._logs.redactor.text
+            ),
             fields,
             live_fields(SubscriptionSpec),
         )

@@ -14,7 +14,8 @@ from runtime.plugins import Mark, Registry
 from runtime.services.ending import end_tasks
 from runtime.services.events.adapters.redis import RedisStreams
 from runtime.services.events.service import EventBus
-from runtime.services.events.spec import EventsSpec
+from runtime.services.events.spec import EventsSpec, SubscriptionSpec
+from runtime.services.events.subscription import Subscription
 from runtime.services.jobs.adapters.saq import SaqBackend
 from runtime.services.jobs.check import check
 from runtime.services.jobs.service import JobQueues
@@ -80,6 +81,19 @@ class Place:
         worker = QueueWorker(queue, self.specs[queue], self.jobs, self.events, transactions=self.outbox)
         await worker.start()
         self._ends.push_async_callback(worker.stop)
+
+    async def subscribe(
+        self, name: str, function: Callable[..., Any], *, once: bool = True, reclaim: float = 15.0, **section: Any
+    ) -> Subscription:
+        retry = {"attempts": 3, "backoff": "10ms", "jitter": False}
+        spec = SubscriptionSpec.model_validate(
+            {"stream": "s", "handler": "h", "from": "beginning", "retry": retry, **section}
+        )
+        mark = Mark("subscriber", "h", function, once=once)
+        made = Subscription(name, spec, mark, self.events, inbox=self.outbox, reclaim=reclaim)
+        await made.start()
+        self._ends.push_async_callback(made.stop)
+        return made
 
     async def sql(self, statement: str, **parameters: Any) -> list[Any]:
         """The rows of a query, or nothing of a change."""
