@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 Made = tuple[str, Callable[[Ports], Service], Mapping[str, Any], frozenset[str]]
 """Title, factory, fields, live fields."""
 
+USAGE = "billing.usage"
+"""The built-in subscriber that records what was used."""
+
 
 class Assembly:
     """Makes the components of one spec.
@@ -97,6 +100,7 @@ class Assembly:
             "events": self._events,
             "jobs": self._jobs,
             "outbox": self._outbox,
+            "billing": self._billing,
             "http": self._http,
         }
         if id_ in whole:
@@ -191,15 +195,20 @@ class Assembly:
         from runtime.services.events.subscription import Subscription
 
         spec = self._spec.events.subscriptions[name]
+        built_in = spec.handler == USAGE and self._spec.billing is not None
         mark = self._registry.get("subscriber", spec.handler)
         fields = self._data["events"]["subscriptions"][name]
-        if mark is None:
+        if mark is None and not built_in:
             return self._absent(f"events.{name}", f'the subscriber "{spec.handler}"', fields)
+
+        def make(ports: Ports) -> Service:
+            handler = mark or Mark("subscriber", USAGE, ports["billing"].used, once=True)
+            masked = self._logs.redactor.text
+            return Subscription(name, spec, handler, ports["events"], inbox=ports["outbox"], mask=masked)
+
         return (
             f"Subscriber of {spec.stream}",
-            lambda ports: Subscription(
-                name, spec, mark, ports["events"], inbox=ports["outbox"], mask=self._logs.redactor.text
-            ),
+            make,
             fields,
             live_fields(SubscriptionSpec),
         )
@@ -234,6 +243,18 @@ class Assembly:
             )
 
         return "Outbox", make, {"name": self._spec.name}, frozenset()
+
+    def _billing(self) -> Made:
+        from runtime.services.billing.service import Billing
+
+        spec = self._spec.billing
+        assert spec is not None  # noqa: S101 - the outline has seen it
+
+        def make(ports: Ports) -> Service:
+            outbox = ports["outbox"]
+            return Billing(spec, ports["storage.database"], outbox, outbox, ports["events"])
+
+        return "Credits", make, self._data["billing"], frozenset()
 
     def _worker(self, name: str) -> Made:
         from runtime.services.jobs.spec import QueueSpec
@@ -305,6 +326,7 @@ class Assembly:
         from runtime.http.operator_key import OperatorKey
         from runtime.http.server import HttpServer
         from runtime.http.spec import ApiSpec
+        from runtime.services.billing.routes import CreditRoutes
         from runtime.services.events.asyncapi import document
         from runtime.services.events.routes import StreamRoutes, description_controller
         from runtime.services.jobs.routes import JobRoutes, QueueRoutes
@@ -319,8 +341,20 @@ class Assembly:
                 settings,
                 name=self._spec.name,
                 version=__version__,
-                controllers=[QueueRoutes, JobRoutes, StreamRoutes, OutboxRoutes, description_controller(described)],
-                dependencies={"jobs": ports["jobs"], "events": ports["events"], "outbox": ports["outbox"]},
+                controllers=[
+                    QueueRoutes,
+                    JobRoutes,
+                    StreamRoutes,
+                    OutboxRoutes,
+                    CreditRoutes,
+                    description_controller(described),
+                ],
+                dependencies={
+                    "jobs": ports["jobs"],
+                    "events": ports["events"],
+                    "outbox": ports["outbox"],
+                    "billing": ports.get("billing"),
+                },
                 access=OperatorKey.open(self._state.operator_key),
                 health=self._health,
                 view=self._view,

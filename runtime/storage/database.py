@@ -60,6 +60,16 @@ class Database:
         return self._engine
 
     @asynccontextmanager
+    async def reading(self) -> AsyncIterator[AsyncConnection]:
+        """A connection that only reads: on SQLite it waits for nobody who writes.
+
+        Raises:
+            Unreachable: the database does not answer.
+        """
+        async with self._connection(writes=False) as connection:
+            yield connection
+
+    @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncConnection]:
         """A connection in a transaction that writes: committed at the end of the block, rolled back by an
         exception.

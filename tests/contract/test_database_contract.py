@@ -11,6 +11,7 @@ from sqlalchemy import Column, Integer, MetaData, String, Table, func, insert, i
 from sqlalchemy.exc import IntegrityError
 
 from runtime.errors import Fault
+from runtime.services.billing.store import metadata as billing
 from runtime.services.outbox.store import metadata as outbox
 from runtime.storage.database import MIGRATIONS, Database, revisions
 from runtime.storage.tables import environment
@@ -65,7 +66,7 @@ async def test_the_schema_is_on_the_newest_revision(database: Database) -> None:
         assert found.scalar_one() == revisions()[-1]
 
 
-@pytest.mark.parametrize("table", [environment, *outbox.tables.values()], ids=str)
+@pytest.mark.parametrize("table", [environment, *outbox.tables.values(), *billing.tables.values()], ids=str)
 async def test_the_migrations_make_the_tables_that_the_code_uses(database: Database, table: Table) -> None:
     def found(synchronous: Connection) -> tuple[dict[str, bool], list[str], set[tuple[str | None, ...]]]:
         about = inspect(synchronous)

@@ -88,7 +88,7 @@ class Relay:
 
     async def sweep(self) -> bool:
         """Delivers what waits; whether nothing is left that this or another instance is at."""
-        async with self._database.engine.connect() as connection:
+        async with self._database.reading() as connection:
             lanes = await store.lanes(connection)
         ended = True
         for lane in lanes:
@@ -99,7 +99,7 @@ class Relay:
     async def _drain(self, lane: str) -> bool:
         """Delivers a lane's entries, as many as a turn allows; whether these were all."""
         for _ in range(BATCHES):
-            async with self._database.engine.connect() as connection:
+            async with self._database.reading() as connection:
                 entries = await store.head(connection, lane, BATCH)
             if entries:
                 await self._deliver(lane, entries)

@@ -89,7 +89,7 @@ class Outbox:
     async def health(self) -> Health:
         try:
             with anyio.fail_after(PROBE_LIMIT):
-                async with self._database.engine.connect() as connection:
+                async with self._database.reading() as connection:
                     waiting, dead, oldest = await store.figures(connection)
         except store.AWAY as error:
             return Health("degraded", f"the database does not answer ({type(error).__name__})")
@@ -164,7 +164,7 @@ class Outbox:
     # What could not be delivered
 
     async def dead(self, *, after: int = 0, limit: int = 100) -> list[Undelivered]:
-        async with self._database.engine.connect() as connection:
+        async with self._database.reading() as connection:
             entries = await store.buried(connection, after, limit)
         return [Undelivered(entry.id, entry.lane, entry.body, entry.error or "", entry.created_at) for entry in entries]
 
