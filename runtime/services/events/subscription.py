@@ -143,20 +143,33 @@ class Subscription:
         return await call(self._mark.function, event, *more, limit=self._spec.timeout)
 
     async def _call_once(self, event: Event) -> Returned:
-        """Calls the subscriber inside the transaction that notes the event as handled; not at all where it has been."""
+        """Calls the subscriber where the event has not been handled, and notes that it has been."""
         assert self._mark is not None  # noqa: S101 - `handle` has seen it
         assert self._inbox is not None  # noqa: S101 - `start` has seen it
+        keep = self._events.keeps(event.stream) + MARGIN
         try:
-            async with self._inbox.once(self._name, event.id, self._events.keeps(event.stream) + MARGIN) as transaction:
+            if self._mark.once:
+                return await self._call_within(self._inbox, event, keep)
+            if await self._inbox.handled(self._name, event.id):
+                return Returned()
+            returned = await self._call(event)  # outside of any transaction: on SQLite it would keep others waiting
+            if returned.error is None:
+                await self._inbox.note(self._name, event.id, keep)
+        except Exception as error:  # noqa: BLE001 - the database refused: a failed try like any other
+            return Returned(error=error)
+        return returned
+
+    async def _call_within(self, inbox: Inbox, event: Event, keep: float) -> Returned:
+        """Calls the subscriber inside the transaction that notes the event as handled."""
+        try:
+            async with inbox.once(self._name, event.id, keep) as transaction:
                 if transaction is None:
                     return Returned()
-                returned = await self._call(event, *([transaction] if self._mark.once else []))
+                returned = await self._call(event, transaction)
                 if returned.error is not None:
                     raise _RolledBack(returned)
         except _RolledBack as failed:
             return failed.returned
-        except Exception as error:  # noqa: BLE001 - the database refused: a failed try like any other
-            return Returned(error=error)
         return returned
 
     def _terms(self) -> Terms:

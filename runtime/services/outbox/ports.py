@@ -78,10 +78,10 @@ class Transactions(Protocol):
 
 
 class Inbox(Protocol):
-    """Remembers which events a subscription has handled, in the transaction that holds what the handler did."""
+    """Remembers which events a subscription has handled."""
 
     def once(self, subscription: str, event: str, keep: float) -> AbstractAsyncContextManager[Transaction | None]:
-        """A transaction for one event of a subscription; None where the event has been handled.
+        """A transaction for what an event has as its effects, which notes it as handled; None where it has been.
 
         Args:
             subscription: its name.
@@ -91,6 +91,14 @@ class Inbox(Protocol):
         Raises:
             Unreachable: the database does not answer.
         """
+        ...
+
+    async def handled(self, subscription: str, event: str) -> bool:
+        """Whether an event is noted as handled."""
+        ...
+
+    async def note(self, subscription: str, event: str, keep: float) -> None:
+        """Notes an event as handled; the words are those of `once`."""
         ...
 
 

@@ -11,9 +11,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from runtime.errors import Conflict, Fault
+from runtime.errors import Conflict, Fault, Invalid
 from runtime.services.away import AWAY, reason
 from runtime.services.events.ports import NewEvent
 from runtime.services.jobs.ports import Draft
@@ -110,7 +110,7 @@ class Relay:
     async def _deliver(self, lane: str, entries: Sequence[Entry]) -> None:
         """Delivers entries together; one by one where one of them is refused."""
         try:
-            if len({entry.body.get("once", entry.id) for entry in entries}) < len(entries):
+            if len({_once(entry) for entry in entries}) < len(entries):
                 raise Conflict("two of them are to be given once")
             await self._send(lane, entries)
         except _OUT_OF_REACH:
@@ -129,16 +129,22 @@ class Relay:
 
     async def _send(self, lane: str, entries: Sequence[Entry]) -> None:
         kind, _, name = lane.partition(":")
-        one = entries[0] if len(entries) == 1 else None  # refused alone, it is refused in its own words
-        if kind == "jobs" and one is not None:
-            await self._jobs.enqueue(name, one.body["payload"], delay=_left(one), once=one.body["once"])
-        elif kind == "jobs":
-            await self._jobs.enqueue_all(name, [_draft(entry) for entry in entries])
-        elif one is not None:
-            event = _event(one)
-            await self._events.publish(name, event.type, event.data, key=event.key, id=event.id)
+        one = len(entries) == 1  # refused alone, it is refused in its own words
+        if kind == "jobs":
+            drafts = [_draft(entry) for entry in entries]
+            if one:
+                await self._jobs.enqueue(name, drafts[0].payload, delay=_left(entries[0]), once=drafts[0].once)
+            else:
+                await self._jobs.enqueue_all(name, drafts)
+        elif kind == "events":
+            events = [_event(entry) for entry in entries]
+            if one:
+                event = events[0]
+                await self._events.publish(name, event.type, event.data, key=event.key, id=event.id)
+            else:
+                await self._events.publish_all(name, events)
         else:
-            await self._events.publish_all(name, [_event(entry) for entry in entries])
+            raise Invalid(f'"{lane}" is neither a queue, `jobs:email`, nor a stream, `events:billing`')
 
     async def _bury(self, entry: Entry, error: Exception) -> None:
         said = error.message if isinstance(error, Fault) else f"{type(error).__name__}: {error}"
@@ -162,15 +168,26 @@ class Relay:
 
 
 def _draft(entry: Entry) -> Draft:
-    return Draft(entry.body["payload"], delay=_left(entry), once=entry.body["once"])
+    return Draft(_part(entry, "payload"), delay=_left(entry), once=_once(entry))
+
+
+def _once(entry: Entry) -> str:
+    """What a queue gives to one job alone."""
+    return entry.body.get("once") or f"outbox:{entry.name}"
 
 
 def _left(entry: Entry) -> float:
     """Seconds until the entry's job may run."""
-    due = entry.body["due"]
+    due = entry.body.get("due")
     return max(0.0, due - time.time()) if due else 0.0
 
 
 def _event(entry: Entry) -> NewEvent:
     body = entry.body
-    return NewEvent(body["type"], body["data"], body["key"], body["id"])
+    return NewEvent(_part(entry, "type"), _part(entry, "data"), body.get("key"), body.get("id") or entry.name)
+
+
+def _part(entry: Entry, name: str) -> Any:
+    if name not in entry.body:
+        raise Invalid(f"the entry has no `{name}`")
+    return entry.body[name]

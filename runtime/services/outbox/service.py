@@ -131,6 +131,14 @@ class Outbox:
             new = await store.take(connection, subscription, event, keep)
             yield OpenTransaction(connection, self) if new else None
 
+    async def handled(self, subscription: str, event: str) -> bool:
+        async with self._database.reading() as connection:
+            return await store.taken(connection, subscription, event)
+
+    async def note(self, subscription: str, event: str, keep: float) -> None:
+        async with self._database.transaction() as connection:
+            await store.take(connection, subscription, event, keep)
+
     async def enqueue(
         self,
         connection: AsyncConnection,
@@ -143,7 +151,7 @@ class Outbox:
         self._check(queue, Draft(payload, delay=delay, once=once))
         wanted = seconds(delay) if isinstance(delay, str) else delay
         name = time_ordered()
-        body = {"payload": payload, "due": time.time() + wanted if wanted else None, "once": once or f"outbox:{name}"}
+        body = {"payload": payload, "due": time.time() + wanted if wanted else None, "once": once}
         await store.write(connection, name, f"jobs:{queue}", body)
 
     async def publish(

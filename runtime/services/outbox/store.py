@@ -53,7 +53,11 @@ outbox = Table(
     Column("created_at", DateTime(timezone=True), nullable=False),
     Index("outbox_lanes", "dead", "lane", "id"),
 )
-"""What is to be delivered. `lane` is where it goes, `jobs:email`; entries of one lane go out in the order of `id`."""
+"""What is to be delivered. `lane` is where it goes, `jobs:email`; entries of one lane go out in the order of `id`.
+
+The `body` of a job is `{"payload", "due"?, "once"?}`, that of an event `{"type", "data", "key"?, "id"?}`; without a
+name of its own either is known by `name`.
+"""
 
 inbox = Table(
     "inbox",
@@ -160,6 +164,12 @@ async def take(connection: AsyncConnection, subscription: str, event_id: str, ke
     return await add(connection, inbox, {"subscription": subscription, "event": event_id, "kept_until": kept_until})
 
 
+async def taken(connection: AsyncConnection, subscription: str, event_id: str) -> bool:
+    """Whether an event is noted as handled."""
+    query = select(inbox.c.event).where(inbox.c.subscription == subscription, inbox.c.event == event_id)
+    return (await connection.execute(query)).scalar_one_or_none() is not None
+
+
 async def forget(connection: AsyncConnection) -> int:
     """Removes what need not be remembered any more; returns how many."""
     return (await connection.execute(delete(inbox).where(inbox.c.kept_until < datetime.now(UTC)))).rowcount
@@ -174,4 +184,13 @@ async def run(
 
 
 def _entry(row: Any) -> Entry:
-    return Entry(row.id, row.name, row.lane, json.loads(row.body), row.error, utc(row.created_at))
+    return Entry(row.id, row.name, row.lane, _body(row.body), row.error, utc(row.created_at))
+
+
+def _body(stored: str) -> dict[str, Any]:
+    """What was written; nothing where a hand has written what is no JSON object, which is then put aside."""
+    try:
+        known = json.loads(stored)
+    except (ValueError, RecursionError):
+        return {}
+    return known if isinstance(known, dict) else {}

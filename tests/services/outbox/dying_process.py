@@ -47,7 +47,8 @@ async def main(socket: str, url: str, folder: Path, moment: str) -> None:
         store.remove = die
     if moment == "handled":
         redis_pending.RedisPending.acknowledge = die  # type: ignore[method-assign]
-    await at.subscribe("sub", handle, reclaim=0.5)
+    if moment != "delivered":  # it would handle the event before it dies, or not
+        await at.subscribe("sub", handle, reclaim=0.5)
     await at.relay()
     for _ in range(1 if moment != "any" else 1_000):
         await write(at)

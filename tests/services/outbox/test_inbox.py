@@ -116,6 +116,23 @@ async def test_the_spec_alone_can_ask_for_it(place: Build) -> None:
     assert seen == [1]
 
 
+async def test_what_failed_is_not_noted(place: Build) -> None:
+    at = await place()
+    tries = 0
+
+    def second(event: Any) -> None:  # a plain function, in a thread
+        nonlocal tries
+        tries += 1
+        if tries == 1:
+            raise ValueError("not yet")
+
+    subscription = await at.subscribe("sub", second, once=False, inbox=True)
+    event = await at.events.publish("s", "a.b", {})
+    await until(lambda: at.sql("SELECT * FROM inbox"))
+    assert await subscription.handle(event) is None
+    assert tries == 2
+
+
 async def test_a_broken_statement_is_a_failed_try(place: Build) -> None:
     at = await place()
 
@@ -177,8 +194,8 @@ async def test_killed_at_its_worst_moment_each_effect_is_there_once(
     if moment != "handled":
         assert len(await at.sql("SELECT id FROM outbox")) == 1
     await at.relay()
-    subscription = await at.subscribe("sub", dying_process.handle, reclaim=0.5)
-    await until(lambda: _settled(at, subscription))
+    await at.subscribe("sub", dying_process.handle, reclaim=0.5)
+    await until(lambda: _settled(at))
     assert await effects(at) == [1]
     assert len(await at.published()) == 1
 
@@ -189,28 +206,27 @@ async def test_killed_again_and_again_each_effect_is_there_once(
     at = await prepared(place)
     for killed in range(1, 4):
         dying = await launch(shared_server, url, tmp_path, "any")
-        await until(partial(_at_least, at, 25 * killed), 60)
+        await until(partial(_at_least, at, 15 * killed), 60)
         os.kill(dying.pid, signal.SIGKILL)
         await dying.wait()
     await at.relay()
-    subscription = await at.subscribe("sub", dying_process.handle, reclaim=0.5)
-    await until(lambda: _settled(at, subscription), 60)
+    await at.subscribe("sub", dying_process.handle, reclaim=0.5)
+    await until(lambda: _settled(at), 60)
     written = [row.number for row in await at.sql("SELECT number FROM written")]
     assert Counter(await effects(at)) == Counter(written)
-    assert len(written) == len(set(written)) >= 75
+    assert len(written) == len(set(written)) >= 45
 
 
 async def _at_least(at: Place, count: int) -> bool:
     return len(await effects(at)) >= count
 
 
-async def _settled(at: Place, subscription: Subscription) -> bool:
+async def _settled(at: Place) -> bool:
     """Whether all that was written has been delivered and handled."""
     written = await at.sql("SELECT number FROM written")
     pending = await at.client.xpending(at.streams.key("s", "log"), "sub")
     return (
-        (await subscription.health()).details["handled"] > 0
-        and pending["pending"] == 0
+        pending["pending"] == 0
         and not await at.sql("SELECT id FROM outbox")
         and len(await at.published()) >= len(written)
         and len(await effects(at)) >= len(written)

@@ -173,6 +173,26 @@ async def test_what_cannot_be_delivered_goes_aside_and_can_be_sent_again(
     assert (await early.outbox.health()).status == "operational"
 
 
+async def test_rows_of_plain_sql_are_delivered_or_put_aside(place: Build) -> None:
+    at = await place()
+    insert = "INSERT INTO outbox (name, lane, body, dead, created_at) VALUES (:n, :l, :b, false, CURRENT_TIMESTAMP)"
+    for number, (lane, body) in enumerate((
+        ("events:s", '{"type": "a.b", "data": {"number": 1}}'), ("jobs:q", '{"payload": {}}'), ("jobs:q", "nonsense"),
+        ("jobs:q", "[1]"), ("events:s", '{"type": "a.b"}'), ("mails:s", "{}"), ("jobs:nowhere", '{"payload": {}}'),
+    )):  # fmt: skip
+        await at.sql(insert, n=f"by hand {number}", l=lane, b=body)
+    await at.relay()
+    await emptied(at)
+    assert [(event.id, event.data) for event in await at.published()] == [("by hand 0", {"number": 1})]
+    assert (await at.jobs.queue("q")).waiting == 1
+    assert {(dead.to, dead.error) for dead in await at.outbox.dead()} == {
+        ("jobs:q", "the entry has no `payload`"),
+        ("events:s", "the entry has no `data`"),
+        ("mails:s", '"mails:s" is neither a queue, `jobs:email`, nor a stream, `events:billing`'),
+        ("jobs:nowhere", 'no queue "nowhere"'),
+    }
+
+
 async def _count(at: Place, count: int) -> bool:
     return len(await at.published()) == count
 
