@@ -107,7 +107,7 @@ async def test_it_refuses_what_a_queue_and_a_stream_refuse(place: Build) -> None
     assert await at.sql("SELECT id FROM outbox") == []
 
 
-async def test_the_order_of_a_lane_is_that_of_the_commits_over_several_instances(
+async def test_several_instances_share_the_work_keep_the_order_and_double_nothing(
     place: Build, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(relay, "BATCH", 7)
@@ -121,6 +121,13 @@ async def test_the_order_of_a_lane_is_that_of_the_commits_over_several_instances
     await emptied(places[0])
     assert [event.data["number"] for event in await places[0].published()] == list(range(120))
     assert (await places[0].jobs.queue("q")).waiting == 120
+    await until(lambda: _said(places, 240))
+    assert sum(at.outbox._relay.delivered for at in places) == 240
+
+
+async def _said(places: list[Place], count: int) -> bool:
+    """Whether the instances say that they have delivered so many; each says so after it is true."""
+    return sum(at.outbox._relay.delivered for at in places) >= count
 
 
 async def test_a_second_delivery_is_none(place: Build) -> None:
