@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import anyio
 import pytest
 from sqlalchemy import Column, Integer, MetaData, String, Table, func, insert, inspect, select, text
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from runtime.errors import Fault
 from runtime.services.billing.store import metadata as billing
@@ -138,6 +139,29 @@ async def insert_twice(database: Database) -> None:
     async with database.transaction() as connection:
         await connection.execute(insert(numbers).values(id=2))
         await connection.execute(insert(numbers).values(id=2))
+
+
+async def test_a_transaction_that_the_database_has_given_up_does_not_seem_to_commit(database: Database) -> None:
+    """PostgreSQL refuses all that follows a failed statement, and then answers COMMIT with ROLLBACK and no error."""
+    try:
+        async with database.transaction() as connection:
+            await connection.execute(insert(numbers).values(id=1))
+            with suppress(IntegrityError):
+                await connection.execute(insert(numbers).values(id=1))
+    except DBAPIError:
+        assert await count(database) == 0
+    else:
+        assert await count(database) == 1
+
+
+async def test_a_failed_statement_within_a_savepoint_harms_nobody(database: Database) -> None:
+    for number in (1, 2):  # the second on the same connection, which knows nothing of the first
+        async with database.transaction() as connection:
+            await connection.execute(insert(numbers).values(id=number))
+            with suppress(IntegrityError):
+                async with connection.begin_nested():
+                    await connection.execute(insert(numbers).values(id=number))
+    assert await count(database) == 2
 
 
 async def test_a_cancelled_transaction_is_rolled_back_and_its_connection_free(database: Database) -> None:

@@ -95,7 +95,7 @@ async def write(connection: AsyncConnection, name: str, lane: str, body: Mapping
     """Adds an entry, in the connection's transaction."""
     row = {"name": name, "lane": lane, "body": json.dumps(body), "dead": False, "created_at": datetime.now(UTC)}
     await connection.execute(insert(outbox).values(row))
-    connection.sync_connection.info[_WRITTEN] = True  # type: ignore[union-attr]  # it has begun
+    connection.info[_WRITTEN] = True
 
 
 def on_written(engine: AsyncEngine, notify: Callable[[], None]) -> Callable[[], None]:
