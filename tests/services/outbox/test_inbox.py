@@ -204,9 +204,9 @@ async def test_killed_again_and_again_each_effect_is_there_once(
     place: Build, shared_server: Server, url: str, tmp_path: Path
 ) -> None:
     at = await prepared(place)
-    for killed in range(1, 4):
+    for killed in range(1, 3):
         dying = await launch(shared_server, url, tmp_path, "any")
-        await until(partial(_at_least, at, 15 * killed), 60)
+        await until(partial(_at_least, at, 10 * killed), 60)
         os.kill(dying.pid, signal.SIGKILL)
         await dying.wait()
     await at.relay()
@@ -214,7 +214,7 @@ async def test_killed_again_and_again_each_effect_is_there_once(
     await until(lambda: _settled(at), 60)
     written = [row.number for row in await at.sql("SELECT number FROM written")]
     assert Counter(await effects(at)) == Counter(written)
-    assert len(written) == len(set(written)) >= 45
+    assert len(written) == len(set(written)) >= 20
 
 
 async def _at_least(at: Place, count: int) -> bool:
