@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from runtime.plugins import subscriber, task
     from runtime.services.events.ports import Event
     from runtime.services.jobs.ports import JobContext, Reject, Retry
+    from runtime.services.outbox.ports import Transaction
     from runtime.spec.load import load
 
 __version__ = "0.1.0"
@@ -26,12 +27,24 @@ _HOMES = {
     "JobContext": "runtime.services.jobs.ports",
     "Reject": "runtime.services.jobs.ports",
     "Retry": "runtime.services.jobs.ports",
+    "Transaction": "runtime.services.outbox.ports",
     "load": "runtime.spec.load",
     "subscriber": "runtime.plugins",
     "task": "runtime.plugins",
 }
 
-__all__ = ["Environment", "Event", "Fault", "JobContext", "Reject", "Retry", "load", "subscriber", "task"]
+__all__ = [
+    "Environment",
+    "Event",
+    "Fault",
+    "JobContext",
+    "Reject",
+    "Retry",
+    "Transaction",
+    "load",
+    "subscriber",
+    "task",
+]
 
 
 def __getattr__(name: str) -> Any:

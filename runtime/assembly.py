@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 Made = tuple[str, Callable[[Ports], Service], Mapping[str, Any], frozenset[str]]
 """Title, factory, fields, live fields."""
 
+USAGE = "billing.usage"
+"""The built-in subscriber that records what was used."""
+
 
 class Assembly:
     """Makes the components of one spec.
@@ -99,6 +102,8 @@ class Assembly:
             "storage.cache": self._cache,
             "events": self._events,
             "jobs": self._jobs,
+            "outbox": self._outbox,
+            "billing": self._billing,
             "http": self._http,
         }
         if id_ in whole:
@@ -196,13 +201,20 @@ class Assembly:
         from runtime.services.events.subscription import Subscription
 
         spec = self._spec.events.subscriptions[name]
+        built_in = spec.handler == USAGE and self._spec.billing is not None
         mark = self._registry.get("subscriber", spec.handler)
         fields = self._data["events"]["subscriptions"][name]
-        if mark is None:
+        if mark is None and not built_in:
             return self._absent(f"events.{name}", f'the subscriber "{spec.handler}"', fields)
+
+        def make(ports: Ports) -> Service:
+            handler = mark or Mark("subscriber", USAGE, ports["billing"].used, once=True)
+            masked = self._logs.redactor.text
+            return Subscription(name, spec, handler, ports["events"], inbox=ports["outbox"], mask=masked)
+
         return (
             f"Subscriber of {spec.stream}",
-            lambda ports: Subscription(name, spec, mark, ports["events"], mask=self._logs.redactor.text),
+            make,
             fields,
             live_fields(SubscriptionSpec),
         )
@@ -222,6 +234,33 @@ class Assembly:
 
         return "Job queues", make, {"queues": sorted(self._data["queues"])}, frozenset()
 
+    def _outbox(self) -> Made:
+        from runtime.services.outbox.service import Outbox
+
+        def make(ports: Ports) -> Service:
+            jobs = ports["jobs"]
+            return Outbox(
+                ports["storage.database"],
+                jobs,
+                ports["events"],
+                check=jobs.check,
+                mask=self._logs.redactor.text,
+            )
+
+        return "Outbox", make, {"name": self._spec.name}, frozenset()
+
+    def _billing(self) -> Made:
+        from runtime.services.billing.service import Billing
+
+        spec = self._spec.billing
+        assert spec is not None  # noqa: S101 - the outline has seen it
+
+        def make(ports: Ports) -> Service:
+            outbox = ports["outbox"]
+            return Billing(spec, ports["storage.database"], outbox, outbox, ports["events"])
+
+        return "Credits", make, self._data["billing"], frozenset()
+
     def _worker(self, name: str) -> Made:
         from runtime.services.jobs.announcing import Announcer
         from runtime.services.jobs.spec import QueueSpec
@@ -238,6 +277,7 @@ class Assembly:
                 spec,
                 ports["jobs"],
                 ports["events"],
+                transactions=ports["outbox"],
                 mask=self._logs.redactor.text,
                 announcer=Announcer(ports["events"], self._declaring()),
             ),
@@ -302,9 +342,11 @@ class Assembly:
         from runtime.http.operator_key import OperatorKey
         from runtime.http.server import HttpServer
         from runtime.http.spec import ApiSpec
+        from runtime.services.billing.routes import CreditRoutes
         from runtime.services.events.asyncapi import document
         from runtime.services.events.routes import StreamRoutes, description_controller
         from runtime.services.jobs.routes import JobRoutes, QueueRoutes
+        from runtime.services.outbox.routes import OutboxRoutes
 
         settings = self._spec.api
 
@@ -315,8 +357,20 @@ class Assembly:
                 settings,
                 name=self._spec.name,
                 version=__version__,
-                controllers=[QueueRoutes, JobRoutes, StreamRoutes, description_controller(described)],
-                dependencies={"jobs": ports["jobs"], "events": ports["events"]},
+                controllers=[
+                    QueueRoutes,
+                    JobRoutes,
+                    StreamRoutes,
+                    OutboxRoutes,
+                    CreditRoutes,
+                    description_controller(described),
+                ],
+                dependencies={
+                    "jobs": ports["jobs"],
+                    "events": ports["events"],
+                    "outbox": ports["outbox"],
+                    "billing": ports.get("billing"),
+                },
                 access=OperatorKey.open(self._state.operator_key),
                 health=self._health,
                 view=self._view,

@@ -11,6 +11,7 @@
     └── RequestFault             the caller's request is at fault
         ├── Invalid              400  wrong body or parameter, with JSON pointers
         ├── Unauthenticated      401
+        ├── InsufficientCredit   402
         ├── Forbidden            403
         ├── NotFound             404  with the nearest name
         ├── Conflict             409
@@ -146,6 +147,13 @@ class Invalid(RequestFault):
 class Unauthenticated(RequestFault):
     status = 401
     title = "Not signed in"
+
+
+class InsufficientCredit(RequestFault):
+    """It costs more than the account has."""
+
+    status = 402
+    title = "Not enough credit"
 
 
 class Forbidden(RequestFault):

@@ -96,11 +96,15 @@ def _nodes(data: Data) -> Iterator[Node]:
     in_memory = (data.get("events") or {}).get("backend") == "memory"
     yield Node("events", () if in_memory else ("storage.redis",))
     yield Node("jobs", ("storage.redis", "storage.cache", *sorted(delivering)))
+    yield Node("outbox", ("storage.database", "jobs", "events"))
+    billing = ("billing",) if data.get("billing") is not None else ()
+    for id_ in billing:
+        yield Node(id_, ("storage.database", "events", "outbox"))
     for name in data.get("queues") or {}:
-        yield Node(f"jobs.{name}", ("jobs", "events"))
+        yield Node(f"jobs.{name}", ("jobs", "events", "outbox"))
     for name in data.get("schedules") or {}:
         yield Node(f"schedules.{name}", ("storage.cache", "jobs"))
     for name in (data.get("events") or {}).get("subscriptions") or {}:
-        yield Node(f"events.{name}", ("events",))
+        yield Node(f"events.{name}", ("events", "outbox", *billing))
     for id_ in absent(data):
         yield Node(id_, ())

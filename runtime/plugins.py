@@ -43,12 +43,14 @@ class Mark:
         name: what the spec calls it, in `handler:`.
         function: the function itself, unchanged.
         process: run it in a process of its own (CPU-bound work); tasks only.
+        once: it gets a transaction beside each event, in which the event counts as handled; subscribers only.
     """
 
     kind: Kind
     name: str
     function: Callable[..., Any]
     process: bool = False
+    once: bool = False
 
     @property
     def origin(self) -> str:
@@ -67,25 +69,31 @@ def task(name: str, *, process: bool = False) -> Callable[[Function], Function]:
         name: what `queues.<queue>.handler` says.
         process: run it in a process of its own.
     """
-    return _marking("task", name, process)
+    return _marking("task", name, process=process)
 
 
-def subscriber(name: str) -> Callable[[Function], Function]:
+def subscriber(name: str, *, once: bool = False) -> Callable[[Function], Function]:
     """Marks a function as the handler of events: `async def f(event: Event) -> None`.
+
+    With `once=True` it is `async def f(event: Event, tx: Transaction) -> None`: what it does through `tx` is committed
+    together with the note that the event is handled, so that it is done exactly once, however often the event comes.
 
     Args:
         name: what `events.subscriptions.<subscription>.handler` says.
+        once: give it a transaction.
     """
-    return _marking("subscriber", name, False)
+    return _marking("subscriber", name, once=once)
 
 
-def _marking(kind: Kind, name: str, process: bool) -> Callable[[Function], Function]:
+def _marking(kind: Kind, name: str, *, process: bool = False, once: bool = False) -> Callable[[Function], Function]:
     if not isinstance(name, str) or not name:
         raise TypeError(f'@{kind} needs a name, as in @{kind}("images.resize")')
 
     def mark(function: Function) -> Function:
+        if once and not inspect.iscoroutinefunction(function):
+            raise TypeError(f'@{kind}("{name}", once=True) needs an async function: a transaction belongs to the loop')
         marks: list[Mark] = function.__dict__.setdefault(_MARK, [])
-        marks.append(Mark(kind, name, function, process))
+        marks.append(Mark(kind, name, function, process, once))
         return function
 
     return mark

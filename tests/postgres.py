@@ -97,7 +97,7 @@ def running() -> Iterator[Postgres]:
              "--locale=C", "--auth-local=trust", "--auth-host=scram-sha-256"],
             check=True, capture_output=True, cwd=folder, **account,
         )  # fmt: skip
-        options = ("listen_addresses=127.0.0.1", "fsync=off", "full_page_writes=off", "max_connections=40")
+        options = ("listen_addresses=127.0.0.1", "fsync=off", "full_page_writes=off", "max_connections=100")
         command = [str(binaries / "postgres"), "-D", str(data), "-p", str(port), "-k", str(folder)]
         command += [word for option in options for word in ("-c", option)]
         with (folder / "log").open("wb") as log:

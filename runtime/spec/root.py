@@ -11,6 +11,7 @@ from pydantic import model_validator
 from runtime.http.spec import ApiSpec
 from runtime.services.ai.spec import AiSpec
 from runtime.services.auth.spec import AuthSpec
+from runtime.services.billing.spec import BillingSpec
 from runtime.services.events.spec import EventsSpec
 from runtime.services.jobs.spec import BUILT_IN_QUEUES, QueueSpec, ScheduleSpec
 from runtime.services.notifications.spec import NotificationsSpec
@@ -66,6 +67,11 @@ class Spec(Section):
         example={"brief": {"steps": {"tell": {"uses": "event", "stream": "user", "type": "profile.changed"}}}},
     )
     events: EventsSpec = section("The event bus.")
+    billing: BillingSpec | None = setting(
+        None,
+        "Credits of accounts: a ledger, and the payments that buy them.",
+        example={"currency": "USD"},
+    )
     ai: AiSpec | None = setting(
         None,
         "Models of several providers behind one interface.",

@@ -24,6 +24,7 @@ logger = logging.getLogger("runtime.storage")
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 PROBE_LIMIT = 0.8
+_FAILED = "failed"
 SAMPLE = "postgresql://user:password@host:5432/name"
 
 
@@ -60,15 +61,46 @@ class Database:
         return self._engine
 
     @asynccontextmanager
+    async def reading(self) -> AsyncIterator[AsyncConnection]:
+        """A connection that only reads: on SQLite it waits for nobody who writes.
+
+        Raises:
+            Unreachable: the database does not answer.
+        """
+        async with self._connection(writes=False) as connection:
+            yield connection
+
+    @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncConnection]:
         """A connection in a transaction that writes: committed at the end of the block, rolled back by an
         exception.
 
         Raises:
             Unreachable: the database does not answer.
+            SQLAlchemyError: a statement failed, the block went on, and the database has given the transaction up.
         """
         async with self._connection(writes=True) as connection, connection.begin():
+            connection.info.pop(_FAILED, None)
             yield connection
+            if connection.info.pop(_FAILED, False):
+                await connection.exec_driver_sql("SELECT 1")  # PostgreSQL would answer COMMIT with a silent rollback
+
+    @asynccontextmanager
+    async def turn(self, work: str, part: str) -> AsyncIterator[bool]:
+        """Whether it is this holder's turn at a piece of work, for the length of the block: nobody else has it then,
+        in this process or another.
+
+        The end of a process ends its turn.
+
+        Args:
+            work: `outbox`.
+            part: on PostgreSQL each part has turns of its own; on SQLite there is one for the whole work.
+
+        Raises:
+            Unreachable: the database does not answer.
+        """
+        async with self._backend.turn(self.transaction, work, part) as mine:
+            yield mine
 
     async def start(self) -> None:
         """Connects, brings the schema to this version, and looks whose database it is.
@@ -82,6 +114,7 @@ class Database:
         await self._backend.check()
         if self._engine is None:
             self._engine = self._backend.engine()
+            _note_failures(self._engine)
         try:
             if not await self._settled():
                 async with self._backend.alone(self.transaction) as connection:
@@ -186,6 +219,16 @@ class Database:
                 f"Was it renamed? Then set `name` in its table `environment` to '{self._name}'.",
             )
         return owner is not None
+
+
+def _note_failures(engine: AsyncEngine) -> None:
+    """Marks a connection on which a statement has failed."""
+    from sqlalchemy import event
+
+    @event.listens_for(engine.sync_engine, "handle_error")
+    def failed(context: Any) -> None:
+        if context.connection is not None and not context.connection.invalidated:
+            context.connection.info[_FAILED] = True
 
 
 def revisions() -> list[str]:

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import anyio
 import pytest
 from sqlalchemy import Column, Integer, MetaData, String, Table, func, insert, inspect, select, text
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from runtime.errors import Fault
+from runtime.services.billing.store import metadata as billing
+from runtime.services.outbox.store import metadata as outbox
 from runtime.storage.database import MIGRATIONS, Database, revisions
 from runtime.storage.tables import environment
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
     from pathlib import Path
+
+    from sqlalchemy import Connection
 
     from tests.postgres import Postgres
 
@@ -62,12 +67,19 @@ async def test_the_schema_is_on_the_newest_revision(database: Database) -> None:
         assert found.scalar_one() == revisions()[-1]
 
 
-async def test_the_migrations_make_the_tables_that_the_code_uses(database: Database) -> None:
+@pytest.mark.parametrize("table", [environment, *outbox.tables.values(), *billing.tables.values()], ids=str)
+async def test_the_migrations_make_the_tables_that_the_code_uses(database: Database, table: Table) -> None:
+    def found(synchronous: Connection) -> tuple[dict[str, bool], list[str], set[tuple[str | None, ...]]]:
+        about = inspect(synchronous)
+        columns = {column["name"]: column["nullable"] for column in about.get_columns(table.name)}
+        indexes = {tuple(index["column_names"]) for index in about.get_indexes(table.name) if not index["unique"]}
+        return columns, about.get_pk_constraint(table.name)["constrained_columns"], indexes
+
     async with database.engine.connect() as connection:
-        columns = await connection.run_sync(lambda synchronous: inspect(synchronous).get_columns("environment"))
-    assert {column["name"]: column["nullable"] for column in columns} == {
-        column.name: bool(column.nullable) for column in environment.columns
-    }
+        columns, key, indexes = await connection.run_sync(found)
+    assert columns == {column.name: bool(column.nullable) for column in table.columns}
+    assert key == [column.name for column in table.primary_key]
+    assert indexes == {tuple(column.name for column in index.columns) for index in table.indexes}
 
 
 async def test_a_started_one_starts_again(make: Callable[..., Database]) -> None:
@@ -127,6 +139,29 @@ async def insert_twice(database: Database) -> None:
     async with database.transaction() as connection:
         await connection.execute(insert(numbers).values(id=2))
         await connection.execute(insert(numbers).values(id=2))
+
+
+async def test_a_transaction_that_the_database_has_given_up_does_not_seem_to_commit(database: Database) -> None:
+    """PostgreSQL refuses all that follows a failed statement, and then answers COMMIT with ROLLBACK and no error."""
+    try:
+        async with database.transaction() as connection:
+            await connection.execute(insert(numbers).values(id=1))
+            with suppress(IntegrityError):
+                await connection.execute(insert(numbers).values(id=1))
+    except DBAPIError:
+        assert await count(database) == 0
+    else:
+        assert await count(database) == 1
+
+
+async def test_a_failed_statement_within_a_savepoint_harms_nobody(database: Database) -> None:
+    for number in (1, 2):  # the second on the same connection, which knows nothing of the first
+        async with database.transaction() as connection:
+            await connection.execute(insert(numbers).values(id=number))
+            with suppress(IntegrityError):
+                async with connection.begin_nested():
+                    await connection.execute(insert(numbers).values(id=number))
+    assert await count(database) == 2
 
 
 async def test_a_cancelled_transaction_is_rolled_back_and_its_connection_free(database: Database) -> None:

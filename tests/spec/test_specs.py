@@ -83,7 +83,7 @@ def test_the_figures_of_the_reference_system() -> None:
     }
     assert spec.queues["sms"].rate == Rate(30, 60.0)
     assert {name: set(stream.events) for name, stream in spec.events.streams.items()} == {
-        "billing": {"credits.used", "payment.received"},
+        "billing": {"credits.used", "credits.overdrawn", "payment.received"},
         "security": {"login.failed", "session.revoked"},
         "system": {"service.health", "workers.scaled"},
         "user": {"profile.changed", "preferences.changed"},

@@ -117,6 +117,22 @@ class Events(Protocol):
         """
         ...
 
+    def check(self, stream: str, new: NewEvent) -> Event:
+        """The event that would be published, with its id and without its position; nothing is stored.
+
+        Raises:
+            NotFound, Invalid, TooLarge: as `publish`.
+        """
+        ...
+
+    def keeps(self, stream: str) -> float:
+        """The seconds for which a stream keeps its events.
+
+        Raises:
+            NotFound: no such stream.
+        """
+        ...
+
     async def publish_all(self, stream: str, events: Sequence[NewEvent]) -> list[Event]:
         """Appends events one after another with nothing between them, in one round trip: all of them, or none.
 

@@ -74,6 +74,12 @@ class EventBus:
         (event,) = await self.backend.append(stream, [draft], self._retention(declared))
         return event
 
+    def check(self, stream: str, new: NewEvent) -> Event:
+        return self._draft(stream, new).event
+
+    def keeps(self, stream: str) -> float:
+        return self._retention(self._stream(stream)).max_age
+
     async def publish_all(self, stream: str, events: Sequence[NewEvent]) -> list[Event]:
         declared = self._stream(stream)
         drafts: list[Draft] = []

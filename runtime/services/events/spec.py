@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 from runtime.spec.fields import Dotted, Items, Keyed, Live, Named, Ref, Retry, Section, section, setting
-from runtime.spec.kinds import DottedName, Duration, Form, PathField, Positive, Secret, Switch, Text
+from runtime.spec.kinds import DottedName, Duration, Form, PathField, Positive, Switch, Text
 
 _TIME = r"[0-9]{4}-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-5][0-9]:[0-5][0-9]Z"
 
@@ -20,7 +20,7 @@ Start = Annotated[
     ),
 ]
 
-BUILT_IN_SUBSCRIBERS = ("audit.record",)
+BUILT_IN_SUBSCRIBERS = ("audit.record", "billing.usage")
 """Subscribers that a subscription may name without a plugin."""
 
 
@@ -95,14 +95,6 @@ class SubscriptionSpec(Section):
     )
 
 
-class PaymentSpec(Section):
-    """A payment processor whose signed callbacks become `payment.received` events."""
-
-    kind: Literal["stripe"] = setting(..., "How its callbacks are signed.", example="stripe")
-    signing_secret: Secret = setting(..., "The secret with which it signs them.", example="${STRIPE_SIGNING_SECRET}")
-    stream: Annotated[Text, Ref("events.streams")] = setting("billing", "The stream for the events.", example="billing")
-
-
 class EventsSpec(Section):
     """The event bus."""
 
@@ -112,4 +104,3 @@ class EventsSpec(Section):
     retention: Live[RetentionSpec] = section("How much of each stream is kept.")
     streams: Named[StreamSpec] = section("Streams by name.")
     subscriptions: Named[SubscriptionSpec] = section("Subscriptions by name.")
-    payments: Named[PaymentSpec] = section("Payment processors by name, as in `/v1/credits/callbacks/{processor}`.")

@@ -10,10 +10,12 @@ from runtime.services.jobs.drafts import require_size
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Mapping
+    from contextlib import AbstractAsyncContextManager
 
     from runtime.services.events.ports import Events
     from runtime.services.jobs.backend import Claimed
     from runtime.services.jobs.ports import Jobs, JobView
+    from runtime.services.outbox.ports import Transaction, Transactions
 
 
 T = TypeVar("T")
@@ -28,12 +30,16 @@ class RunningJob:
         claimed: the job.
         jobs: where further jobs go.
         events: where events go; None where the spec has no event bus.
+        transactions: of the environment's database; None where there is none.
     """
 
-    def __init__(self, claimed: Claimed, jobs: Jobs, events: Events | None) -> None:
+    def __init__(
+        self, claimed: Claimed, jobs: Jobs, events: Events | None, transactions: Transactions | None = None
+    ) -> None:
         self._claimed = claimed
         self._jobs = jobs
         self._events = events
+        self._transactions = transactions
 
     @property
     def id(self) -> str:
@@ -86,3 +92,8 @@ class RunningJob:
         if self._events is None:
             raise NotBuilt("publishing from a job without an event bus")
         return (await self._events.publish(stream, type, data)).id
+
+    def transaction(self) -> AbstractAsyncContextManager[Transaction]:
+        if self._transactions is None:
+            raise NotBuilt("a transaction from a job without a database")
+        return self._transactions.transaction()

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, Literal, Protocol
 
 from runtime.health import Status
+from runtime.services.outbox.ports import Transaction
 
 REMEMBERED: Final = 6 * 3600.0
 """Seconds for which a job's `once` is remembered."""
@@ -404,6 +406,10 @@ class JobContext(Protocol):
 
     async def publish(self, stream: str, type: str, data: Mapping[str, Any]) -> str:  # noqa: A002
         """Publishes an event; returns its id."""
+        ...
+
+    def transaction(self) -> AbstractAsyncContextManager[Transaction]:
+        """A transaction of the environment's database; see `Transaction`. For `async` tasks."""
         ...
 
 

@@ -97,6 +97,15 @@ class JobQueues:
             document.check(payload, f'the payload of a job of "{queue}"')
         return self._types[queue].parse(payload)
 
+    def check(self, queue: str, draft: Draft) -> None:
+        """Refuses what `submit` would refuse, but for a name that another job has; stores nothing.
+
+        Raises:
+            NotFound, NotBuilt, Invalid, TooLarge: as `submit`.
+        """
+        jobs: list[NewJob] = []
+        self._add(jobs, queue, draft, "")
+
     async def enqueue(
         self,
         queue: str,

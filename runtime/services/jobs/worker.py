@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from runtime.services.events.ports import Events
     from runtime.services.jobs.spec import QueueSpec
+    from runtime.services.outbox.ports import Transactions
 
 logger = logging.getLogger("runtime.jobs")
 
@@ -47,6 +48,7 @@ class QueueWorker:
         spec: its section of the spec.
         jobs: the queues; also where further jobs go.
         events: where the events of its tasks go; None where the spec has no event bus.
+        transactions: what its tasks write to the database with; None where there is none.
         mask: hides secrets in what a task's exception says, before a job's record keeps it.
         announcer: tells the event bus what the worker does.
 
@@ -61,6 +63,7 @@ class QueueWorker:
         jobs: JobQueues,
         events: Events | None = None,
         *,
+        transactions: Transactions | None = None,
         mask: Callable[[str], str] = str,
         announcer: Announcer | None = None,
     ) -> None:
@@ -68,6 +71,7 @@ class QueueWorker:
         self._spec = spec
         self._jobs = jobs
         self._events = events
+        self._transactions = transactions
         self._mask = mask
         self._announcer = announcer or Announcer(None, {})
         self._slots = slots(spec)
@@ -156,7 +160,7 @@ class QueueWorker:
         except Invalid as error:  # it was accepted, so the task has changed since then: no try can succeed
             logger.error("%s: its task does not take its payload any more: %s", claimed.id, error, extra=about(claimed))
             return Outcome("failed", error=_sentence(error))
-        job = RunningJob(claimed, self._jobs, self._events)
+        job = RunningJob(claimed, self._jobs, self._events, self._transactions)
         try:
             value = await self._calls.call(job, claimed, payload, self._time(claimed))
         except asyncio.CancelledError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import ssl
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
@@ -89,6 +90,7 @@ class Postgresql:
             max_overflow=CONNECTIONS,
             pool_timeout=REACH_LIMIT,
             pool_pre_ping=True,
+            hide_parameters=True,  # an error ends in logs and dead letters; what was written may be a secret
         )
 
     @asynccontextmanager
@@ -98,6 +100,14 @@ class Postgresql:
             await connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{LOCK_LIMIT:g}s'")
             await connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({MIGRATION_LOCK})")
             yield connection
+
+    @asynccontextmanager
+    async def turn(self, transaction: Transaction, work: str, part: str) -> AsyncIterator[bool]:
+        """A turn is an advisory lock that ends with its transaction, so that it passes through a connection pooler."""
+        digest = hashlib.blake2b(f"{work}:{part}".encode(), digest_size=8).digest()
+        number = int.from_bytes(digest, signed=True)
+        async with transaction() as connection:
+            yield bool((await connection.exec_driver_sql(f"SELECT pg_try_advisory_xact_lock({number})")).scalar_one())
 
     async def facts(self, connection: AsyncConnection) -> dict[str, Any]:
         query = """

@@ -76,7 +76,9 @@ class Sqlite:
             made._thread.daemon = True  # noqa: SLF001 - as SQLAlchemy does for its own
             return made
 
-        engine = create_async_engine("sqlite+aiosqlite:///file", async_creator=connection, pool_size=CONNECTIONS)
+        engine = create_async_engine(
+            "sqlite+aiosqlite:///file", async_creator=connection, pool_size=CONNECTIONS, hide_parameters=True
+        )
 
         @event.listens_for(engine.sync_engine, "connect")
         def prepare(connection: Any, record: object) -> None:
@@ -98,6 +100,16 @@ class Sqlite:
         """A transaction during which no other process migrates."""
         async with self._locked(), transaction() as connection:
             yield connection
+
+    @asynccontextmanager
+    async def turn(self, transaction: Transaction, work: str, part: str) -> AsyncIterator[bool]:
+        """A turn is a lock on a file beside the database: one on the database would keep all others from writing."""
+        lock = FileLock(self._path.with_name(f"{self._path.name}.{work}.lock"))
+        mine = lock.try_acquire()
+        try:
+            yield mine
+        finally:
+            lock.release()
 
     @asynccontextmanager
     async def _locked(self) -> AsyncIterator[None]:

@@ -1,0 +1,183 @@
+"""What other services may use of billing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, Literal, Protocol
+
+from runtime.services.outbox.ports import Transaction
+
+Kind = Literal["purchase", "bonus", "refund", "adjustment", "usage"]
+"""What moved the balance. `refund` gives credits back to an account; `adjustment` goes either way; `usage` takes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Balance:
+    """An account as it stands.
+
+    Args:
+        balance: the sum of its entries; below zero where work was done beyond it.
+        reserved: what running work may still take.
+    """
+
+    account: str
+    balance: Decimal
+    reserved: Decimal
+
+    @property
+    def available(self) -> Decimal:
+        """What may be reserved or charged."""
+        return self.balance - self.reserved
+
+
+@dataclass(frozen=True, slots=True)
+class Posting:
+    """An entry that is to be written.
+
+    Args:
+        amount: what is added to the balance; below zero for a debit. At most nine decimals.
+        operation: names what the entry stands for: of several postings of one operation the first one counts.
+        reason: `ai.chat`, `invoice 7`.
+        reference: the id of what caused it: a job, a call, a payment.
+    """
+
+    account: str
+    kind: Kind
+    amount: Decimal
+    operation: str
+    reason: str | None = None
+    reference: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """An entry of the ledger, which is never changed; `balance` is the account's after it. Else as `Posting`."""
+
+    id: int
+    account: str
+    kind: Kind
+    amount: Decimal
+    balance: Decimal
+    operation: str
+    reason: str | None
+    reference: str | None
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Reservation:
+    """An amount that is kept for running work until it is settled or released, or its time is over."""
+
+    id: str
+    account: str
+    amount: Decimal
+    expires_at: datetime
+
+
+class Credits(Protocol):
+    """Credits, for services whose work costs something.
+
+    Reserve the most that the work may cost, do it, settle what it did cost:
+
+        >>> reservation = await credits.reserve("ada", Decimal("0.50"))                    # doctest: +SKIP
+        >>> await credits.settle(reservation.id, Decimal("0.0125"), reason="ai.chat")      # doctest: +SKIP
+    """
+
+    async def balance(self, account: str) -> Balance:
+        """An account; one that was never moved has nothing."""
+        ...
+
+    async def reserve(self, account: str, amount: Decimal, *, id: str | None = None, ttl: float = 600.0) -> Reservation:  # noqa: A002
+        """Keeps an amount for work that begins; calls at once, from any instance, never get more than there is.
+
+        Args:
+            id: of the reservation; the same one again gives the same reservation.
+            ttl: seconds after which it no longer counts. Work that is settled up to a week
+                later is recorded all the same.
+
+        Raises:
+            InsufficientCredit: it is more than is available.
+            Conflict: another reservation has the id, or it has been settled.
+            Invalid: no positive amount with at most nine decimals.
+            Unreachable: the database does not answer.
+        """
+        ...
+
+    async def settle(
+        self, reservation: str, amount: Decimal, *, reason: str | None = None, reference: str | None = None
+    ) -> Entry | None:
+        """Takes what the work did cost, less or more than was reserved, and ends the reservation.
+
+        What was done is recorded even where the balance falls below zero. Settling again changes nothing.
+
+        Returns:
+            The entry; None where it cost nothing.
+
+        Raises:
+            NotFound: no such reservation, or it was released.
+        """
+        ...
+
+    async def release(self, reservation: str) -> None:
+        """Ends a reservation whose work was not done; one that has ended is left as it is."""
+        ...
+
+    async def charge(
+        self,
+        account: str,
+        amount: Decimal,
+        *,
+        operation: str,
+        reason: str | None = None,
+        reference: str | None = None,
+    ) -> Entry:
+        """Takes an amount at once; the same operation again gives the same entry.
+
+        Raises:
+            InsufficientCredit: it is more than is available.
+            Conflict: the operation has been used for something else.
+        """
+        ...
+
+
+class Billing(Credits, Protocol):
+    """Credits, for the operator."""
+
+    currency: str
+
+    async def entries(self, account: str, *, before: int | None = None, limit: int = 50) -> list[Entry]:
+        """An account's entries, newest first, before the one of that id."""
+        ...
+
+    async def post(self, posting: Posting) -> Entry:
+        """Writes an entry by hand; the same operation again gives the same entry.
+
+        Raises:
+            InsufficientCredit: a debit of more than is available.
+            Conflict: the operation has been used for something else.
+            Invalid: the amount has the wrong sign for its kind, or is not exact.
+        """
+        ...
+
+    async def used(self, event: Any, transaction: Transaction) -> None:
+        """Records a `credits.used`: the subscriber `billing.usage`."""
+        ...
+
+    async def callback(self, processor: str, signature: str | None, body: bytes) -> str:
+        """Takes a payment processor's signed callback.
+
+        Args:
+            processor: its name in the spec.
+            signature: the header that it signs with.
+            body: as it was sent, to the byte.
+
+        Returns:
+            `recorded`; `known` where it has been recorded before; `ignored` where it tells of no payment of ours.
+
+        Raises:
+            NotFound: no such processor.
+            Invalid: not signed by it, too old, or unusable.
+        """
+        ...

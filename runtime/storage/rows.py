@@ -1,0 +1,50 @@
+"""What SQLite and PostgreSQL do not have in common, for the tables of the services."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import Numeric, String
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.types import TypeDecorator
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from sqlalchemy import Dialect, Table
+    from sqlalchemy.ext.asyncio import AsyncConnection
+    from sqlalchemy.types import TypeEngine
+
+
+class Exact(TypeDecorator[Decimal]):
+    """A decimal with nine places: NUMERIC on PostgreSQL. SQLite's NUMERIC would make a float of it, so there it is a
+    text: it can be compared with zero there, and not be summed up.
+    """
+
+    impl = Numeric(21, 9)
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        return dialect.type_descriptor(String(32) if dialect.name == "sqlite" else Numeric(21, 9))
+
+    def process_bind_param(self, value: Decimal | None, dialect: Dialect) -> Any:
+        return f"{value:f}" if value is not None and dialect.name == "sqlite" else value
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> Decimal | None:
+        return None if value is None else Decimal(value)
+
+
+async def add(connection: AsyncConnection, table: Table, row: Mapping[str, Any]) -> bool:
+    """Inserts a row where none has its key; returns whether it did.
+
+    Where another transaction is about to insert the same, this one waits for its end.
+    """
+    insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
+    return (await connection.execute(insert(table).values(row).on_conflict_do_nothing())).rowcount == 1
+
+
+def utc(moment: datetime) -> datetime:
+    """A moment as it was written: SQLite gives it back without its zone."""
+    return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
