@@ -5,18 +5,18 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from msgspec.structs import replace
 from redis.asyncio import Redis
 
 from runtime.errors import Invalid, NotFound
 from runtime.plugins import Mark
 from runtime.services.events.adapters.memory import MemoryStreams
 from runtime.services.events.adapters.redis import RedisStreams
-from runtime.services.events.backend import Draft, Retention, Terms
+from runtime.services.events.backend import Draft, Handler, Retention, Terms
 from runtime.services.events.ports import NewEvent
 from runtime.services.events.service import EventBus
 from runtime.services.events.spec import EventsSpec, SubscriptionSpec
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from tests.valkey import ValkeyServer
 
 
-TERMS = Terms("beginning", 1, 1, lambda _: 0.0, 15.0, dead_letter=True, key_order=False)
+TERMS = Terms("beginning", 1, 1, lambda _: 0.0, 0.3, dead_letter=True, key_order=False)
 
 
 class Bus(EventBus):
@@ -355,14 +355,15 @@ async def test_the_events_of_a_silent_worker_are_taken_over(bus: Bus) -> None:
     notes = Notes()
     for n in range(3):
         await bus.publish("s", "a.b", {"n": n})
-    silent: Any = bus.backend.consumer("sub", "s", TERMS, _never)
-    await silent._pending.create("beginning")
-    assert len(await silent._pending.new(2, 1.0)) == 2
+    silent: Any = bus.backend.consumer("sub", "s", TERMS, Handler(_never))
+    await silent._seat.create("beginning")
+    standing = await silent._seat.sit([])
+    assert len(await silent._seat.take(standing.token, [], 2)) == 2
     await bus.subscribe("sub", notes.take, reclaim=0.3, concurrency=2)
     await notes.until(lambda: len(notes.done) == 3)
     assert sorted(notes.done) == [0, 1, 2]
-    await silent._pending.close()
+    await silent._seat.close()
 
 
-async def _never(event: Event) -> str | None:
+async def _never(event: Event) -> None:
     raise AssertionError(event)

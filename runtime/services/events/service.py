@@ -7,6 +7,8 @@ import re
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
+import msgspec
+
 from runtime.errors import Invalid, NotFound, Pointer, RequestFault, TooLarge
 from runtime.health import Health
 from runtime.services.document import Document
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 LARGEST_EVENT: Final = 256_000
 LONGEST_ID: Final = 200
 PAGE: Final = 200
+_json: Final = msgspec.json.Encoder()
 POSITION: Final = re.compile(r"[0-9]{1,20}(-[0-9]{1,20})?")
 
 
@@ -195,11 +198,11 @@ class EventBus:
             raise unknown("event type", new.type, types, within=f'in the stream "{stream}"')
         _require_text("id", new.id)
         _require_text("key", new.key)
-        _require_size(new.data)
+        encoded = _encoded(new.data)
         if document := self._documents.get((stream, new.type)):
             document.check(new.data, f'the data of "{new.type}"')
         event = Event(new.id or time_ordered(), "", stream, new.type, datetime.now(UTC), new.data, new.key)
-        return Draft(event, once=new.id is not None)
+        return Draft(event, new.id is not None, encoded)
 
     def _stream(self, name: str) -> StreamSpec:
         try:
@@ -248,13 +251,22 @@ def _require_text(name: str, value: str | None) -> None:
         )
 
 
-def _require_size(data: Mapping[str, Any]) -> None:
+def _encoded(data: Mapping[str, Any]) -> bytes:
+    """The data as JSON.
+
+    Raises:
+        Invalid: it is none.
+        TooLarge: it is over `LARGEST_EVENT` bytes.
+    """
     try:
-        size = len(json.dumps(data, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode())
-    except (TypeError, ValueError) as error:
+        encoded = _json.encode(data)
+        if b"null" in encoded:  # what is no number becomes null there; the strict encoder refuses it
+            json.dumps(data, allow_nan=False)
+    except (TypeError, ValueError, msgspec.MsgspecError) as error:
         raise Invalid(f"the data is no JSON: {error}", errors=[Pointer("/data", str(error))]) from error
-    if size > LARGEST_EVENT:
+    if len(encoded) > LARGEST_EVENT:
         raise TooLarge(
-            f"the data has {size:,} bytes as JSON, an event takes at most {LARGEST_EVENT:,}",
+            f"the data has {len(encoded):,} bytes as JSON, an event takes at most {LARGEST_EVENT:,}",
             remedy="Store the bulk elsewhere and put its address into the event.",
         )
+    return encoded

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Final
 from runtime.errors import Fault, NotBuilt
 from runtime.health import Health
 from runtime.services.away import AWAY
-from runtime.services.events.backend import Consumer, Terms
-from runtime.services.function import TimedOut, call
+from runtime.services.events.backend import Consumer, Handler, Terms
+from runtime.services.function import TimedOut
 from runtime.services.retry import pause
 
 if TYPE_CHECKING:
@@ -63,7 +63,9 @@ class Subscription:
     async def start(self) -> None:
         if self._mark is None:
             raise NotBuilt(f'the subscriber "{self._spec.handler}" of "{self._name}"')
-        consumer = self._events.backend.consumer(self._name, self._spec.stream, self._terms(), self.handle)
+        wants = self.wants if self._spec.types or self._spec.filter else None
+        handler = Handler(self._mark.function, self._spec.timeout, wants, self._told)
+        consumer = self._events.backend.consumer(self._name, self._spec.stream, self._terms(), handler)
         await consumer.begin()
         self._consumer = consumer
 
@@ -103,24 +105,19 @@ class Subscription:
             return Health("degraded", f"Redis does not answer: {activity.away}", details)
         return Health(details=details)
 
-    async def handle(self, event: Event) -> str | None:
-        """Makes one try of an event: None when it is done, else what went wrong."""
-        if self._mark is None or not self._wants(event):
-            return None
-        returned = await call(self._mark.function, event, limit=self._spec.timeout)
-        if returned.error is None:
-            return None
-        error = returned.error
+    def wants(self, event: Event) -> bool:
+        """Whether an event has one of the types and all of the values that the spec names."""
+        if self._spec.types and event.type not in self._spec.types:
+            return False
+        return all(event.data.get(field) == value for field, value in self._spec.filter.items())
+
+    def _told(self, event: Event, error: BaseException) -> str:
+        """Logs a failed try; returns the sentence that a dead letter keeps of it."""
         sentence = self._mask(error.message if isinstance(error, Fault) else f"{type(error).__name__}: {error}")
         about = {"subscription": self._name, "event": event.id, "stream": event.stream}
         trace = None if isinstance(error, Fault | TimedOut) else error
         logger.warning("%s failed on %s: %s", self._name, event.id, sentence, exc_info=trace, extra=about)
         return sentence
-
-    def _wants(self, event: Event) -> bool:
-        if self._spec.types and event.type not in self._spec.types:
-            return False
-        return all(event.data.get(field) == value for field, value in self._spec.filter.items())
 
     def _missing(self) -> list[str]:
         """What the spec asks of this subscription and this version does not do."""
