@@ -15,6 +15,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from contextvars import copy_context
 from typing import TYPE_CHECKING, Final, TypeVar
 
 import anyio
@@ -57,6 +58,8 @@ class Group:
 
     def __init__(self, name: str, stream: str, seat: Seat, terms: Terms, handler: Handler) -> None:
         self.activity = Activity()
+        self.partitions: frozenset[int] = frozenset()
+        """Those whose events come here and nowhere else."""
         self._name = name
         self._stream = stream
         self._seat = seat
@@ -66,6 +69,7 @@ class Group:
         self._hand = Hand(key_order=terms.key_order)
         self._done: list[str] = []
         self._lanes: list[Lane] = []
+        self._context = copy_context()
         self._idle: list[asyncio.Future[None]] = []
         self._aside: set[asyncio.Task[None]] = set()
         self._loop: asyncio.Task[None] | None = None
@@ -179,6 +183,7 @@ class Group:
         now = time.monotonic()
         standing = await self._seat.sit(free)
         self._lease_until, self._due = now + self._terms.reclaim, now + self._terms.reclaim / 4
+        self.partitions = standing.partitions
         self._leaving = (self._leaving - free) & standing.partitions
         if standing.lost:
             logger.warning("%s: %d events are no longer kept and were not handled", self._name, standing.lost)
@@ -288,7 +293,9 @@ class Group:
             count -= 1
 
     def _lane(self) -> Lane:
-        return Lane(self._handler, self._following, self._admit, self._wait, self._settle, self._lane_ended)
+        return Lane(
+            self._handler, self._following, self._admit, self._wait, self._settle, self._lane_ended, self._context
+        )
 
     def _lane_ended(self, lane: Lane) -> None:
         if lane in self._lanes:

@@ -15,6 +15,7 @@ from runtime.services.function import GRACE, TimedOut, call
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
+    from contextvars import Context
 
     from runtime.services.events.backend import Handler
     from runtime.services.events.hand import Work
@@ -35,6 +36,7 @@ class Lane:
         wait: waits until one may be; False where there is none to come.
         settle: is told what each try failed of, None for a success.
         ended: is told when the lane handles no more; another one may take its place.
+        context: what each call begins with.
     """
 
     def __init__(
@@ -45,6 +47,7 @@ class Lane:
         wait: Callable[[], Awaitable[bool]],
         settle: Callable[[Work, BaseException | None], None],
         ended: Callable[[Lane], None],
+        context: Context,
     ) -> None:
         self._handler = handler
         self._following = following
@@ -59,7 +62,7 @@ class Lane:
         self._timer: asyncio.TimerHandle | None = None
         self._told = 0
         self._over = False
-        self.task: asyncio.Task[None] = asyncio.create_task(self._run(), name="events")
+        self.task: asyncio.Task[None] = asyncio.create_task(self._run(), name="events", context=context.copy())
 
     async def _run(self) -> None:
         """The hot path: what is called once for each event is written out here."""
