@@ -159,15 +159,20 @@ class Assembly:
     # -- the services ------------------------------------------------------------------------------------------------
 
     def _events(self) -> Made:
+        from runtime.services.events.figures import StreamCollector
         from runtime.services.events.service import EventBus
         from runtime.services.events.spec import EventsSpec
 
         fields = {name: value for name, value in self._data["events"].items() if name != "subscriptions"}
 
+        def measured(bus: EventBus) -> EventBus:
+            self._metrics.add(StreamCollector(bus.throughput))
+            return bus
+
         def in_memory(_: Ports) -> Service:
             from runtime.services.events.adapters.memory import MemoryStreams
 
-            return EventBus(self._spec.events, MemoryStreams(source=self._spec.name))
+            return measured(EventBus(self._spec.events, MemoryStreams(source=self._spec.name)))
 
         def in_redis(ports: Ports) -> Service:
             from runtime.services.events.adapters.redis import RedisStreams
@@ -178,7 +183,7 @@ class Assembly:
                 source=self._spec.name,
                 instance=self._state.instance(),
             )
-            return EventBus(self._spec.events, streams)
+            return measured(EventBus(self._spec.events, streams))
 
         if self._spec.events.backend == "memory":
             return "Event bus (in memory)", in_memory, fields, live_fields(EventsSpec)

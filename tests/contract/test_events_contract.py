@@ -194,6 +194,42 @@ async def test_events_older_than_it_is_told_are_trimmed(bus: Bus) -> None:
     assert (await bus.stream("s")).last == stored.position
 
 
+async def test_a_sweep_drops_what_is_too_old_to_the_event(bus: Bus) -> None:
+    for n in range(3):
+        event = await bus.publish("s", "a.b", {"n": n})
+    assert await bus.backend.sweep("s", 3600) == 0
+    while time.time() * 1000 <= int(event.position.partition("-")[0]) + 1:
+        await asyncio.sleep(0)
+    assert await bus.backend.sweep("s", 0) == 3
+    view = await bus.stream("s")
+    assert (view.length, view.first, view.last, view.published) == (0, None, event.position, 3)
+
+
+async def test_a_publishers_clock_that_jumps_drops_nothing_and_keeps_the_order(
+    bus: Bus,
+) -> None:
+    """Age is told by the clock of the server, order by positions that never go back."""
+    event = await bus.publish("s", "a.b", {"n": 0})
+    for n, year in ((1, 2099), (2, 1999)):
+        jumped = replace(event, id=str(n), data={"n": n}, time=datetime(year, 1, 1, tzinfo=UTC))
+        await _append(bus, jumped, Retention(10_000, 3600))
+    assert [event.data["n"] for event in await bus.read("s")] == [0, 1, 2]
+
+
+async def test_a_subscription_is_told_in_numbers(bus: Bus) -> None:
+    assert [each.name for each in (await bus.stream("s")).subscriptions] == ["one", "two"]
+    notes = Notes({0: 9})
+    for n in range(5):
+        await bus.publish("s", "a.b", {"n": n})
+    subscription = await bus.subscribe("one", notes.take, retry={"attempts": 1})
+    await _figure(subscription, "handled", 4)
+    await _figure(subscription, "dead", 1)
+    async with asyncio.timeout(10):
+        while (view := (await bus.stream("s")).subscriptions[0]).pending:
+            await asyncio.sleep(0.005)
+    assert (view.lag, view.dead, view.workers) == (0, 1, 1)
+
+
 async def test_followers_get_what_they_missed_and_what_comes(bus: Bus) -> None:
     missed = [await bus.publish("s", "a.b", {"n": n}) for n in range(3)]
     late = bus.follow("s", after=missed[0].position)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+    from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 
     from runtime.services.events.ports import DeadEvent, Event
 
@@ -45,6 +45,25 @@ class Retention:
 
 
 @dataclass(frozen=True, slots=True)
+class GroupFigures:
+    """A subscription's group in numbers, over all of its workers.
+
+    Args:
+        lag: events that it has not been given; None where the server cannot tell.
+        pending: events that its workers have in hand.
+        dead: dead letters.
+        workers: seats that are taken.
+        given: events that it has ever been given; None where the server cannot tell.
+    """
+
+    lag: int | None = 0
+    pending: int = 0
+    dead: int = 0
+    workers: int = 0
+    given: int | None = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Figures:
     """A stream in numbers.
 
@@ -52,11 +71,15 @@ class Figures:
         length: events that it holds.
         first: the position of the oldest; None in an empty one.
         last: the position of the newest that it ever had.
+        added: events that it ever had.
+        groups: of the subscriptions that were asked for, by name.
     """
 
     length: int = 0
     first: str | None = None
     last: str = "0-0"
+    added: int = 0
+    groups: Mapping[str, GroupFigures] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,7 +276,7 @@ class Backend(Protocol):
         """Drops what is older than so many seconds; returns how many events."""
         ...
 
-    async def figures(self, stream: str) -> Figures: ...
+    async def figures(self, stream: str, groups: Sequence[str] = ()) -> Figures: ...
 
     def follow(self, stream: str, after: str) -> AsyncIterator[Event]: ...
 

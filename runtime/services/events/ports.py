@@ -43,6 +43,26 @@ class NewEvent:
 
 
 @dataclass(frozen=True, slots=True)
+class SubscriptionView:
+    """A subscription in numbers, over all of its workers.
+
+    Args:
+        lag: events that it has not been given; None where the server cannot tell.
+        pending: events that its workers have in hand.
+        dead: dead letters.
+        workers: how many share it now.
+        per_second: events that it was given a second, over the last minute; None before there is a measure.
+    """
+
+    name: str
+    lag: int | None
+    pending: int
+    dead: int
+    workers: int
+    per_second: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class StreamView:
     """A stream as a caller sees it.
 
@@ -51,6 +71,8 @@ class StreamView:
         length: events that it holds.
         first: the position of the oldest; None in an empty one.
         last: the position of the newest that it ever had; `0-0` before the first.
+        published: events that it ever had.
+        per_second: events published a second, over the last minute; None before there is a measure.
         subscriptions: the spec's subscriptions of it.
     """
 
@@ -59,7 +81,9 @@ class StreamView:
     length: int
     first: str | None
     last: str
-    subscriptions: list[str]
+    published: int
+    per_second: float | None
+    subscriptions: list[SubscriptionView]
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import logging
 import re
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from runtime.errors import Invalid, NotFound, Pointer, RequestFault, TooLarge
+from runtime.errors import Invalid, NotFound, Pointer, RequestFault, TooLarge, Unreachable
 from runtime.health import Health
 from runtime.services.document import Document
-from runtime.services.events.backend import Backend, Draft, Retention
+from runtime.services.events.backend import Backend, Draft, Figures, Retention
+from runtime.services.events.figures import Throughput
 from runtime.services.events.ports import DeadEvent, Event, NewEvent, Replayed, StreamView
 from runtime.services.names import time_ordered, unknown
 
@@ -21,6 +24,10 @@ if TYPE_CHECKING:
 
     from runtime.services.events.spec import EventsSpec, StreamSpec
 
+logger = logging.getLogger("runtime.events")
+
+UPKEEP: Final = 10.0
+"""Seconds between two looks at the streams."""
 LARGEST_EVENT: Final = 256_000
 LONGEST_ID: Final = 200
 PAGE: Final = 200
@@ -41,6 +48,7 @@ class EventBus:
 
     def __init__(self, spec: EventsSpec, backend: Backend) -> None:
         self.backend = backend
+        self.throughput = Throughput()
         self._spec = spec
         self._documents = {
             (stream, name): Document(kind.schema_, "/data")
@@ -60,8 +68,27 @@ class EventBus:
         changed = type(self._spec).model_validate(fields)
         self._spec = self._spec.model_copy(update={name: getattr(changed, name) for name in fields})
 
+    async def watch(self) -> None:
+        """Measures the streams, and drops what has become too old in those that nobody publishes to."""
+        while True:
+            for name, declared in self._spec.streams.items():
+                try:
+                    await self.backend.sweep(name, self._retention(declared).max_age)
+                    self.throughput.note(name, await self._figures(name))
+                except Unreachable as error:
+                    logger.debug("a stream could not be measured: %s", error)
+            await asyncio.sleep(UPKEEP)
+
     async def health(self) -> Health:
-        return Health(details={"streams": len(self._spec.streams)})
+        latest = self.throughput.latest()
+        groups = [group for figures in latest.values() for group in figures.groups.values()]
+        details = {
+            "streams": len(self._spec.streams),
+            "events": sum(figures.length for figures in latest.values()),
+            "lag": sum(group.lag or 0 for group in groups),
+            "dead": sum(group.dead for group in groups),
+        }
+        return Health(details=details)
 
     async def publish(
         self,
@@ -113,15 +140,10 @@ class EventBus:
 
     async def stream(self, name: str) -> StreamView:
         declared = self._stream(name)
-        figures = await self.backend.figures(name)
-        return StreamView(
-            name=name,
-            types=sorted(declared.events),
-            length=figures.length,
-            first=figures.first,
-            last=figures.last,
-            subscriptions=self._subscriptions(name, None),
-        )
+        return self.throughput.view(name, sorted(declared.events), await self._figures(name))
+
+    async def _figures(self, stream: str) -> Figures:
+        return await self.backend.figures(stream, self._subscriptions(stream, None))
 
     async def dead(
         self,

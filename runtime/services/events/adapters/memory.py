@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from runtime.services.events.adapters.memory_log import Kept, Log, Place
 from runtime.services.events.adapters.memory_members import NOBODY, Pending
 from runtime.services.events.adapters.memory_seat import MemorySeat
-from runtime.services.events.backend import Consumer, Draft, Figures, Handler, Retention, Terms
+from runtime.services.events.backend import Consumer, Draft, Figures, GroupFigures, Handler, Retention, Terms
 from runtime.services.events.envelope import event_of, pack, unpack
 from runtime.services.events.group import Group
 from runtime.services.events.partitions import partition_of
@@ -67,10 +67,15 @@ class MemoryStreams:
     async def sweep(self, stream: str, max_age: float) -> int:
         return self._log(stream).sweep(max_age)
 
-    async def figures(self, stream: str) -> Figures:
+    async def figures(self, stream: str, groups: Sequence[str] = ()) -> Figures:
         log = self._log(stream)
-        places, last = log.places, log.last
-        return Figures(len(places), written(places[0]) if places else None, written(last))
+        return Figures(
+            length=len(log.places),
+            first=written(log.places[0]) if log.places else None,
+            last=written(log.last),
+            added=log.added,
+            groups={name: log.groups[name].figures() if name in log.groups else GroupFigures() for name in groups},
+        )
 
     async def follow(self, stream: str, after: str) -> AsyncIterator[Event]:
         log, grown = self._log(stream), asyncio.Event()

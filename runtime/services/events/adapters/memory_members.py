@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from itertools import count
 from typing import TYPE_CHECKING, Final
 
-from runtime.services.events.backend import DEAD_LENGTH, MOST_AHEAD, Entry, Given, Standing
+from runtime.services.events.backend import DEAD_LENGTH, MOST_AHEAD, Entry, Given, GroupFigures, Standing
 from runtime.services.events.partitions import PARTITIONS
 from runtime.services.events.positions import written
 
@@ -165,6 +165,10 @@ class Members:
         for seat in self.seats.values():
             seat.token = next(self.tokens)
         self.log.ring()
+
+    def figures(self) -> GroupFigures:
+        lag = len(self.log.after(self.last, len(self.log.places)))
+        return GroupFigures(lag, len(self.pending), len(self.dead), len(self.seats), self.given)
 
     def _stored(self, place: Place) -> bytes | None:
         kept = self.log.kept.get(place)

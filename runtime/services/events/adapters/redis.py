@@ -25,7 +25,7 @@ from runtime.services.away import answering
 from runtime.services.events.adapters import redis_scripts
 from runtime.services.events.adapters.redis_bell import Bell
 from runtime.services.events.adapters.redis_seat import RedisSeat, packed
-from runtime.services.events.backend import Consumer, Draft, Figures, Handler, Retention, Terms
+from runtime.services.events.backend import Consumer, Draft, Figures, GroupFigures, Handler, Retention, Terms
 from runtime.services.events.envelope import event_of, pack, unpack
 from runtime.services.events.group import Group
 from runtime.services.events.partitions import partition_of
@@ -101,15 +101,32 @@ class RedisStreams:
             entries = await self.redis.xrange(self.key(stream, "log"), f"({after}", "+", count=limit)
         return self.parse(stream, entries)
 
-    async def figures(self, stream: str) -> Figures:
+    async def figures(self, stream: str, groups: Sequence[str] = ()) -> Figures:
         key = self.key(stream, "log")
         with answering(self.redis):
             async with self.redis.pipeline(transaction=True) as pipe:
-                pipe.xlen(key)
-                pipe.xrange(key, count=1)
-                pipe.xrevrange(key, count=1)
-                length, first, last = await pipe.execute()
-        return Figures(length, first[0][0].decode() if first else None, last[0][0].decode() if last else "0-0")
+                pipe.exists(key)
+                for name in groups:
+                    pipe.xlen(self.key(stream, f"dead:{name}"))
+                    pipe.hlen(self.key(stream, f"seats:{name}"))
+                exists, *counts = await pipe.execute()
+            if not exists:
+                return Figures(groups={name: GroupFigures() for name in groups})
+            async with self.redis.pipeline(transaction=True) as pipe:
+                pipe.xinfo_stream(key)
+                pipe.xinfo_groups(key)
+                about, known = await pipe.execute()
+        first, by_name = about["first-entry"], {each["name"].decode(): each for each in known}
+        return Figures(
+            length=about["length"],
+            first=first[0].decode() if first else None,
+            last=about["last-generated-id"].decode(),
+            added=about.get("entries-added", about["length"]),
+            groups={
+                name: _group_figures(by_name.get(name), dead, workers)
+                for name, dead, workers in zip(groups, counts[::2], counts[1::2], strict=True)
+            },
+        )
 
     async def follow(self, stream: str, after: str) -> AsyncIterator[Event]:
         if after == "$":
@@ -167,6 +184,12 @@ class RedisStreams:
             except ValueError as error:
                 logger.error("an entry is left out: %s", error, extra={"stream": stream})
         return events
+
+
+def _group_figures(known: dict[str, Any] | None, dead: int, workers: int) -> GroupFigures:
+    if known is None:
+        return GroupFigures(dead=dead)
+    return GroupFigures(known.get("lag"), known["pending"], dead, workers, known.get("entries-read"))
 
 
 def _dead(stream: str, subscription: str, letter: str, fields: dict[bytes, bytes]) -> DeadEvent:
