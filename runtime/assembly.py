@@ -284,6 +284,7 @@ class Assembly:
         from runtime.http.server import HttpServer
         from runtime.http.spec import ApiSpec
         from runtime.services.events.asyncapi import document
+        from runtime.services.events.live import LiveSession, StreamTopics
         from runtime.services.events.routes import StreamRoutes, description_controller
         from runtime.services.jobs.routes import JobRoutes, QueueRoutes
 
@@ -306,6 +307,7 @@ class Assembly:
                 prefix=self._prefix,
                 metrics=self._metrics,
                 metrics_path=self._spec.observability.metrics.path,
+                sockets={"/v1/live": LiveSession({"streams": StreamTopics(ports["events"])})},
             )
             return HttpServer(
                 api,

@@ -18,6 +18,7 @@ from runtime.http.limits import Limiter
 from runtime.http.live import Live
 from runtime.spec.units import Rate
 
+ANY: Final = ""
 WRONG: Final = Rate(30, 60.0)
 """How often an address may show a wrong credential."""
 
@@ -42,15 +43,23 @@ class Guard:
             if not declared(handler):
                 raise Forbidden("nothing says who may call this route")
             self._needed = handler.opt.get("scope")
-        await self._check(scope, self._needed)
+        await self.check(scope, self._needed)
         await self._app(scope, receive, send)
 
-    async def _check(self, scope: Scope, needed: str | None) -> None:
+    async def check(self, scope: Scope, needed: str | None) -> None:
+        """Finds the caller and puts it into the scope.
+
+        Args:
+            needed: the scope that the caller must hold; `ANY` for any right key; None lets everybody through.
+
+        Raises:
+            Unauthenticated, Forbidden, TooMany: the caller may not pass.
+        """
         credential, wrong = _credential(scope)
         caller = await self._access.caller(credential) if credential else None
         if caller is not None:
             scope["user"] = caller
-            if needed is not None and not caller.may(needed):
+            if needed and not caller.may(needed):
                 raise Forbidden(f"this needs the scope {needed}", remedy="Use a key that has it.")
             return
         who = f"address:{address_of(scope)}"

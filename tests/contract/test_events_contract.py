@@ -17,7 +17,7 @@ from runtime.plugins import Mark
 from runtime.services.events.adapters.memory import MemoryStreams
 from runtime.services.events.adapters.redis import RedisStreams
 from runtime.services.events.backend import Draft, Handler, Retention, Terms
-from runtime.services.events.ports import NewEvent
+from runtime.services.events.ports import Missed, NewEvent
 from runtime.services.events.service import EventBus
 from runtime.services.events.spec import EventsSpec, SubscriptionSpec
 from runtime.services.events.subscription import Subscription
@@ -232,8 +232,8 @@ async def test_a_subscription_is_told_in_numbers(bus: Bus) -> None:
 
 async def test_followers_get_what_they_missed_and_what_comes(bus: Bus) -> None:
     missed = [await bus.publish("s", "a.b", {"n": n}) for n in range(3)]
-    late = bus.follow("s", after=missed[0].position)
-    rare = asyncio.ensure_future(anext(bus.follow("s", after="0", types=frozenset({"c.d"}))))
+    late: Any = bus.follow("s", after=missed[0].position)
+    rare: Any = asyncio.ensure_future(anext(bus.follow("s", after="0", types=frozenset({"c.d"}))))
     async with asyncio.timeout(10):
         assert [(await anext(late)).data["n"] for _ in range(2)] == [1, 2]
         waiting = asyncio.ensure_future(anext(late))
@@ -242,6 +242,20 @@ async def test_followers_get_what_they_missed_and_what_comes(bus: Bus) -> None:
         assert (await waiting).data["n"] == 3
         assert (await anext(late)).data["n"] == 4
         assert (await rare).data["n"] == 4
+
+
+async def test_a_follower_that_was_overtaken_is_told(bus: Bus) -> None:
+    events = [await bus.publish("s", "a.b", {"n": n}) for n in range(3)]
+    while time.time() * 1000 <= int(events[-1].position.partition("-")[0]) + 1:
+        await asyncio.sleep(0)
+    await bus.backend.sweep("s", 0)
+    gone = bus.follow("s", after=events[0].position)
+    assert await anext(gone) == Missed(events[0].position, None)
+    fresh = await bus.publish("s", "c.d", {"n": 3})
+    assert await anext(gone) == fresh
+    late = bus.follow("s", after=events[0].position, types=frozenset({"c.d"}))
+    assert [await anext(late), await anext(late)] == [Missed(events[0].position, fresh.position), fresh]
+    assert await anext(bus.follow("s", after="0")) == fresh
 
 
 async def test_every_subscription_gets_every_event_and_its_workers_share_them(bus: Bus) -> None:

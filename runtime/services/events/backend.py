@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from runtime.services.events.ports import DeadEvent, Event
 
@@ -278,7 +278,9 @@ class Backend(Protocol):
 
     async def figures(self, stream: str, groups: Sequence[str] = ()) -> Figures: ...
 
-    def follow(self, stream: str, after: str) -> AsyncIterator[Event]: ...
+    def notify(self, stream: str, after: str, call: Callable[[], None]) -> None:
+        """Calls once when a stream has grown beyond a position."""
+        ...
 
     def consumer(self, name: str, stream: str, terms: Terms, handler: Handler) -> Consumer: ...
 

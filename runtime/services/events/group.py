@@ -71,6 +71,7 @@ class Group:
         self._lanes: list[Lane] = []
         self._context = copy_context()
         self._idle: list[asyncio.Future[None]] = []
+        self._burying = asyncio.Lock()
         self._aside: set[asyncio.Task[None]] = set()
         self._loop: asyncio.Task[None] | None = None
         self._stir = asyncio.Event()
@@ -369,7 +370,9 @@ class Group:
 
     async def _bury(self, entry: Entry, error: str, tries: int) -> None:
         keep = self._terms.dead_letter
-        if await self._until_reached(lambda: self._seat.bury(entry, error, tries, keep=keep)):
+        async with self._burying:  # one after another, as they ended
+            buried = await self._until_reached(lambda: self._seat.bury(entry, error, tries, keep=keep))
+        if buried:
             self.activity.dead += 1
             about = {"subscription": self._name, "stream": self._stream, "position": entry[0], "tries": tries}
             logger.error("%s: the event %s goes to the dead letters: %s", self._name, entry[0], error, extra=about)

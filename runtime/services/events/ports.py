@@ -33,6 +33,19 @@ class Event(Struct, frozen=True):
 
 
 @dataclass(frozen=True, slots=True)
+class Missed:
+    """What a follower is told when it was away or too slow: the stream no longer keeps what came after its place.
+
+    Args:
+        after: the last position that it knew.
+        next: the position of the first event that it gets instead; None where there is none yet.
+    """
+
+    after: str
+    next: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class NewEvent:
     """An event that is to be published; the words are those of `Event`."""
 
@@ -158,8 +171,14 @@ class Events(Protocol):
         """Events after a position, oldest first."""
         ...
 
-    def follow(self, stream: str, *, after: str = "$", types: frozenset[str] = frozenset()) -> AsyncIterator[Event]:
-        """Events after a position (`$` = from now), and then each new one as it comes."""
+    def follow(
+        self, stream: str, *, after: str = "$", types: frozenset[str] = frozenset()
+    ) -> AsyncIterator[Event | Missed]:
+        """Events after a position (`$` = from now), and then each new one as it comes.
+
+        Nothing is read ahead of whoever follows by more than a page: one that is slow slows nobody else, and is told
+        in its place when the stream has dropped what it had not read yet.
+        """
         ...
 
     async def streams(self) -> list[StreamView]:

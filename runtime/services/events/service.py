@@ -16,7 +16,8 @@ from runtime.health import Health
 from runtime.services.document import Document
 from runtime.services.events.backend import Backend, Draft, Figures, Retention
 from runtime.services.events.figures import Throughput
-from runtime.services.events.ports import DeadEvent, Event, NewEvent, Replayed, StreamView
+from runtime.services.events.following import follow
+from runtime.services.events.ports import DeadEvent, Event, Missed, NewEvent, Replayed, StreamView
 from runtime.services.names import time_ordered, unknown
 
 if TYPE_CHECKING:
@@ -131,7 +132,9 @@ class EventBus:
                 return found[:limit]
             position = batch[-1].position
 
-    def follow(self, stream: str, *, after: str = "$", types: frozenset[str] = frozenset()) -> AsyncIterator[Event]:
+    def follow(
+        self, stream: str, *, after: str = "$", types: frozenset[str] = frozenset()
+    ) -> AsyncIterator[Event | Missed]:
         self._wanted(stream, types)
         return self._follow(stream, after if after == "$" else _position(after), types)
 
@@ -204,10 +207,10 @@ class EventBus:
             raise unknown("subscription", only, known, within=f'of the stream "{stream}"')
         return [only]
 
-    async def _follow(self, stream: str, after: str, types: frozenset[str]) -> AsyncIterator[Event]:
-        async for event in self.backend.follow(stream, after):
-            if not types or event.type in types:
-                yield event
+    async def _follow(self, stream: str, after: str, types: frozenset[str]) -> AsyncIterator[Event | Missed]:
+        async for told in follow(self.backend, stream, after):
+            if not types or isinstance(told, Missed) or told.type in types:
+                yield told
 
     def _draft(self, stream: str, new: NewEvent) -> Draft:
         """A new event, which fits its stream and type.

@@ -6,9 +6,8 @@ are remembered for a day, subscriptions whose workers share events, tries and de
 
 from __future__ import annotations
 
-import asyncio
 from itertools import count
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
@@ -23,11 +22,9 @@ from runtime.services.events.ports import DeadEvent
 from runtime.services.events.positions import parsed, written
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import Callable, Sequence
 
     from runtime.services.events.ports import Event
-
-PAGE: Final = 200
 
 
 class MemoryStreams:
@@ -77,19 +74,8 @@ class MemoryStreams:
             groups={name: log.groups[name].figures() if name in log.groups else GroupFigures() for name in groups},
         )
 
-    async def follow(self, stream: str, after: str) -> AsyncIterator[Event]:
-        log, grown = self._log(stream), asyncio.Event()
-        if after == "$":
-            after = written(log.last)
-        while True:
-            events = await self.read(stream, after, PAGE)
-            for event in events:
-                yield event
-                after = event.position
-            if not events:
-                grown.clear()
-                log.notify(parsed(after), grown.set)
-                await grown.wait()
+    def notify(self, stream: str, after: str, call: Callable[[], None]) -> None:
+        self._log(stream).notify(parsed(after), call)
 
     def consumer(self, name: str, stream: str, terms: Terms, handler: Handler) -> Consumer:
         worker = next(self._workers)

@@ -13,7 +13,6 @@ each stream, and nothing else ever waits on it.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import secrets
 from functools import partial
@@ -32,7 +31,7 @@ from runtime.services.events.partitions import partition_of
 from runtime.services.events.ports import DeadEvent
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import Callable, Sequence
 
     from runtime.services.blocking import Client
     from runtime.services.events.ports import Event
@@ -42,7 +41,6 @@ logger = logging.getLogger("runtime.events")
 DAY: Final = 86_400
 MOMENT: Final = 60
 """Seconds for which an answer is kept."""
-PAGE: Final = 200
 
 
 class RedisStreams:
@@ -128,19 +126,8 @@ class RedisStreams:
             },
         )
 
-    async def follow(self, stream: str, after: str) -> AsyncIterator[Event]:
-        if after == "$":
-            after = (await self.figures(stream)).last
-        grown = asyncio.Event()
-        while True:
-            events = await self.read(stream, after, PAGE)
-            for event in events:
-                yield event
-                after = event.position
-            if not events:
-                grown.clear()
-                self.bell(stream).notify(after, grown.set)
-                await grown.wait()
+    def notify(self, stream: str, after: str, call: Callable[[], None]) -> None:
+        self.bell(stream).notify(after, call)
 
     def bell(self, stream: str) -> Bell:
         """What rings when a stream grows."""
