@@ -307,6 +307,9 @@ class Assembly:
                 prefix=self._prefix,
                 metrics=self._metrics,
                 metrics_path=self._spec.observability.metrics.path,
+                refused=lambda address, why: ports["events"].platform.sign_in_refused(
+                    address, method="key", reason=why
+                ),
                 sockets={"/v1/live": LiveSession({"streams": StreamTopics(ports["events"])})},
             )
             return HttpServer(

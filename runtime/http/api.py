@@ -23,7 +23,7 @@ from litestar.types import ASGIApp, Receive, Scope, Send
 from runtime.http.access import OPEN, Access, Caller, caller_of, require_declared, scope
 from runtime.http.body import Bodies
 from runtime.http.docs import POLICY, page
-from runtime.http.guard import Guard
+from runtime.http.guard import Guard, Refused
 from runtime.http.headers import SecurityHeaders
 from runtime.http.health import HealthSource, health_controller
 from runtime.http.idempotency import Idempotency
@@ -73,6 +73,7 @@ class Api:
         prefix: of the keys in Redis.
         metrics: the figures; without them `metrics_path` answers 404.
         metrics_path: where they are served.
+        refused: is told of wrong credentials.
         sockets: what speaks with the clients of a WebSocket, by path.
 
     Raises:
@@ -102,6 +103,7 @@ class Api:
         metrics: Metrics | None = None,
         metrics_path: str = "/metrics",
         sockets: Mapping[str, Session] | None = None,
+        refused: Refused | None = None,
     ) -> None:
         self.live = Live(settings.rate_limit, settings.max_body)
         self.limiter = Limiter(redis, f"{prefix}limit:")
@@ -115,7 +117,7 @@ class Api:
             routes,
             middleware=[
                 Options,
-                partial(Guard, access=access, limiter=self.limiter, live=self.live),
+                partial(Guard, access=access, limiter=self.limiter, live=self.live, refused=refused),
                 partial(RateLimit, limiter=self.limiter, live=self.live),
                 partial(Bodies, live=self.live),
                 partial(Idempotency, cache=cache),
@@ -136,7 +138,7 @@ class Api:
         )
         require_declared(self.litestar)
         inner = NotBuiltRoutes(self.litestar, self.litestar)
-        guard = Guard(self.litestar, access=access, limiter=self.limiter, live=self.live)
+        guard = Guard(self.litestar, access=access, limiter=self.limiter, live=self.live, refused=refused)
         origins = {*settings.cors.origins, *([settings.public_url] if settings.public_url else [])}
         self._sockets = WebSockets(sockets or {}, guard, self.limiter, self.live, frozenset(origins))
         self._handle: ASGIApp = SecurityHeaders(RequestId(Observe(inner, metrics)))

@@ -6,6 +6,7 @@ must not lock the operator out. Wrong ones are limited by address far more tight
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from types import EllipsisType
 from typing import Final
 
@@ -27,11 +28,18 @@ _REMEDY: Final = (
 )
 
 
+Refused = Callable[[str, str], None]
+"""Is told the address and the reason of each credential that was wrong, as far as they are not limited."""
+
+
 class Guard:
     """Finds the caller of each request and holds it against what the route declares."""
 
-    def __init__(self, app: ASGIApp, access: Access, limiter: Limiter, live: Live) -> None:
+    def __init__(
+        self, app: ASGIApp, access: Access, limiter: Limiter, live: Live, refused: Refused | None = None
+    ) -> None:
         self._app = app
+        self._refused = refused
         self._access = access
         self._limiter = limiter
         self._live = live
@@ -66,7 +74,10 @@ class Guard:
         scope["user"] = Caller(who)
         refusal: RequestFault | None = None
         if credential or wrong:
-            refusal = await self._limited(f"{who}:wrong", WRONG, wrong or "the key is not valid")
+            why = wrong or "the key is not valid"
+            refusal = await self._limited(f"{who}:wrong", WRONG, why)
+            if self._refused is not None and isinstance(refusal, Unauthenticated):
+                self._refused(address_of(scope), why)
         elif needed is not None:
             refusal = await self._limited(who, self._live.rate_limit, "this needs a key")
         if needed is not None and refusal is not None:

@@ -227,3 +227,27 @@ class Events(Protocol):
             NotFound: no such stream or subscription, or no dead event of one of the ids; nothing is replayed then.
         """
         ...
+
+
+class Platform(Protocol):
+    """The environment's own events, for the services in which they happen. Telling never waits and never fails."""
+
+    def wants(self, type_: str) -> bool:
+        """Whether any stream declares a type, so that what is costly to find out need not be where none does."""
+        ...
+
+    def scaled(self, queue: str, *, before: int, after: int) -> None:
+        """A queue has another concurrency: `workers.scaled`."""
+        ...
+
+    def job_ended(self, job: str, queue: str, *, status: str, error: str | None = None) -> None:
+        """A job has `completed`, `failed` or been `cancelled`: `job.completed` and so on."""
+        ...
+
+    def sign_in_refused(self, address: str, *, method: str, reason: str) -> None:
+        """Somebody showed a wrong credential: `login.failed`.
+
+        Args:
+            method: `key`, `password` and so on.
+        """
+        ...

@@ -9,6 +9,7 @@ import re
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
+import anyio
 import msgspec
 
 from runtime.errors import Invalid, NotFound, Pointer, RequestFault, TooLarge, Unreachable
@@ -17,6 +18,7 @@ from runtime.services.document import Document
 from runtime.services.events.backend import Backend, Draft, Figures, Retention
 from runtime.services.events.figures import Throughput
 from runtime.services.events.following import follow
+from runtime.services.events.platform import PlatformEvents
 from runtime.services.events.ports import DeadEvent, Event, Missed, NewEvent, Replayed, StreamView
 from runtime.services.names import time_ordered, unknown
 
@@ -50,6 +52,7 @@ class EventBus:
     def __init__(self, spec: EventsSpec, backend: Backend) -> None:
         self.backend = backend
         self.throughput = Throughput()
+        self.platform = PlatformEvents(spec, self)
         self._spec = spec
         self._documents = {
             (stream, name): Document(kind.schema_, "/data")
@@ -70,6 +73,12 @@ class EventBus:
         self._spec = self._spec.model_copy(update={name: getattr(changed, name) for name in fields})
 
     async def watch(self) -> None:
+        """Publishes the platform's own events, and looks after the streams."""
+        async with anyio.create_task_group() as group:
+            group.start_soon(self.platform.run)
+            group.start_soon(self._look_after)
+
+    async def _look_after(self) -> None:
         """Measures the streams, and drops what has become too old in those that nobody publishes to."""
         while True:
             for name, declared in self._spec.streams.items():
