@@ -244,6 +244,30 @@ async def test_followers_get_what_they_missed_and_what_comes(bus: Bus) -> None:
         assert (await rare).data["n"] == 4
 
 
+@pytest.mark.parametrize("start", ["beginning", "new"])
+async def test_a_subscriber_slower_than_the_stream_knows_how_many_it_missed(bus: Bus, start: str) -> None:
+    notes, go = Notes(), asyncio.Event()
+
+    async def slow(event: Event) -> None:
+        await notes.take(event)
+        await go.wait()
+
+    old = await bus.publish("s", "a.b", {"n": -1})
+    section: dict[str, Any] = {"from": start}
+    subscription = await bus.subscribe("sub", slow, **section)
+    await _append(bus, replace(old, id="first", data={"n": 0}), Retention(100, 3600))
+    await notes.until(lambda: notes.tried)
+    for n in range(1, 1000):
+        await _append(bus, replace(old, id=str(n), data={"n": n}), Retention(100, 3600))
+    kept = (await bus.stream("s")).length
+    go.set()
+    await notes.until(lambda: 999 in notes.done)
+    details = (await subscription.health()).details
+    handled = len([n for n in notes.done if n >= 0])
+    assert notes.done[-kept:] == list(range(1000 - kept, 1000))
+    assert details["missed"] == 1000 - handled > 0
+
+
 async def test_a_follower_that_was_overtaken_is_told(bus: Bus) -> None:
     events = [await bus.publish("s", "a.b", {"n": n}) for n in range(3)]
     while time.time() * 1000 <= int(events[-1].position.partition("-")[0]) + 1:
@@ -408,7 +432,7 @@ async def test_the_events_of_a_silent_worker_are_taken_over(bus: Bus) -> None:
     silent: Any = bus.backend.consumer("sub", "s", TERMS, Handler(_never))
     await silent._seat.create("beginning")
     standing = await silent._seat.sit([])
-    assert len(await silent._seat.take(standing.token, [], 2)) == 2
+    assert len((await silent._seat.take(standing.token, [], 2)).entries) == 2
     await bus.subscribe("sub", notes.take, reclaim=0.3, concurrency=2)
     await notes.until(lambda: len(notes.done) == 3)
     assert sorted(notes.done) == [0, 1, 2]

@@ -96,7 +96,7 @@ async def test_who_was_silent_cannot_go_on_where_another_took_over(bus: Bus) -> 
     await seat.create("beginning")
     standing = await seat.sit([])
     assert standing.partitions == frozenset(range(PARTITIONS))
-    taken = await seat.take(standing.token, [], 2)
+    taken = (await seat.take(standing.token, [], 2)).entries
     assert len(taken) == 2
     await bus.subscribe("sub", notes.take, reclaim=0.3, concurrency=4)
     await notes.until(lambda: len(notes.done) == 4)
@@ -122,11 +122,11 @@ async def test_an_event_in_anothers_partition_goes_to_its_owner_in_order(bus: Bu
     keys = {partition_of(f"key-{n}") in given: f"key-{n}" for n in range(200)}
     for n in range(6):
         await bus.publish("s", "a.b", {"n": n}, key=keys[n % 2 == 0])
-    mine = await seats[0].take(tokens[0], [], 10)
-    theirs = await seats[1].take(tokens[1], [], 10)
+    mine = (await seats[0].take(tokens[0], [], 10)).entries
+    theirs = (await seats[1].take(tokens[1], [], 10)).entries
     assert [b'"n":%d' % n in stored for n, (_, stored) in zip((1, 3, 5), mine, strict=True)] == [True] * 3
     assert [b'"n":%d' % n in stored for n, (_, stored) in zip((0, 2, 4), theirs, strict=True)] == [True] * 3
-    assert await seats[0].take(tokens[0], [position for position, _ in mine], 10) == []
+    assert await seats[0].take(tokens[0], [position for position, _ in mine], 10) == ([], 0)
     await seats[1].leave([])
     standing = await seats[0].sit([])
     assert standing.token != tokens[0]
@@ -150,7 +150,7 @@ async def test_a_try_that_was_never_begun_is_not_counted_when_its_worker_leaves(
     await seat.create("beginning")
     token = (await seat.sit([])).token
     await bus.publish("s", "a.b", {"n": 0})
-    ((position, _),) = await seat.take(token, [], 1)
+    ((position, _),) = (await seat.take(token, [], 1)).entries
     await seat.leave([position])
     again: Any = _seat(bus, terms)
     token = (await again.sit([])).token

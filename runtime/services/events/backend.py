@@ -114,6 +114,7 @@ class Activity:
         handled: events whose handler has returned.
         failed: tries that failed.
         dead: events whose last try failed.
+        missed: events that the stream dropped before they were given to anybody.
         away: why the server does not answer; None while it does.
     """
 
@@ -121,6 +122,7 @@ class Activity:
     handled: int = 0
     failed: int = 0
     dead: int = 0
+    missed: int = 0
     away: str | None = None
 
 
@@ -181,6 +183,18 @@ class Standing(NamedTuple):
     lost: int = 0
 
 
+class Taken(NamedTuple):
+    """What a worker was given.
+
+    Args:
+        entries: in the order of the stream.
+        missed: so many events before them were dropped by the stream's retention before anybody was given them.
+    """
+
+    entries: list[Entry]
+    missed: int = 0
+
+
 class Given(NamedTuple):
     """An event that is pending for a worker, with the number of its tries that have begun."""
 
@@ -214,7 +228,7 @@ class Seat(Protocol):
         """
         ...
 
-    async def take(self, token: int, done: Sequence[str], count: int) -> list[Entry] | None:
+    async def take(self, token: int, done: Sequence[str], count: int) -> Taken | None:
         """Acknowledges handled events and takes the next ones, in one step; None where the token is an old one."""
         ...
 

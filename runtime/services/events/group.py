@@ -22,7 +22,7 @@ import anyio
 
 from runtime.services.away import AWAY, reason
 from runtime.services.ending import end_tasks
-from runtime.services.events.backend import BATCH, MOST_AHEAD, Activity, Entry, Handler, Seat, Terms
+from runtime.services.events.backend import BATCH, MOST_AHEAD, Activity, Entry, Handler, Seat, Taken, Terms
 from runtime.services.events.envelope import unpack
 from runtime.services.events.hand import Hand, Work
 from runtime.services.events.lane import Lane, end_lanes
@@ -149,14 +149,14 @@ class Group:
                 self._stir.clear()
                 count = self._room()
                 if count or (self._done and not self._hand.ready):
-                    entries = await self._exchange(count)
+                    taken = await self._exchange(count)
                     self._reached()
                     pause = FIRST_PAUSE
-                    if entries is None:
+                    if taken is None:
                         self._sure = False
                         continue
-                    self._add(entries)
-                    if entries or self._done or not count:
+                    self._add(taken)
+                    if taken.entries or self._done or not count:
                         continue
                     self._seat.notify(self._stir.set)
                 await self._stirred()
@@ -221,7 +221,7 @@ class Group:
         while self._done:
             await self._exchange(0)
 
-    async def _exchange(self, count: int) -> list[Entry] | None:
+    async def _exchange(self, count: int) -> Taken | None:
         """Acknowledges what is done and takes so many events; without an answer it is acknowledged again later."""
         done, self._done = self._done[:MOST_AHEAD], self._done[MOST_AHEAD:]
         try:
@@ -257,8 +257,12 @@ class Group:
 
     # Handling
 
-    def _add(self, entries: list[Entry]) -> None:
-        for entry in entries:
+    def _add(self, taken: Taken) -> None:
+        if taken.missed:
+            self.activity.missed += taken.missed
+            about = {"subscription": self._name, "stream": self._stream, "missed": taken.missed}
+            logger.error("%s was too slow: %d events were dropped before it", self._name, taken.missed, extra=about)
+        for entry in taken.entries:
             if entry[0] not in self._hand:
                 self._take(entry, 1, again=False)
         self._wake(len(self._hand.ready))

@@ -94,6 +94,7 @@ class Subscription:
             "handled": activity.handled,
             "failed": activity.failed,
             "dead": activity.dead,
+            "missed": activity.missed,
         }
         if missing := self._missing():
             details["not built"] = missing

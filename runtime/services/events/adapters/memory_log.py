@@ -77,6 +77,10 @@ class Log:
         begin = bisect_right(self.places, place)
         return self.places[begin : begin + limit]
 
+    def number(self, place: Place) -> int:
+        """How many events were ever stored up to a place."""
+        return self.added - len(self.places) + bisect_right(self.places, place)
+
     def seen(self, id_: str) -> Place | None:
         """Where the event of an id was stored, within the last day."""
         place, until = self._seen.get(id_, (None, 0.0))

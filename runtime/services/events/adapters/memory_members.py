@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from itertools import count
 from typing import TYPE_CHECKING, Final
 
-from runtime.services.events.backend import DEAD_LENGTH, MOST_AHEAD, Entry, Given, GroupFigures, Standing
+from runtime.services.events.backend import DEAD_LENGTH, MOST_AHEAD, Given, GroupFigures, Standing, Taken
 from runtime.services.events.partitions import PARTITIONS
 from runtime.services.events.positions import written
 
@@ -59,12 +59,13 @@ class Members:
         log: the stream.
         last: how far the group has been given it.
         keyed: whether the events of a partition are for its owner alone.
+        given: the number of the last event that it was given, of all that the stream ever had.
     """
 
     log: Log
     last: Place
     keyed: bool
-    given: int = 0
+    given: int
     pending: dict[Place, Pending] = field(default_factory=dict)
     dead: deque[Letter] = field(default_factory=lambda: deque(maxlen=DEAD_LENGTH))
     letters: count[int] = field(default_factory=lambda: count(1))
@@ -80,6 +81,9 @@ class Members:
         changed = set() if worker in self.seats else {worker}
         self.seats.setdefault(worker, Lease(0.0, 0)).until = now + lease
         freed = frozenset(part for part in release if self.owners.get(part) == worker)
+        if freed:  # what waits in the box may be another's now: all that is pending is looked at anew
+            self.boxes.pop(worker, None)
+            changed.add(worker)
         if self.keyed:
             changed |= self._share(worker, freed)
         lost = self._move(worker, freed, changed)
@@ -123,28 +127,34 @@ class Members:
             changed.add(to)
         return lost
 
-    def take(self, worker: int, token: int, done: Sequence[Place], count: int) -> list[Entry] | None:
+    def take(self, worker: int, token: int, done: Sequence[Place], count: int) -> Taken | None:
         """Acknowledges and takes; what is in another's partition goes into that one's box."""
         for place in done:
             self.pending.pop(place, None)
         seat = self.seats.get(worker)
         if count == 0:
-            return []
+            return Taken([])
         if seat is None or seat.token != token:
             return None
         box = self.boxes.setdefault(worker, deque())
         taken = [box.popleft() for _ in range(min(count, len(box)))]
+        for place in taken:
+            self.pending[place].tries = 1
+        missed = 0
         if all(len(other) < MOST_AHEAD for name, other in self.boxes.items() if name != worker):
-            for place in self.log.after(self.last, count - len(taken)):
+            fresh = self.log.after(self.last, count - len(taken))
+            missed = self.log.number(fresh[0]) - self.given - 1 if fresh else 0
+            self.given += missed
+            for place in fresh:
                 kept = self.log.kept[place]
                 owner = worker if kept.partition is None else self.owners.get(kept.partition, worker)
-                self.pending[place] = Pending(owner)
+                self.pending[place] = Pending(owner, 1 if owner == worker else 0)
                 self.last, self.given = place, self.given + 1
                 if owner == worker:
                     taken.append(place)
                 else:
                     self.boxes.setdefault(owner, deque()).append(place)
-        return [(written(place), self._stored(place)) for place in taken]
+        return Taken([(written(place), self._stored(place)) for place in taken], missed)
 
     def mine(self, worker: int, token: int) -> list[Given] | None:
         """All that is pending for a worker, what is in its box included."""

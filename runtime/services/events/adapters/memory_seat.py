@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from runtime.services.events.adapters.memory_members import Letter, Members
-from runtime.services.events.backend import LONGEST_ERROR, Entry, Given, Standing
+from runtime.services.events.backend import LONGEST_ERROR, Entry, Given, Standing, Taken
 from runtime.services.events.positions import first_of, parsed
 
 if TYPE_CHECKING:
@@ -35,13 +35,15 @@ class MemorySeat:
     async def create(self, start: str) -> None:
         first = first_of(start)
         last = self._log.last if first == "$" else parsed(first)
-        members = self._log.groups.setdefault(self._group, Members(self._log, last, self._keyed))
+        members = self._log.groups.setdefault(
+            self._group, Members(self._log, last, self._keyed, self._log.number(last))
+        )
         members.keyed = self._keyed
 
     async def sit(self, release: Iterable[int]) -> Standing:
         return self._members.sit(self._worker, self._lease, frozenset(release))
 
-    async def take(self, token: int, done: Sequence[str], count: int) -> list[Entry] | None:
+    async def take(self, token: int, done: Sequence[str], count: int) -> Taken | None:
         return self._members.take(self._worker, token, [parsed(position) for position in done], count)
 
     async def mine(self, token: int) -> list[Given] | None:

@@ -5,7 +5,7 @@ Long lists come as one argument, packed by msgpack: a client takes longer to wri
 The keys of a subscription's group, beside the stream's `log`:
 
     seats  hash  worker -> "token lease's end in ms"
-    parts  hash  partition -> worker that owns it; `token` counts the tokens
+    parts  hash  partition -> worker that owns it; `token` counts the tokens, `read` the events
     box    list  (one for each worker) positions in its partitions that another worker has come across
 """
 
@@ -74,19 +74,21 @@ return again
 
 TAKE: Final = """
 -- KEYS log seats parts   ARGV group worker token count most box [done, ...]
--- Acknowledges and takes: position, event, position, event ... Nothing new: the last position alone. Old token: false.
+-- Acknowledges and takes: how many were missed, the stream's last position where there is nothing new, and then
+-- position, event, position, event ... An old token: false.
 local log, group, me, box = KEYS[1], ARGV[1], ARGV[2], ARGV[6]
 if ARGV[7] then redis.call('XACK', log, group, unpack(cmsgpack.unpack(ARGV[7]))) end
-local count, taken = tonumber(ARGV[4]), {}
+local count, taken = tonumber(ARGV[4]), {0, ''}
 if count == 0 then return taken end
 local seat = redis.call('HGET', KEYS[2], me)
 if not seat or string.match(seat, '^%d+') ~= ARGV[3] then return false end
 for _, position in ipairs(redis.call('LPOP', box .. me, count) or {}) do
   local entry = redis.call('XRANGE', log, position, position)[1]
+  redis.call('XCLAIM', log, group, me, 0, position, 'RETRYCOUNT', 1, 'JUSTID')
   taken[#taken + 1] = position
   taken[#taken + 1] = entry and entry[2][2] or false
 end
-count = count - #taken / 2
+count = count - (#taken - 2) / 2
 local alone = redis.call('HLEN', KEYS[2]) == 1
 if not alone then
   for _, name in ipairs(redis.call('HKEYS', KEYS[2])) do
@@ -94,6 +96,19 @@ if not alone then
   end
 end
 local fresh = count > 0 and redis.call('XREADGROUP', 'GROUP', group, me, 'COUNT', count, 'STREAMS', log, '>')
+if fresh then -- what it read and what it should have read differ where the stream was cut before it
+  local entries = fresh[1][2]
+  local read = redis.call('HINCRBY', KEYS[3], 'read', #entries)
+  local first = redis.call('XRANGE', log, '-', '+', 'COUNT', 1)[1]
+  if read == #entries or not first or first[1] == entries[1][1] then
+    for _, known in ipairs(redis.call('XINFO', 'GROUPS', log)) do
+      if known[2] == group and type(known[10]) == 'number' then
+        if read ~= #entries then taken[1] = math.max(0, known[10] - read) end
+        redis.call('HSET', KEYS[3], 'read', known[10])
+      end
+    end
+  end
+end
 local owners = {}
 for _, entry in ipairs(fresh and fresh[1][2] or {}) do
   local position, fields, owner = entry[1], entry[2], me
@@ -105,13 +120,13 @@ for _, entry in ipairs(fresh and fresh[1][2] or {}) do
     taken[#taken + 1] = position
     taken[#taken + 1] = fields[1] == 'event' and fields[2] or ''
   else
-    redis.call('XCLAIM', log, group, owner, 0, position, 'JUSTID')
+    redis.call('XCLAIM', log, group, owner, 0, position, 'RETRYCOUNT', 0, 'JUSTID')
     redis.call('RPUSH', box .. owner, position)
   end
 end
-if #taken == 0 then
+if #taken == 2 then
   local last = redis.call('XREVRANGE', log, '+', '-', 'COUNT', 1)[1]
-  return {last and last[1] or '0-0'}
+  taken[2] = last and last[1] or '0-0'
 end
 return taken
 """
@@ -152,6 +167,10 @@ table.sort(names)
 local freed, owner, share, own = {}, {}, {}, {}
 for place = 8, #ARGV do
   if redis.call('HGET', parts, ARGV[place]) == me then freed[ARGV[place]] = true end
+end
+if next(freed) ~= nil then -- what waits in the box may be another's now: all that is pending is looked at anew
+  redis.call('DEL', box .. me)
+  changed[me] = true
 end
 for _, name in ipairs(names) do
   if name ~= me or next(freed) == nil or #names == 1 then share[name] = 0 end

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 from redis.exceptions import ResponseError
 
+from runtime.services.blocking import Client, blocking_client
 from runtime.services.events.adapters import redis_scripts
-from runtime.services.events.backend import DEAD_LENGTH, LONGEST_ERROR, MOST_AHEAD, Entry, Given, Standing
+from runtime.services.events.backend import DEAD_LENGTH, LONGEST_ERROR, MOST_AHEAD, Entry, Given, Standing, Taken
 from runtime.services.events.partitions import PARTITIONS
 from runtime.services.events.positions import first_of
 from runtime.services.names import PROCESS
@@ -17,7 +18,6 @@ from runtime.services.names import PROCESS
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from runtime.services.blocking import Client
     from runtime.services.events.adapters.redis_bell import Bell
 
 SOME: Final = 1_000
@@ -59,6 +59,8 @@ class RedisSeat:
         self._lease = int(lease * 1000)
         self._partitions = PARTITIONS if keyed else 0
         self._worker = f"{instance}:{PROCESS}:{secrets.token_hex(4)}"
+        self._own: Client | None = None
+        """For `take`: a client that repeats a broken command would take on and lose what the first answer held."""
         self._heard = "0-0"
         self._take = redis.register_script(redis_scripts.TAKE)
         self._sit = redis.register_script(redis_scripts.SIT)
@@ -81,17 +83,20 @@ class RedisSeat:
         token, surplus, lost, *own = map(int, answer)
         return Standing(token, surplus, frozenset(own), lost)
 
-    async def take(self, token: int, done: Sequence[str], count: int) -> list[Entry] | None:
+    async def take(self, token: int, done: Sequence[str], count: int) -> Taken | None:
         about: list[Any] = [self._group, self._worker, token, count, MOST_AHEAD, self._box]
+        if self._own is None:
+            self._own = blocking_client(self._redis, 0.0)
         answer = await self._take(
-            keys=[self._log, self._seats, self._parts], args=[*about, packed(done)] if done else about
+            client=self._own, keys=[self._log, self._seats, self._parts], args=[*about, packed(done)] if done else about
         )
         if answer is None:
             return None
-        if len(answer) == 1:
-            self._heard = answer[0].decode()
-            return []
-        return [(position.decode(), stored) for position, stored in zip(answer[::2], answer[1::2], strict=True)]
+        missed, last, *flat = answer
+        if not flat:
+            self._heard = last.decode() or self._heard
+        each = zip(flat[::2], flat[1::2], strict=True)
+        return Taken([(position.decode(), stored) for position, stored in each], missed)
 
     async def mine(self, token: int) -> list[Given] | None:
         answer = await self._mine(keys=[self._log, self._seats], args=[self._group, self._worker, token, self._box])
@@ -133,4 +138,7 @@ class RedisSeat:
         return isinstance(error, ResponseError) and ("NOGROUP" in str(error) or "no such key" in str(error))
 
     async def close(self) -> None:
-        """Nothing to end: it waits by the stream's bell."""
+        own, self._own = self._own, None
+        if own is not None:
+            await own.aclose()
+            await own.connection_pool.disconnect()
