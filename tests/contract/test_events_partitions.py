@@ -132,6 +132,8 @@ async def test_an_event_in_anothers_partition_goes_to_its_owner_in_order(bus: Bu
     assert standing.token != tokens[0]
     left = await seats[0].mine(standing.token)
     assert [(position, tries) for position, _, tries in left] == [(position, 1) for position, _ in theirs]
+    for seat in seats:
+        await seat.close()
 
 
 async def test_a_poison_event_stops_its_key_for_its_tries_alone(bus: Bus) -> None:
@@ -156,6 +158,8 @@ async def test_a_try_that_was_never_begun_is_not_counted_when_its_worker_leaves(
     token = (await again.sit([])).token
     assert [(each.position, each.tries) for each in await again.mine(token)] == [(position, 0)]
     await again.leave([])
+    for each in (seat, again):
+        await each.close()
 
 
 async def test_what_changes_the_context_does_not_reach_the_next_event(bus: Bus) -> None:
