@@ -171,15 +171,20 @@ class Assembly:
     # -- the services ------------------------------------------------------------------------------------------------
 
     def _events(self) -> Made:
+        from runtime.services.events.figures import StreamCollector
         from runtime.services.events.service import EventBus
         from runtime.services.events.spec import EventsSpec
 
         fields = {name: value for name, value in self._data["events"].items() if name != "subscriptions"}
 
+        def measured(bus: EventBus) -> EventBus:
+            self._metrics.add(StreamCollector(bus.throughput))
+            return bus
+
         def in_memory(_: Ports) -> Service:
             from runtime.services.events.adapters.memory import MemoryStreams
 
-            return EventBus(self._spec.events, MemoryStreams(source=self._spec.name))
+            return measured(EventBus(self._spec.events, MemoryStreams(source=self._spec.name)))
 
         def in_redis(ports: Ports) -> Service:
             from runtime.services.events.adapters.redis import RedisStreams
@@ -190,7 +195,7 @@ class Assembly:
                 source=self._spec.name,
                 instance=self._state.instance(),
             )
-            return EventBus(self._spec.events, streams)
+            return measured(EventBus(self._spec.events, streams))
 
         if self._spec.events.backend == "memory":
             return "Event bus (in memory)", in_memory, fields, live_fields(EventsSpec)
@@ -262,7 +267,6 @@ class Assembly:
         return "Credits", make, self._data["billing"], frozenset()
 
     def _worker(self, name: str) -> Made:
-        from runtime.services.jobs.announcing import Announcer
         from runtime.services.jobs.spec import QueueSpec
         from runtime.services.jobs.worker import QueueWorker
 
@@ -279,7 +283,7 @@ class Assembly:
                 ports["events"],
                 transactions=ports["outbox"],
                 mask=self._logs.redactor.text,
-                announcer=Announcer(ports["events"], self._declaring()),
+                platform=ports["events"].platform,
             ),
             fields,
             live_fields(QueueSpec),
@@ -300,14 +304,6 @@ class Assembly:
             fields,
             frozenset(),
         )
-
-    def _declaring(self) -> dict[str, list[str]]:
-        """The streams that declare an event type."""
-        found: dict[str, list[str]] = {}
-        for stream, declared in self._spec.events.streams.items():
-            for type_ in declared.events:
-                found.setdefault(type_, []).append(stream)
-        return found
 
     def _built(self, handler: str) -> bool:
         """Whether this version has what runs a queue's jobs."""
@@ -344,6 +340,7 @@ class Assembly:
         from runtime.http.spec import ApiSpec
         from runtime.services.billing.routes import CreditRoutes
         from runtime.services.events.asyncapi import document
+        from runtime.services.events.live import JobTopics, LiveSession, StreamTopics
         from runtime.services.events.routes import StreamRoutes, description_controller
         from runtime.services.jobs.routes import JobRoutes, QueueRoutes
         from runtime.services.outbox.routes import OutboxRoutes
@@ -379,6 +376,14 @@ class Assembly:
                 prefix=self._prefix,
                 metrics=self._metrics,
                 metrics_path=self._spec.observability.metrics.path,
+                refused=lambda address, why: ports["events"].platform.sign_in_refused(
+                    address, method="key", reason=why
+                ),
+                sockets={
+                    "/v1/live": LiveSession(
+                        {"streams": StreamTopics(ports["events"]), "jobs": JobTopics(ports["jobs"])}
+                    )
+                },
             )
             return HttpServer(
                 api,

@@ -26,6 +26,7 @@ from runtime.telemetry.logs import Logs
 from runtime.telemetry.metrics import Metrics
 from runtime.telemetry.redaction import Redactor
 from runtime.view import View
+from runtime.vitals import Vitals
 
 if TYPE_CHECKING:
     from runtime.spec.load import Loaded
@@ -93,11 +94,18 @@ class Environment:
             Fault: a component could not start; nothing is left running.
         """
         failure: Fault | None = None
+        vitals: Vitals | None = None
         logs = self._logs()
+
+        def changed(status: ComponentStatus) -> None:
+            on_change(status)
+            if vitals is not None:
+                vitals.look_soon()
+
         with logs, self._lock() as lock:
             self.state.create()
             async with anyio.create_task_group() as tasks:
-                async with Kernel(on_change=on_change, journal=Journal(self.state.journal)) as self.kernel:
+                async with Kernel(on_change=changed, journal=Journal(self.state.journal)) as self.kernel:
                     view = View(self.kernel, self.name, self.loaded.shown, logs.redactor)
                     tasks.start_soon(self._await_signals, self.kernel, view)
                     try:
@@ -107,7 +115,8 @@ class Environment:
                     else:
                         lock.publish(self.url)
                         on_ready()
-                        await self._over.wait()
+                        vitals = Vitals(self.kernel, self.kernel.service("events").platform, logs.redactor.text)
+                        await self._until_over(vitals)
                     tasks.start_soon(self._hurry_late, self.kernel)
                 tasks.cancel_scope.cancel()
         if failure is not None and not self._over.is_set():  # else a signal came first, and is why it failed
@@ -124,6 +133,13 @@ class Environment:
             if running(self.state.own) is None:
                 break
         return StateLock(self.state.own, spec=spec)
+
+    async def _until_over(self, vitals: Vitals) -> None:
+        """Watches the components until the end begins: what happens from then on is no change of health."""
+        async with anyio.create_task_group() as watching:
+            watching.start_soon(vitals.run)
+            await self._over.wait()
+            watching.cancel_scope.cancel()
 
     def _logs(self) -> Logs:
         wanted = self.spec.observability.logs

@@ -107,6 +107,9 @@ def _heard(answer: Any) -> Iterator[dict[str, Any]]:
             kind = value
         elif field == "data":
             told = json.loads(value)
+            if kind == "missed":
+                sys.stderr.write(f"What came after {told['after']} is no longer kept, up to {told['next'] or 'now'}.\n")
+                continue
             if kind == "error":
                 raise Fault(told["detail"])
             yield told

@@ -20,11 +20,10 @@ from litestar.enums import MediaType, ScopeType
 from litestar.openapi.config import OpenAPIConfig
 from litestar.types import ASGIApp, Receive, Scope, Send
 
-from runtime.errors import NotBuilt
 from runtime.http.access import OPEN, Access, Caller, caller_of, require_declared, scope
 from runtime.http.body import Bodies
 from runtime.http.docs import POLICY, page
-from runtime.http.guard import Guard
+from runtime.http.guard import Guard, Refused
 from runtime.http.headers import SecurityHeaders
 from runtime.http.health import HealthSource, health_controller
 from runtime.http.idempotency import Idempotency
@@ -38,6 +37,7 @@ from runtime.http.options import Options
 from runtime.http.problems import handle
 from runtime.http.request_id import RequestId
 from runtime.http.runtime_routes import EnvironmentView, runtime_controller
+from runtime.http.websocket import Session, WebSockets
 from runtime.storage.ports import Cache
 from runtime.telemetry.metrics import CONTENT_TYPE, Metrics
 
@@ -73,6 +73,8 @@ class Api:
         prefix: of the keys in Redis.
         metrics: the figures; without them `metrics_path` answers 404.
         metrics_path: where they are served.
+        refused: is told of wrong credentials.
+        sockets: what speaks with the clients of a WebSocket, by path.
 
     Raises:
         Undeclared: a route does not say who may call it.
@@ -100,6 +102,8 @@ class Api:
         prefix: str = "rt:",
         metrics: Metrics | None = None,
         metrics_path: str = "/metrics",
+        sockets: Mapping[str, Session] | None = None,
+        refused: Refused | None = None,
     ) -> None:
         self.live = Live(settings.rate_limit, settings.max_body)
         self.limiter = Limiter(redis, f"{prefix}limit:")
@@ -113,7 +117,7 @@ class Api:
             routes,
             middleware=[
                 Options,
-                partial(Guard, access=access, limiter=self.limiter, live=self.live),
+                partial(Guard, access=access, limiter=self.limiter, live=self.live, refused=refused),
                 partial(RateLimit, limiter=self.limiter, live=self.live),
                 partial(Bodies, live=self.live),
                 partial(Idempotency, cache=cache),
@@ -134,11 +138,14 @@ class Api:
         )
         require_declared(self.litestar)
         inner = NotBuiltRoutes(self.litestar, self.litestar)
+        guard = Guard(self.litestar, access=access, limiter=self.limiter, live=self.live, refused=refused)
+        origins = {*settings.cors.origins, *([settings.public_url] if settings.public_url else [])}
+        self._sockets = WebSockets(sockets or {}, guard, self.limiter, self.live, frozenset(origins))
         self._handle: ASGIApp = SecurityHeaders(RequestId(Observe(inner, metrics)))
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         if scope["type"] != ScopeType.HTTP:
-            raise NotBuilt("the WebSocket")
+            return self._sockets(scope, receive, send)
         return self._handle(scope, receive, send)
 
     def lifespan(self) -> AbstractAsyncContextManager[None]:

@@ -6,6 +6,7 @@ must not lock the operator out. Wrong ones are limited by address far more tight
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from types import EllipsisType
 from typing import Final
 
@@ -18,6 +19,7 @@ from runtime.http.limits import Limiter
 from runtime.http.live import Live
 from runtime.spec.units import Rate
 
+ANY: Final = ""
 WRONG: Final = Rate(30, 60.0)
 """How often an address may show a wrong credential."""
 
@@ -26,11 +28,18 @@ _REMEDY: Final = (
 )
 
 
+Refused = Callable[[str, str], None]
+"""Is told the address and the reason of each credential that was wrong, as far as they are not limited."""
+
+
 class Guard:
     """Finds the caller of each request and holds it against what the route declares."""
 
-    def __init__(self, app: ASGIApp, access: Access, limiter: Limiter, live: Live) -> None:
+    def __init__(
+        self, app: ASGIApp, access: Access, limiter: Limiter, live: Live, refused: Refused | None = None
+    ) -> None:
         self._app = app
+        self._refused = refused
         self._access = access
         self._limiter = limiter
         self._live = live
@@ -42,22 +51,33 @@ class Guard:
             if not declared(handler):
                 raise Forbidden("nothing says who may call this route")
             self._needed = handler.opt.get("scope")
-        await self._check(scope, self._needed)
+        await self.check(scope, self._needed)
         await self._app(scope, receive, send)
 
-    async def _check(self, scope: Scope, needed: str | None) -> None:
+    async def check(self, scope: Scope, needed: str | None) -> None:
+        """Finds the caller and puts it into the scope.
+
+        Args:
+            needed: the scope that the caller must hold; `ANY` for any right key; None lets everybody through.
+
+        Raises:
+            Unauthenticated, Forbidden, TooMany: the caller may not pass.
+        """
         credential, wrong = _credential(scope)
         caller = await self._access.caller(credential) if credential else None
         if caller is not None:
             scope["user"] = caller
-            if needed is not None and not caller.may(needed):
+            if needed and not caller.may(needed):
                 raise Forbidden(f"this needs the scope {needed}", remedy="Use a key that has it.")
             return
         who = f"address:{address_of(scope)}"
         scope["user"] = Caller(who)
         refusal: RequestFault | None = None
         if credential or wrong:
-            refusal = await self._limited(f"{who}:wrong", WRONG, wrong or "the key is not valid")
+            why = wrong or "the key is not valid"
+            refusal = await self._limited(f"{who}:wrong", WRONG, why)
+            if self._refused is not None and isinstance(refusal, Unauthenticated):
+                self._refused(address_of(scope), why)
         elif needed is not None:
             refusal = await self._limited(who, self._live.rate_limit, "this needs a key")
         if needed is not None and refusal is not None:

@@ -65,7 +65,6 @@ ROWS: Final = (
     Row("GET", "/v1/streams", "The list of streams"),
     Row("GET POST", "/v1/streams/{stream:str}/events", "The events of a stream"),
     Row("GET", "/v1/streams/{stream:str}/subscribe", "Subscribing to a stream"),
-    Row("GET", "/v1/live", "The live WebSocket"),
     Row("POST", "/v1/chat/completions", "The AI gateway"),
     Row("GET", "/v1/models", "The AI gateway"),
     Row("POST", "/v1/moderations", "The AI gateway"),

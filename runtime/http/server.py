@@ -19,6 +19,10 @@ KEEP_ALIVE: Final = 30
 """Seconds that an idle connection stays open."""
 
 DRAIN: Final = 5.0
+MAX_MESSAGE: Final = 16_384
+"""Bytes of a WebSocket message from a client."""
+PING: Final = 20.0
+"""Seconds between pings of a WebSocket, and those after which a client that does not answer is gone."""
 
 
 class _Uvicorn(uvicorn.Server):
@@ -190,7 +194,11 @@ class HttpServer:
             self._slot,
             loop="none",
             http="httptools",
-            ws="none",
+            ws="websockets-sansio",
+            ws_max_size=MAX_MESSAGE,
+            ws_ping_interval=PING,
+            ws_ping_timeout=PING,
+            ws_per_message_deflate=False,  # it would take 300 kB a connection
             interface="asgi3",
             lifespan="off",
             log_config=None,

@@ -107,7 +107,7 @@ class Slot:
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         tenant = self._tenant
-        if tenant is None or scope["type"] != "http":
+        if tenant is None or scope["type"] not in ("http", "websocket"):
             raise RuntimeError("there is no application for this request")
         put_drain(scope, tenant.drain)
         tenant.requests += 1

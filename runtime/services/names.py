@@ -18,8 +18,8 @@ PROCESS: Final = f"{os.getpid()}-{secrets.token_hex(4)}"
 """Names this process among all that ever ran."""
 
 _DIGITS: Final = "0123456789abcdefghjkmnpqrstvwxyz"
-_TIME_DIGITS: Final = 11
-_CHANCE_DIGITS: Final = 10
+_PAIRS: Final = [first + second for first in _DIGITS for second in _DIGITS]
+_CHANCE_BITS: Final = 50
 _UNITS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
 
 
@@ -30,8 +30,8 @@ def time_ordered() -> str:
         >>> len(time_ordered())
         21
     """
-    chance = secrets.randbits(5 * _CHANCE_DIGITS)
-    return _text(time.time_ns() // 1000, _TIME_DIGITS) + _text(chance, _CHANCE_DIGITS)
+    number = (time.time_ns() // 1000) << _CHANCE_BITS | int.from_bytes(os.urandom(7), "big") >> 6
+    return _DIGITS[number >> 100 & 31] + "".join([_PAIRS[number >> shift & 1023] for shift in range(90, -1, -10)])
 
 
 def unknown(kind: str, name: str, known: Iterable[str], *, within: str = "") -> NotFound:
@@ -67,11 +67,3 @@ def seconds(duration: str) -> float | None:
     """
     match = re.fullmatch(r"([0-9]{1,12}(?:\.[0-9]{1,9})?)(ms|s|m|h|d)", duration)
     return float(match[1]) * _UNITS[match[2]] if match else None
-
-
-def _text(number: int, digits: int) -> str:
-    text = ""
-    for _ in range(digits):
-        number, digit = divmod(number, 32)
-        text = _DIGITS[digit] + text
-    return text

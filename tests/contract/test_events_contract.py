@@ -5,19 +5,19 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from msgspec.structs import replace
 from redis.asyncio import Redis
 
 from runtime.errors import Invalid, NotFound
 from runtime.plugins import Mark
 from runtime.services.events.adapters.memory import MemoryStreams
 from runtime.services.events.adapters.redis import RedisStreams
-from runtime.services.events.backend import Draft, Retention, Terms
-from runtime.services.events.ports import NewEvent
+from runtime.services.events.backend import Draft, Handler, Retention, Terms
+from runtime.services.events.ports import Missed, NewEvent
 from runtime.services.events.service import EventBus
 from runtime.services.events.spec import EventsSpec, SubscriptionSpec
 from runtime.services.events.subscription import Subscription
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from tests.valkey import ValkeyServer
 
 
-TERMS = Terms("beginning", 1, 1, lambda _: 0.0, 15.0, dead_letter=True, key_order=False)
+TERMS = Terms("beginning", 1, 1, lambda _: 0.0, 0.3, dead_letter=True, key_order=False)
 
 
 class Bus(EventBus):
@@ -194,10 +194,46 @@ async def test_events_older_than_it_is_told_are_trimmed(bus: Bus) -> None:
     assert (await bus.stream("s")).last == stored.position
 
 
+async def test_a_sweep_drops_what_is_too_old_to_the_event(bus: Bus) -> None:
+    for n in range(3):
+        event = await bus.publish("s", "a.b", {"n": n})
+    assert await bus.backend.sweep("s", 3600) == 0
+    while time.time() * 1000 <= int(event.position.partition("-")[0]) + 1:
+        await asyncio.sleep(0)
+    assert await bus.backend.sweep("s", 0) == 3
+    view = await bus.stream("s")
+    assert (view.length, view.first, view.last, view.published) == (0, None, event.position, 3)
+
+
+async def test_a_publishers_clock_that_jumps_drops_nothing_and_keeps_the_order(
+    bus: Bus,
+) -> None:
+    """Age is told by the clock of the server, order by positions that never go back."""
+    event = await bus.publish("s", "a.b", {"n": 0})
+    for n, year in ((1, 2099), (2, 1999)):
+        jumped = replace(event, id=str(n), data={"n": n}, time=datetime(year, 1, 1, tzinfo=UTC))
+        await _append(bus, jumped, Retention(10_000, 3600))
+    assert [event.data["n"] for event in await bus.read("s")] == [0, 1, 2]
+
+
+async def test_a_subscription_is_told_in_numbers(bus: Bus) -> None:
+    assert [each.name for each in (await bus.stream("s")).subscriptions] == ["one", "two"]
+    notes = Notes({0: 9})
+    for n in range(5):
+        await bus.publish("s", "a.b", {"n": n})
+    subscription = await bus.subscribe("one", notes.take, retry={"attempts": 1})
+    await _figure(subscription, "handled", 4)
+    await _figure(subscription, "dead", 1)
+    async with asyncio.timeout(10):
+        while (view := (await bus.stream("s")).subscriptions[0]).pending:
+            await asyncio.sleep(0.005)
+    assert (view.lag, view.dead, view.workers) == (0, 1, 1)
+
+
 async def test_followers_get_what_they_missed_and_what_comes(bus: Bus) -> None:
     missed = [await bus.publish("s", "a.b", {"n": n}) for n in range(3)]
-    late = bus.follow("s", after=missed[0].position)
-    rare = asyncio.ensure_future(anext(bus.follow("s", after="0", types=frozenset({"c.d"}))))
+    late: Any = bus.follow("s", after=missed[0].position)
+    rare: Any = asyncio.ensure_future(anext(bus.follow("s", after="0", types=frozenset({"c.d"}))))
     async with asyncio.timeout(10):
         assert [(await anext(late)).data["n"] for _ in range(2)] == [1, 2]
         waiting = asyncio.ensure_future(anext(late))
@@ -206,6 +242,44 @@ async def test_followers_get_what_they_missed_and_what_comes(bus: Bus) -> None:
         assert (await waiting).data["n"] == 3
         assert (await anext(late)).data["n"] == 4
         assert (await rare).data["n"] == 4
+
+
+@pytest.mark.parametrize("start", ["beginning", "new"])
+async def test_a_subscriber_slower_than_the_stream_knows_how_many_it_missed(bus: Bus, start: str) -> None:
+    notes, go = Notes(), asyncio.Event()
+
+    async def slow(event: Event) -> None:
+        await notes.take(event)
+        await go.wait()
+
+    old = await bus.publish("s", "a.b", {"n": -1})
+    section: dict[str, Any] = {"from": start}
+    subscription = await bus.subscribe("sub", slow, **section)
+    await _append(bus, replace(old, id="first", data={"n": 0}), Retention(100, 3600))
+    await notes.until(lambda: notes.tried)
+    for n in range(1, 1000):
+        await _append(bus, replace(old, id=str(n), data={"n": n}), Retention(100, 3600))
+    kept = (await bus.stream("s")).length
+    go.set()
+    await notes.until(lambda: 999 in notes.done)
+    details = (await subscription.health()).details
+    handled = len([n for n in notes.done if n >= 0])
+    assert notes.done[-kept:] == list(range(1000 - kept, 1000))
+    assert details["missed"] == 1000 - handled > 0
+
+
+async def test_a_follower_that_was_overtaken_is_told(bus: Bus) -> None:
+    events = [await bus.publish("s", "a.b", {"n": n}) for n in range(3)]
+    while time.time() * 1000 <= int(events[-1].position.partition("-")[0]) + 1:
+        await asyncio.sleep(0)
+    await bus.backend.sweep("s", 0)
+    gone = bus.follow("s", after=events[0].position)
+    assert await anext(gone) == Missed(events[0].position, None)
+    fresh = await bus.publish("s", "c.d", {"n": 3})
+    assert await anext(gone) == fresh
+    late = bus.follow("s", after=events[0].position, types=frozenset({"c.d"}))
+    assert [await anext(late), await anext(late)] == [Missed(events[0].position, fresh.position), fresh]
+    assert await anext(bus.follow("s", after="0")) == fresh
 
 
 async def test_every_subscription_gets_every_event_and_its_workers_share_them(bus: Bus) -> None:
@@ -355,14 +429,15 @@ async def test_the_events_of_a_silent_worker_are_taken_over(bus: Bus) -> None:
     notes = Notes()
     for n in range(3):
         await bus.publish("s", "a.b", {"n": n})
-    silent: Any = bus.backend.consumer("sub", "s", TERMS, _never)
-    await silent._pending.create("beginning")
-    assert len(await silent._pending.new(2, 1.0)) == 2
+    silent: Any = bus.backend.consumer("sub", "s", TERMS, Handler(_never))
+    await silent._seat.create("beginning")
+    standing = await silent._seat.sit([])
+    assert len((await silent._seat.take(standing.token, [], 2)).entries) == 2
     await bus.subscribe("sub", notes.take, reclaim=0.3, concurrency=2)
     await notes.until(lambda: len(notes.done) == 3)
     assert sorted(notes.done) == [0, 1, 2]
-    await silent._pending.close()
+    await silent._seat.close()
 
 
-async def _never(event: Event) -> str | None:
+async def _never(event: Event) -> None:
     raise AssertionError(event)

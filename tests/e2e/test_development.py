@@ -7,9 +7,10 @@ import re
 import subprocess
 import sys
 import threading
+import urllib.error
 import urllib.request
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -153,3 +154,31 @@ def test_status_shows_every_component(environment: RunningEnvironment) -> None:
 
 def _root_spec(environment: RunningEnvironment) -> Path:
     return environment.state.path.parent / "spec.yaml"
+
+
+def test_its_own_security_and_system_events_are_seen(environment: RunningEnvironment) -> None:
+    refused = urllib.request.Request(environment.url + "/v1/queues", headers={"X-API-Key": "rt_guessed"})
+    with pytest.raises(urllib.error.HTTPError, match="401"):
+        urllib.request.urlopen(refused, timeout=10)
+    (failed,) = _tailed(environment, "security", 1)
+    assert (failed["type"], failed["data"]["method"]) == ("login.failed", "key")
+    assert failed["data"]["address"].startswith("127.0.0.1")
+    assert "rt_guessed" not in json.dumps(failed)
+    healthy = _tailed(environment, "system", 2)
+    assert {event["type"] for event in healthy} == {"service.health"}
+    assert {(event["data"]["before"], event["data"]["status"]) for event in healthy} == {(None, "operational")}
+
+
+def _tailed(environment: RunningEnvironment, stream: str, count: int) -> list[dict[str, Any]]:
+    """The first events of a stream, as `runtime events tail` shows them."""
+    applied = environment.state.path.parent / "spec.yaml"
+    line = [sys.executable, "-m", "runtime", "events", "tail", str(applied), stream, "--after", "0", "--json"]
+    with subprocess.Popen(line, stdout=subprocess.PIPE, text=True) as tail:
+        limit = threading.Timer(20, tail.kill)
+        limit.start()
+        try:
+            assert tail.stdout is not None
+            return [json.loads(tail.stdout.readline()) for _ in range(count)]
+        finally:
+            limit.cancel()
+            tail.kill()

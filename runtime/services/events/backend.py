@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
-from dataclasses import dataclass
-from typing import Final, NamedTuple, Protocol
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
-from runtime.services.events.ports import DeadEvent, Event
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
-BATCH: Final = 30
+    from runtime.services.events.ports import Announcement, DeadEvent, Event
+
+BATCH: Final = 100
 """Events that a worker takes at once."""
-LONGEST_WAIT: Final = 5.0
-"""The longest that a worker waits for a new event before it looks after the others' as well."""
+MOST_AHEAD: Final = 1_000
+"""Events that wait for one worker; while there are more, no other worker reads on."""
 DEAD_LENGTH: Final = 10_000
 """Dead letters that are kept of a subscription, the newest."""
 LONGEST_ERROR: Final = 2_000
 
-Entry = tuple[str, dict[bytes, bytes] | None]
-"""A position, and the fields there; None where they have been trimmed away."""
+Entry = tuple[str, bytes | None]
+"""A position, and the event that is stored there; None where it has been trimmed away."""
 
 
 class Draft(NamedTuple):
@@ -26,10 +28,12 @@ class Draft(NamedTuple):
     Args:
         event: without its position.
         once: its id is the publisher's own.
+        data: the event's data as JSON, where it is known already.
     """
 
     event: Event
     once: bool
+    data: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +45,25 @@ class Retention:
 
 
 @dataclass(frozen=True, slots=True)
+class GroupFigures:
+    """A subscription's group in numbers, over all of its workers.
+
+    Args:
+        lag: events that it has not been given; None where the server cannot tell.
+        pending: events that its workers have in hand.
+        dead: dead letters.
+        workers: seats that are taken.
+        given: events that it has ever been given; None where the server cannot tell.
+    """
+
+    lag: int | None = 0
+    pending: int = 0
+    dead: int = 0
+    workers: int = 0
+    given: int | None = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Figures:
     """A stream in numbers.
 
@@ -48,11 +71,15 @@ class Figures:
         length: events that it holds.
         first: the position of the oldest; None in an empty one.
         last: the position of the newest that it ever had.
+        added: events that it ever had.
+        groups: of the subscriptions that were asked for, by name.
     """
 
     length: int = 0
     first: str | None = None
     last: str = "0-0"
+    added: int = 0
+    groups: Mapping[str, GroupFigures] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +114,7 @@ class Activity:
         handled: events whose handler has returned.
         failed: tries that failed.
         dead: events whose last try failed.
+        missed: events that the stream dropped before they were given to anybody.
         away: why the server does not answer; None while it does.
     """
 
@@ -94,11 +122,25 @@ class Activity:
     handled: int = 0
     failed: int = 0
     dead: int = 0
+    missed: int = 0
     away: str | None = None
 
 
-Handle = Callable[[Event], Awaitable[str | None]]
-"""Makes one try of an event: None when it is done, else what went wrong."""
+@dataclass(frozen=True, slots=True)
+class Handler:
+    """What becomes of each event of a subscription.
+
+    Args:
+        function: the subscriber, async or plain.
+        limit: seconds that one try may take; None for no limit.
+        wants: whether an event is for this subscription at all.
+        told: the sentence in which a failed try goes to the dead letters and the log.
+    """
+
+    function: Callable[[Event], Any]
+    limit: float | None = None
+    wants: Callable[[Event], bool] | None = None
+    told: Callable[[Event, BaseException], str] = lambda _, error: f"{type(error).__name__}: {error}"
 
 
 class Consumer(Protocol):
@@ -125,8 +167,50 @@ class Consumer(Protocol):
         ...
 
 
-class Pending(Protocol):
-    """One worker's view of its subscription's group: what it is given, and what becomes of it."""
+class Standing(NamedTuple):
+    """What a worker's seat is worth.
+
+    Args:
+        token: its fencing token; another one than before means that what is pending for it has changed.
+        surplus: so many partitions more than its share.
+        partitions: those that are its own.
+        lost: events that were pending for workers now gone, and that the stream no longer keeps.
+    """
+
+    token: int
+    surplus: int
+    partitions: frozenset[int]
+    lost: int = 0
+
+
+class Taken(NamedTuple):
+    """What a worker was given.
+
+    Args:
+        entries: in the order of the stream.
+        missed: so many events before them were dropped by the stream's retention before anybody was given them.
+    """
+
+    entries: list[Entry]
+    missed: int = 0
+
+
+class Given(NamedTuple):
+    """An event that is pending for a worker, with the number of its tries that have begun."""
+
+    position: str
+    stored: bytes | None
+    tries: int
+
+
+class Seat(Protocol):
+    """One worker's place in its subscription's group: what it is given, and what becomes of it.
+
+    A seat is held by a lease. The keys of events fall into partitions, each of which belongs to one seat; an event of
+    a partition is given to nobody but its owner. When a lease has run out, the next worker that renews its own one
+    shares out what the silent one had. Every change of what is pending for a seat changes its token, and whoever
+    comes with an old token is given nothing: a worker that was away cannot go on where another has taken over.
+    """
 
     async def create(self, start: str) -> None:
         """Makes the group where it does not exist.
@@ -136,44 +220,44 @@ class Pending(Protocol):
         """
         ...
 
-    async def new(self, count: int, wait: float) -> list[Entry]:
-        """Takes events that nobody has been given; waits so many seconds for the first."""
+    async def sit(self, release: Iterable[int]) -> Standing:
+        """Takes the seat, or renews its lease; looks after those whose lease has run out.
+
+        Args:
+            release: own partitions that go to others now, with all that is pending in them.
+        """
         ...
 
-    async def mine(self, after: str) -> list[Entry]:
-        """What is pending for this worker after a position; each counts as given once more."""
+    async def take(self, token: int, done: Sequence[str], count: int) -> Taken | None:
+        """Acknowledges handled events and takes the next ones, in one step; None where the token is an old one."""
         ...
 
-    async def abandoned(self, idle: float, count: int) -> list[Entry]:
-        """Takes what has been pending without a sign of life for so many seconds."""
+    async def mine(self, token: int) -> list[Given] | None:
+        """All that is pending for this seat, in order; None where the token is an old one."""
         ...
 
-    async def inherit(self) -> int:
-        """Takes over all that is pending for workers that are gone for certain; returns how many events."""
+    def notify(self, call: Callable[[], None]) -> None:
+        """Calls once when there may be something new since the last `take` came back empty."""
         ...
 
-    async def forget(self) -> None:
-        """Takes leave of the group, unless something is still pending for this worker."""
+    async def count(self, position: str, tries: int) -> bool:
+        """Keeps the number of an event's tries; False where it is another worker's by now."""
         ...
 
-    async def tries(self, position: str) -> int:
-        """How often an event has been given to a worker, this time included."""
+    async def bury(self, entry: Entry, error: str, tries: int, *, keep: bool) -> bool:
+        """Ends an event that could not be handled, and keeps it with the error among the dead letters.
+
+        Returns:
+            False where it is another worker's by now, and nothing was done.
+        """
         ...
 
-    async def count(self, position: str, tries: int, *, idle: float = 0.0) -> None:
-        """Keeps the number of an event's tries, and how many seconds ago it last showed a sign of life."""
-        ...
+    async def leave(self, uncounted: Sequence[str]) -> None:
+        """Gives the seat up; what is still pending for it goes to others.
 
-    async def renew(self, positions: Iterable[str]) -> None:
-        """A sign of life for events in hand."""
-        ...
-
-    async def acknowledge(self, position: str) -> None:
-        """The event is handled."""
-        ...
-
-    async def bury(self, entry: Entry, error: str, tries: int, *, keep: bool) -> None:
-        """Ends an event that could not be handled, and keeps it with the error among the dead letters."""
+        Args:
+            uncounted: events whose last try was not begun or was broken off: it does not count.
+        """
         ...
 
     async def lag(self) -> int | None:
@@ -185,7 +269,7 @@ class Pending(Protocol):
         ...
 
     async def close(self) -> None:
-        """Ends what waits for new events; the next call begins another."""
+        """Lets go of what waits for new events; the next call begins another."""
         ...
 
 
@@ -200,13 +284,23 @@ class Backend(Protocol):
         """
         ...
 
+    def entry(self, stream: str, draft: Draft, retention: Retention) -> Announcement | None:
+        """What somebody else may store at the same server; None where there is none."""
+        ...
+
     async def read(self, stream: str, after: str, limit: int) -> list[Event]: ...
 
-    async def figures(self, stream: str) -> Figures: ...
+    async def sweep(self, stream: str, max_age: float) -> int:
+        """Drops what is older than so many seconds; returns how many events."""
+        ...
 
-    def follow(self, stream: str, after: str) -> AsyncIterator[Event]: ...
+    async def figures(self, stream: str, groups: Sequence[str] = ()) -> Figures: ...
 
-    def consumer(self, name: str, stream: str, terms: Terms, handle: Handle) -> Consumer: ...
+    def notify(self, stream: str, after: str, call: Callable[[], None]) -> None:
+        """Calls once when a stream has grown beyond a position."""
+        ...
+
+    def consumer(self, name: str, stream: str, terms: Terms, handler: Handler) -> Consumer: ...
 
     async def dead(self, stream: str, subscription: str, after: str, limit: int) -> list[DeadEvent]:
         """Dead letters of a subscription, oldest first.

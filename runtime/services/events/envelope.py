@@ -1,61 +1,79 @@
-"""Events as they are stored: CloudEvents 1.0 in its JSON form."""
+"""Events as they are stored: CloudEvents 1.0 in its JSON form.
+
+https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/formats/json-format.md, with the extension `partitionkey`.
+"""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any
+from functools import lru_cache
+from typing import Any, Final
+
+import msgspec
 
 from runtime.services.events.ports import Event
 
 
-def pack(event: Event, source: str) -> str:
+class Stored(msgspec.Struct):
+    """What is read of a stored event; its source and further attributes are for others."""
+
+    id: str
+    type: str
+    time: datetime
+    data: dict[str, Any]
+    partitionkey: str | None = None
+
+
+_json: Final = msgspec.json.Encoder()
+_stored: Final = msgspec.json.Decoder(Stored)
+
+
+def pack(event: Event, source: str, data: bytes | None = None) -> bytes:
     """The stored form of an event.
 
     Args:
         source: who publishes, `runtime/core-services`.
+        data: the event's data as JSON, where it is known already.
     """
-    stored: dict[str, Any] = {
-        "specversion": "1.0",
-        "id": event.id,
-        "source": f"{source}/{event.stream}",
-        "type": event.type,
-        "time": event.time.isoformat(timespec="microseconds").replace("+00:00", "Z"),
-        "datacontenttype": "application/json",
-        "data": event.data,
-    }
-    if event.key is not None:
-        stored["partitionkey"] = event.key
-    return json.dumps(stored, separators=(",", ":"), allow_nan=False)
+    encode = _json.encode
+    key = b"" if event.key is None else b',"partitionkey":' + encode(event.key)
+    return b"".join(
+        (
+            b'{"specversion":"1.0","id":',
+            encode(event.id),
+            _middle(source, event.stream, event.type),
+            encode(event.time),
+            b',"datacontenttype":"application/json","data":',
+            encode(event.data) if data is None else data,
+            key,
+            b"}",
+        )
+    )
 
 
-def event_of(fields: Mapping[bytes, bytes], stream: str, position: str) -> Event | None:
+@lru_cache(maxsize=1000)
+def _middle(source: str, stream: str, type_: str) -> bytes:
+    """What all events of a type have in common."""
+    return b"".join((b',"source":', _json.encode(f"{source}/{stream}"), b',"type":', _json.encode(type_), b',"time":'))
+
+
+def event_of(stored: bytes | None, stream: str, position: str) -> Event | None:
     """The event of a dead letter; None where what was stored is no event."""
     try:
-        return unpack(fields.get(b"event", b""), stream, position)
+        return unpack(stored or b"", stream, position)
     except ValueError:
         return None
 
 
-def unpack(stored: bytes | str, stream: str, position: str) -> Event:
+def unpack(stored: bytes, stream: str, position: str) -> Event:
     """The event of its stored form.
 
     Raises:
         ValueError: this is no stored event.
     """
-    known = json.loads(stored)
-    if not isinstance(known, Mapping) or not isinstance(known.get("data"), Mapping):
-        raise ValueError(f"the entry {position} of {stream} is no event")
     try:
-        return Event(
-            id=known["id"],
-            position=position,
-            stream=stream,
-            type=known["type"],
-            time=datetime.fromisoformat(known["time"]).astimezone(UTC),
-            data=known["data"],
-            key=known.get("partitionkey"),
-        )
-    except KeyError as error:
-        raise ValueError(f"the entry {position} of {stream} has no {error}") from error
+        known = _stored.decode(stored)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"the entry {position} of {stream} is no event: {error}") from error
+    time = known.time if known.time.tzinfo is UTC else known.time.astimezone(UTC)
+    return Event(known.id, position, stream, known.type, time, known.data, known.partitionkey)

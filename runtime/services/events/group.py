@@ -1,12 +1,13 @@
 """A subscription as a consumer group of a stream, wherever the stream is kept.
 
-Every subscription has a group of its own, so that each gets every event; the workers of one subscription are the
-group's consumers and share its events. An event counts as handled when its handler has returned. Until then it is
-pending and belongs to one worker, which gives a sign of life for it. The number of tries is kept beside the stream,
+Every subscription has a group of its own, so that each gets every event; the workers of one subscription hold the
+group's seats and share its events. An event counts as handled when its handler has returned. Until then it is pending
+for one worker, and comes to another when that one's lease has run out. The number of tries is kept beside the stream,
 so that an event that kills its worker runs out of them too.
 
-An event that waits, for its next try or for the one before it with the same key, takes up no place among those that
-are handled: it holds up nobody else.
+One loop talks to the stream: it acknowledges what is done in the step that takes what comes next, while the lanes
+handle what it took before. An event that waits, for its next try or for the one before it with the same key, takes up
+no lane: it holds up nobody else.
 """
 
 from __future__ import annotations
@@ -14,29 +15,30 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from contextlib import asynccontextmanager, contextmanager
-from functools import partial
+from contextvars import copy_context
 from typing import TYPE_CHECKING, Final, TypeVar
 
 import anyio
 
 from runtime.services.away import AWAY, reason
 from runtime.services.ending import end_tasks
-from runtime.services.events.backend import BATCH, LONGEST_WAIT, Activity, Entry, Handle, Pending, Terms
+from runtime.services.events.backend import BATCH, MOST_AHEAD, Activity, Entry, Handler, Seat, Taken, Terms
 from runtime.services.events.envelope import unpack
-from runtime.services.function import GRACE
+from runtime.services.events.hand import Hand, Work
+from runtime.services.events.lane import Lane, end_lanes
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+    from collections.abc import Awaitable, Callable, Coroutine
+    from typing import Any
 
-    from runtime.services.events.ports import Event
 
 logger = logging.getLogger("runtime.events")
 
 T = TypeVar("T")
 
-MOST_WAITING: Final = 1_000
-"""Events in hand that wait for something; with more than that, no new ones are read."""
+AHEAD: Final = 0.02
+"""Seconds of work that are taken ahead of the lanes, at the pace of the last moments."""
+BATCHES_AHEAD: Final = 4
 LIVES: Final = 2
 """How often an event may lose its worker beyond its tries."""
 LAST_WORD: Final = 2.0
@@ -50,257 +52,342 @@ class Group:
     Args:
         name: the subscription's.
         stream: the stream's.
-        pending: this worker's view of the group.
-        handle: makes one try of an event.
+        seat: this worker's place in the group.
+        handler: what becomes of each event.
     """
 
-    def __init__(self, name: str, stream: str, pending: Pending, terms: Terms, handle: Handle) -> None:
+    def __init__(self, name: str, stream: str, seat: Seat, terms: Terms, handler: Handler) -> None:
         self.activity = Activity()
+        self.partitions: frozenset[int] = frozenset()
+        """Those whose events come here and nowhere else."""
         self._name = name
         self._stream = stream
-        self._pending = pending
+        self._seat = seat
         self._terms = terms
-        self._handle = handle
-        self._places = anyio.CapacityLimiter(terms.concurrency)
-        self._hand: dict[str, asyncio.Task[None]] = {}
-        self._tries: dict[str, int] = {}
-        self._parked = 0
-        self._keys: dict[str, asyncio.Event] = {}
-        self._loops: list[asyncio.Task[None]] = []
-        self._room = asyncio.Event()
+        self._handler = handler
+        self._concurrency = terms.concurrency
+        self._hand = Hand(key_order=terms.key_order)
+        self._done: list[str] = []
+        self._lanes: list[Lane] = []
+        self._context = copy_context()
+        self._idle: list[asyncio.Future[None]] = []
+        self._burying = asyncio.Lock()
+        self._aside: set[asyncio.Task[None]] = set()
+        self._loop: asyncio.Task[None] | None = None
+        self._stir = asyncio.Event()
+        self._token = 0
+        self._sure = False
+        self._leaving: set[int] = set()
+        self._lease_until = self._due = 0.0
+        self._pace = 0.0
+        self._looked = (0.0, 0)
         self._ending = False
+
+    # Life
 
     async def begin(self) -> None:
-        if self._loops:
+        if self._loop is not None:
             return
-        self._ending = False
-        await self._pending.create(self._terms.start)
-        self._loops = [
-            asyncio.create_task(self._read(), name=f"read {self._name}"),
-            asyncio.create_task(self._renew(), name=f"renew {self._name}"),
-        ]
+        self._ending, self._token, self._sure = False, 0, False
+        self._hand = Hand(key_order=self._terms.key_order)
+        await self._seat.create(self._terms.start)
+        self._loop = asyncio.create_task(self._serve(), name=f"read {self._name}")
 
     async def watch(self) -> None:
-        if self._loops:
-            done, _ = await asyncio.wait(self._loops, return_when=asyncio.FIRST_COMPLETED)
+        if self._loop is not None:
+            await asyncio.wait({self._loop})
             if not self._ending:
-                for loop in done:
-                    await loop
+                await self._loop
 
     async def end(self, drain: float) -> None:
-        self._ending = True
-        loops, self._loops = self._loops, []
-        if not loops:
+        loop, self._loop = self._loop, None
+        if loop is None:
             return
-        reading, renewing = loops
+        self._ending = True
+        self._stir.set()
         try:
-            await end_tasks([reading])
+            await asyncio.wait({loop}, timeout=LAST_WORD)
+            await end_tasks([loop])
+            self._wake(len(self._idle))
             with anyio.move_on_after(drain):
-                await self._drained()
+                while self._hand.running:
+                    self._stir.clear()
+                    await self._stir.wait()
         finally:
-            await end_tasks(self._hand.values(), again=2 * GRACE)
-            await end_tasks([renewing])
-            await self._leave()
+            with anyio.CancelScope(shield=True):
+                await end_lanes(list(self._lanes))
+                await end_tasks(self._aside)
+                begun = [work for work in self._hand if work.running or not work.again]
+                await self._leave([work.event.position for work in begun if work.running or work.tries == 1])
 
     def resize(self, concurrency: int) -> None:
-        self._places.total_tokens = concurrency
-        self._room.set()
+        self._concurrency = concurrency
+        self._wake(concurrency)
+        self._stir.set()
 
     async def lag(self) -> int | None:
-        return await self._pending.lag()
+        return await self._seat.lag()
 
-    async def _drained(self) -> None:
-        while self._places.borrowed_tokens:
-            self._room.clear()
-            await self._room.wait()
-
-    async def _leave(self) -> None:
+    async def _leave(self, uncounted: list[str]) -> None:
         """Leaves what is unhandled to whoever comes next, at once and without the try that was broken off."""
-        left, self._tries = self._tries, {}
         try:
             with anyio.fail_after(LAST_WORD):
-                for position, tries in left.items():
-                    await self._pending.count(position, max(0, tries - 1), idle=self._terms.reclaim)
-                await self._pending.forget()
-        except AWAY as error:
+                await self._acknowledge()
+                await self._seat.leave(uncounted)
+        except (*AWAY, TimeoutError) as error:
             logger.warning("%s: could not take leave: %s", self._name, reason(error))
-        await self._pending.close()
+        await self._seat.close()
 
-    # Reading
+    # The loop that talks to the stream
 
-    async def _read(self) -> None:
-        """The only reader for this consumer: what is pending for it and unknown was in an answer that got lost."""
-        pause, unsure, looked = FIRST_PAUSE, True, 0.0
+    async def _serve(self) -> None:
+        pause = FIRST_PAUSE
         while not self._ending:
             try:
-                if unsure:
-                    await self._inherit()
-                    await self._take_mine()
-                    unsure = False
-                await self._have_room()
-                if time.monotonic() - looked > self._terms.reclaim / 3:
-                    while entries := await self._pending.abandoned(self._terms.reclaim, self._free()):
-                        for entry in entries:
-                            self._take(entry)
-                        await self._have_room()
-                    looked = time.monotonic()
-                wait = min(LONGEST_WAIT, self._terms.reclaim / 3)
-                for entry in await self._pending.new(self._free(), wait):
-                    self._take(entry, tries=1)
-                self._reached()
-                pause = FIRST_PAUSE
+                if not self._sure or time.monotonic() >= self._due:
+                    await self._sit()
+                self._stir.clear()
+                count = self._room()
+                if count or (self._done and not self._hand.ready):
+                    taken = await self._exchange(count)
+                    self._reached()
+                    pause = FIRST_PAUSE
+                    if taken is None:
+                        self._sure = False
+                        continue
+                    self._add(taken)
+                    if taken.entries or self._done or not count:
+                        continue
+                    self._seat.notify(self._stir.set)
+                await self._stirred()
             except AWAY as error:
-                unsure = True
+                self._sure = False
                 await self._mend(error)
                 await asyncio.sleep(pause)
                 pause = min(LONGEST_PAUSE, pause * 2)
 
-    async def _inherit(self) -> None:
-        if taken := await self._pending.inherit():
-            logger.warning("%s: took over %d events of the process before", self._name, taken)
+    async def _stirred(self) -> None:
+        """Waits until there is something to do, or the lease is to be renewed."""
+        wait = max(0.0, self._due - time.monotonic())
+        due = asyncio.get_running_loop().call_later(wait, self._stir.set)
+        try:
+            await self._stir.wait()
+        finally:
+            due.cancel()
 
-    async def _take_mine(self) -> None:
-        after = "0"
-        while entries := await self._pending.mine(after):
-            for entry in entries:
-                after = entry[0]
-                if after not in self._hand:
-                    await self._have_room()
-                    self._take(entry)
+    async def _sit(self) -> None:
+        """Renews the lease; where what is pending has changed, looks at all of it."""
+        running = {work.partition for work in self._hand if work.running} if self._leaving else set()
+        free = self._leaving - running
+        if free:
+            await self._acknowledge()
+        now = time.monotonic()
+        standing = await self._seat.sit(free)
+        self._lease_until, self._due = now + self._terms.reclaim, now + self._terms.reclaim / 4
+        self.partitions = standing.partitions
+        self._leaving = (self._leaving - free) & standing.partitions
+        if standing.lost:
+            logger.warning("%s: %d events are no longer kept and were not handled", self._name, standing.lost)
+        if standing.token != self._token or not self._sure:
+            self._token = standing.token
+            await self._look()
+        if standing.surplus > 0 and not self._leaving:
+            self._give_up(standing.surplus, standing.partitions)
+        self._wake(len(self._hand.ready))
+
+    def _give_up(self, count: int, owned: frozenset[int]) -> None:
+        """Chooses partitions for others, those first in which nothing runs: what runs comes to its end here."""
+        running = {work.partition for work in self._hand if work.running}
+        self._leaving = set(sorted(owned, key=lambda partition: partition in running)[:count])
+        self._hand.drop(lambda work: work.partition in self._leaving)
+        self._due = 0.0
+
+    async def _look(self) -> None:
+        """Takes up all that is pending for this seat and puts down what no longer is."""
+        await self._acknowledge()
+        given = await self._seat.mine(self._token)
+        self._sure = given is not None
+        if given is None:
+            return
+        mine = {each.position for each in given}
+        self._hand.drop(lambda work: work.event.position not in mine)
+        settled = set(self._done)
+        for position, stored, tries in given:
+            if position not in self._hand and position not in settled:
+                self._take((position, stored), tries + 1, again=True)
+
+    async def _acknowledge(self) -> None:
+        """Acknowledges what is done, and takes nothing."""
+        while self._done:
+            await self._exchange(0)
+
+    async def _exchange(self, count: int) -> Taken | None:
+        """Acknowledges what is done and takes so many events; without an answer it is acknowledged again later."""
+        done, self._done = self._done[:MOST_AHEAD], self._done[MOST_AHEAD:]
+        try:
+            return await self._seat.take(self._token, done, count)
+        except BaseException:
+            self._done = done + self._done
+            raise
 
     async def _mend(self, error: BaseException) -> None:
         """Makes the group anew where the server has lost it: it begins again with all that is there."""
-        if not self._pending.gone(error):
+        if not self._seat.gone(error):
             self._away(error)
             return
         logger.warning("%s: its place in the stream is gone, it begins again", self._name)
         try:
-            await self._pending.create("beginning")
+            await self._seat.create("beginning")
         except AWAY as again:
             self._away(again)
 
-    def _free(self) -> int:
-        handled = len(self._hand) - self._parked
-        return min(BATCH, int(self._places.total_tokens) - handled)
-
-    async def _have_room(self) -> None:
-        while self._free() <= 0 or self._parked > MOST_WAITING:
-            self._room.clear()
-            await self._room.wait()
+    def _room(self) -> int:
+        """How many events to take now: as many as keep the lanes busy for a moment, and not a few at a time."""
+        now = time.monotonic()
+        since, handled = self._looked
+        if now - since > AHEAD / 4:
+            self._pace = (self.activity.handled - handled) / (now - since) if since else 0.0
+            self._looked = (now, self.activity.handled)
+        if self._hand.parked > MOST_AHEAD:
+            return 0
+        ahead = max(self._concurrency, min(BATCHES_AHEAD * BATCH, int(self._pace * AHEAD)))
+        room = ahead - self._hand.running - len(self._hand.ready)
+        enough = min(BATCH, ahead // 2) if self._hand.ready else 1
+        return min(BATCH, room) if room >= enough else 0
 
     # Handling
 
-    def _take(self, entry: Entry, *, tries: int = 0) -> None:
-        position = entry[0]
-        if position in self._hand:
-            return
-        task = asyncio.create_task(self._work(entry, tries), name=f"event {position}")
-        self._hand[position] = task
-        task.add_done_callback(lambda _: self._gone(position))
+    def _add(self, taken: Taken) -> None:
+        if taken.missed:
+            self.activity.missed += taken.missed
+            about = {"subscription": self._name, "stream": self._stream, "missed": taken.missed}
+            logger.error("%s was too slow: %d events were dropped before it", self._name, taken.missed, extra=about)
+        for entry in taken.entries:
+            if entry[0] not in self._hand:
+                self._take(entry, 1, again=False)
+        self._wake(len(self._hand.ready))
 
-    def _gone(self, position: str) -> None:
-        self._hand.pop(position, None)
-        self._room.set()
-
-    async def _work(self, entry: Entry, tries: int) -> None:
-        position, fields = entry
-        if not fields:
+    def _take(self, entry: Entry, tries: int, *, again: bool) -> None:
+        position, stored = entry
+        if stored is None:
             logger.warning("%s: an event is no longer kept and was not handled: %s", self._name, position)
-            await self._until_reached(lambda: self._pending.acknowledge(position))
+            self._done.append(position)
             return
         try:
-            event = unpack(fields.get(b"event", b""), self._stream, position)
+            event = unpack(stored, self._stream, position)
         except ValueError as error:
-            await self._bury(entry, str(error), 0)
+            self._beside(self._bury(entry, str(error), 0))
             return
-        self._tries[position] = tries or await self._until_reached(lambda: self._pending.tries(position))
-        async with self._turn(event):
-            await self._try(entry, event)
-        self._tries.pop(position, None)
+        wants = self._handler.wants
+        if wants is not None and not wants(event):
+            self._done.append(position)
+            return
+        work = Work(event, stored, tries, again)
+        if not self._leaving or work.partition not in self._leaving:
+            self._hand.add(work)
 
-    async def _try(self, entry: Entry, event: Event) -> None:
-        """Tries an event until it is handled or its tries are spent."""
-        position, attempts = event.position, self._terms.attempts
-        tries = self._tries[position]
-        if tries > attempts + LIVES:
-            await self._bury(entry, "its worker died while it was handled", tries)
-            return
-        tries = min(tries, attempts)
-        while True:
-            async with self._place():
-                failure = await self._handle(event)
-                if failure is None:
-                    await self._until_reached(lambda: self._pending.acknowledge(position))
-            if failure is None:
-                self.activity.handled += 1
-                return
+    def _wake(self, count: int) -> None:
+        """Lets lanes begin what is ready."""
+        for _ in range(min(count, len(self._idle))):
+            waiting = self._idle.pop()
+            if not waiting.done():
+                waiting.set_result(None)
+                count -= 1
+        while count > 0 and len(self._lanes) < self._concurrency and len(self._hand.ready) > 0 and not self._ending:
+            self._lanes.append(self._lane())
+            count -= 1
+
+    def _lane(self) -> Lane:
+        return Lane(
+            self._handler, self._following, self._admit, self._wait, self._settle, self._lane_ended, self._context
+        )
+
+    def _lane_ended(self, lane: Lane) -> None:
+        if lane in self._lanes:
+            self._lanes.remove(lane)
+        self._wake(len(self._hand.ready))
+
+    def _following(self) -> Work | None:
+        """The next event for a lane."""
+        hand = self._hand
+        if not hand.ready or self._ending or len(self._lanes) > self._concurrency:
+            return None
+        if time.monotonic() > self._lease_until:  # somebody else may have taken over
+            self._stir.set()
+            return None
+        work = hand.begin()
+        self.activity.running = hand.running
+        return work
+
+    async def _wait(self) -> bool:
+        """Waits until there may be an event for a lane; False where there is a lane too many, or the end."""
+        if self._ending or len(self._lanes) > self._concurrency:
+            return False
+        waiting = asyncio.get_running_loop().create_future()
+        self._idle.append(waiting)
+        await waiting
+        return True
+
+    async def _admit(self, work: Work) -> bool:
+        """Writes down that a further try of an event begins, unless it is another worker's or out of tries."""
+        if work.tries > self._terms.attempts + LIVES:
+            self._hand.pause(work)
+            await self._spent(work, "its worker died while it was handled")
+            return False
+        if await self._until_reached(lambda: self._seat.count(work.event.position, work.tries)):
+            return True
+        self._hand.remove(work)
+        return False
+
+    def _settle(self, work: Work, failure: BaseException | None) -> None:
+        """A try has ended."""
+        if failure is None:
+            self._hand.remove(work)
+            self._done.append(work.event.position)
+            self.activity.handled += 1
+        else:
+            self._hand.pause(work)
             self.activity.failed += 1
-            if tries >= attempts:
-                await self._bury(entry, failure, tries)
-                return
-            pause = self._terms.pause(tries)
-            tries = self._tries[position] = tries + 1
-            await self._until_reached(partial(self._pending.count, position, tries))
-            with self._parking():
-                await asyncio.sleep(pause)
+            sentence = self._handler.told(work.event, failure)
+            spent = work.tries >= self._terms.attempts
+            self._beside(self._spent(work, sentence) if spent else self._again(work))
+        self.activity.running = self._hand.running
+        if self._leaving:
+            self._due = 0.0
+        self._stir.set()
 
-    @asynccontextmanager
-    async def _place(self) -> AsyncIterator[None]:
-        """One of the places of events that are being handled."""
-        try:
-            async with self._places:
-                if self._ending:  # a place has become free because the others drain: begin nothing new
-                    raise asyncio.CancelledError
-                self.activity.running = self._places.borrowed_tokens
-                yield
-        finally:
-            self.activity.running = self._places.borrowed_tokens
-            self._room.set()
+    async def _again(self, work: Work) -> None:
+        """Has an event tried again after its pause."""
+        await asyncio.sleep(self._terms.pause(work.tries))
+        if not work.dropped:
+            work.tries += 1
+            work.again = True
+            self._hand.ready.append(work)
+            self._wake(1)
 
-    @contextmanager
-    def _parking(self) -> Iterator[None]:
-        """For as long as an event in hand only waits."""
-        self._parked += 1
-        self._room.set()
-        try:
-            yield
-        finally:
-            self._parked -= 1
-
-    @asynccontextmanager
-    async def _turn(self, event: Event) -> AsyncIterator[None]:
-        """Waits until the events before it with the same key are done."""
-        if event.key is None or not self._terms.key_order:
-            yield
-            return
-        before, mine = self._keys.get(event.key), asyncio.Event()
-        self._keys[event.key] = mine
-        try:
-            if before is not None:
-                with self._parking():
-                    await before.wait()
-            yield
-        finally:
-            mine.set()
-            if self._keys.get(event.key) is mine:
-                del self._keys[event.key]
+    async def _spent(self, work: Work, error: str) -> None:
+        """Ends an event that has had its tries."""
+        await self._bury((work.event.position, work.stored), error, min(work.tries, self._terms.attempts))
+        self._hand.remove(work)
+        self._wake(1)
+        self._stir.set()
 
     async def _bury(self, entry: Entry, error: str, tries: int) -> None:
-        self.activity.dead += 1
-        about = {"subscription": self._name, "stream": self._stream, "position": entry[0], "tries": tries}
-        logger.error("%s: the event %s goes to the dead letters: %s", self._name, entry[0], error, extra=about)
         keep = self._terms.dead_letter
-        await self._until_reached(lambda: self._pending.bury(entry, error, tries, keep=keep))
+        async with self._burying:  # one after another, as they ended
+            buried = await self._until_reached(lambda: self._seat.bury(entry, error, tries, keep=keep))
+        if buried:
+            self.activity.dead += 1
+            about = {"subscription": self._name, "stream": self._stream, "position": entry[0], "tries": tries}
+            logger.error("%s: the event %s goes to the dead letters: %s", self._name, entry[0], error, extra=about)
 
-    # Upkeep
+    # When the server is away
 
-    async def _renew(self) -> None:
-        while True:
-            await asyncio.sleep(self._terms.reclaim / 4)
-            try:
-                await self._pending.renew(self._hand)
-            except AWAY as error:
-                self._away(error)
+    def _beside(self, step: Coroutine[Any, Any, None]) -> None:
+        """Does what follows a failed try, while others go on."""
+        task = asyncio.create_task(step)
+        self._aside.add(task)
+        task.add_done_callback(self._aside.discard)
 
     async def _until_reached(self, step: Callable[[], Awaitable[T]]) -> T:
         """Repeats a step until the server has answered."""

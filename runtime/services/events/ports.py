@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
+from msgspec import Struct
 
-@dataclass(frozen=True, slots=True)
-class Event:
+
+class Event(Struct, frozen=True):
     """One event of a stream.
 
     Args:
@@ -32,6 +33,19 @@ class Event:
 
 
 @dataclass(frozen=True, slots=True)
+class Missed:
+    """What a follower is told when it was away or too slow: the stream no longer keeps what came after its place.
+
+    Args:
+        after: the last position that it knew.
+        next: the position of the first event that it gets instead; None where there is none yet.
+    """
+
+    after: str
+    next: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class NewEvent:
     """An event that is to be published; the words are those of `Event`."""
 
@@ -39,6 +53,26 @@ class NewEvent:
     data: Mapping[str, Any]
     key: str | None = None
     id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SubscriptionView:
+    """A subscription in numbers, over all of its workers.
+
+    Args:
+        lag: events that it has not been given; None where the server cannot tell.
+        pending: events that its workers have in hand.
+        dead: dead letters.
+        workers: how many share it now.
+        per_second: events that it was given a second, over the last minute; None before there is a measure.
+    """
+
+    name: str
+    lag: int | None
+    pending: int
+    dead: int
+    workers: int
+    per_second: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +84,8 @@ class StreamView:
         length: events that it holds.
         first: the position of the oldest; None in an empty one.
         last: the position of the newest that it ever had; `0-0` before the first.
+        published: events that it ever had.
+        per_second: events published a second, over the last minute; None before there is a measure.
         subscriptions: the spec's subscriptions of it.
     """
 
@@ -58,7 +94,9 @@ class StreamView:
     length: int
     first: str | None
     last: str
-    subscriptions: list[str]
+    published: int
+    per_second: float | None
+    subscriptions: list[SubscriptionView]
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +171,14 @@ class Events(Protocol):
         """
         ...
 
+    def entry(self, stream: str, type: str, data: Mapping[str, Any], *, key: str | None = None) -> Announcement | None:  # noqa: A002
+        """An event to be stored in a step of somebody else's at the same server; None where the bus has no server.
+
+        Raises:
+            As `publish`.
+        """
+        ...
+
     async def publish_all(self, stream: str, events: Sequence[NewEvent]) -> list[Event]:
         """Appends events one after another with nothing between them, in one round trip: all of them, or none.
 
@@ -149,8 +195,14 @@ class Events(Protocol):
         """Events after a position, oldest first."""
         ...
 
-    def follow(self, stream: str, *, after: str = "$", types: frozenset[str] = frozenset()) -> AsyncIterator[Event]:
-        """Events after a position (`$` = from now), and then each new one as it comes."""
+    def follow(
+        self, stream: str, *, after: str = "$", types: frozenset[str] = frozenset()
+    ) -> AsyncIterator[Event | Missed]:
+        """Events after a position (`$` = from now), and then each new one as it comes.
+
+        Nothing is read ahead of whoever follows by more than a page: one that is slow slows nobody else, and is told
+        in its place when the stream has dropped what it had not read yet.
+        """
         ...
 
     async def streams(self) -> list[StreamView]:
@@ -197,5 +249,57 @@ class Events(Protocol):
 
         Raises:
             NotFound: no such stream or subscription, or no dead event of one of the ids; nothing is replayed then.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Announcement:
+    """An event as its stream keeps it, for whoever stores it in a step of its own at the same server.
+
+    Args:
+        stream: the key of the stream.
+        most: entries that the stream keeps, roughly.
+        fields: names and values, in turn.
+    """
+
+    stream: str
+    most: int
+    fields: Sequence[str]
+
+
+class Platform(Protocol):
+    """The environment's own events, for the services in which they happen. Telling never waits and never fails."""
+
+    def streams(self, type_: str) -> Sequence[str]:
+        """The streams that declare a type."""
+        ...
+
+    def wants(self, type_: str) -> bool:
+        """Whether any stream declares a type, so that what is costly to find out need not be where none does."""
+        ...
+
+    def scaled(self, queue: str, *, before: int, after: int, reason: str) -> None:
+        """A queue has another concurrency: `workers.scaled`."""
+        ...
+
+    def job_ended(self, job: str, queue: str, *, status: str, error: str | None = None) -> None:
+        """A job has `completed`, `failed` or been `cancelled`: `job.completed` and so on."""
+        ...
+
+    def job_runs_long(self, job: str, queue: str, *, owner: str | None, ran: float, step: str) -> None:
+        """A job runs long: `job.long_running`.
+
+        Args:
+            ran: seconds.
+            step: `warned`, `paused` or `stopped`.
+        """
+        ...
+
+    def sign_in_refused(self, address: str, *, method: str, reason: str) -> None:
+        """Somebody showed a wrong credential: `login.failed`.
+
+        Args:
+            method: `key`, `password` and so on.
         """
         ...

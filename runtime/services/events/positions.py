@@ -30,3 +30,13 @@ def first_of(start: str) -> str:
         moment = int(datetime.fromisoformat(start).timestamp() * 1000)
         return f"{moment - 1}-{2**64 - 1}" if moment > 0 else "0"
     return start
+
+
+def written(place: tuple[int, int]) -> str:
+    """The inverse of `parsed`.
+
+    Example:
+        >>> written((17, 0))
+        '17-0'
+    """
+    return f"{place[0]}-{place[1]}"

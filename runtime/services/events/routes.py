@@ -13,7 +13,7 @@ from runtime.http.access import OPEN, scope
 from runtime.http.paging import After, Limit, Page, cursor, position
 from runtime.http.ports import Port
 from runtime.http.sse import EventStream, ServerEvent
-from runtime.services.events.ports import DeadEvent, Event, Events, NewEvent, StreamView
+from runtime.services.events.ports import DeadEvent, Event, Events, Missed, NewEvent, StreamView
 
 MAX_BATCH = 1000
 MAX_REPLAYED = 1000
@@ -127,6 +127,13 @@ def _letter(known: object) -> tuple[str, str]:
     raise Invalid("`after` is not a cursor of this list", remedy="Begin again without `after`.")
 
 
+def _server_event(told: Event | Missed) -> ServerEvent:
+    """What a follower gets of an event, or of those that the stream no longer keeps."""
+    if isinstance(told, Missed):
+        return ServerEvent(None, "missed", told)
+    return ServerEvent(told.position, told.type, EventShown.of(told))
+
+
 class StreamRoutes(Controller):
     """Streams: publish, replay, follow; and what could not be handled."""
 
@@ -230,7 +237,7 @@ class StreamRoutes(Controller):
         ] = None,
     ) -> EventStream:
         followed = events.follow(stream, after=last_event_id or after or "$", types=frozenset(types or ()))
-        return EventStream(followed, lambda event: ServerEvent(event.position, event.type, EventShown.of(event)))
+        return EventStream(followed, _server_event)
 
 
 def description_controller(document: dict[str, Any]) -> type[Controller]:

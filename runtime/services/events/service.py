@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import logging
 import re
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from runtime.errors import Invalid, NotFound, Pointer, RequestFault, TooLarge
+import anyio
+import msgspec
+
+from runtime.errors import Invalid, NotFound, Pointer, RequestFault, TooLarge, Unreachable
 from runtime.health import Health
 from runtime.services.document import Document
-from runtime.services.events.backend import Backend, Draft, Retention
-from runtime.services.events.ports import DeadEvent, Event, NewEvent, Replayed, StreamView
+from runtime.services.events.backend import Backend, Draft, Figures, Retention
+from runtime.services.events.figures import Throughput
+from runtime.services.events.following import follow
+from runtime.services.events.platform import PlatformEvents
+from runtime.services.events.ports import Announcement, DeadEvent, Event, Missed, NewEvent, Replayed, StreamView
 from runtime.services.names import time_ordered, unknown
 
 if TYPE_CHECKING:
@@ -19,9 +27,14 @@ if TYPE_CHECKING:
 
     from runtime.services.events.spec import EventsSpec, StreamSpec
 
+logger = logging.getLogger("runtime.events")
+
+UPKEEP: Final = 10.0
+"""Seconds between two looks at the streams."""
 LARGEST_EVENT: Final = 256_000
 LONGEST_ID: Final = 200
 PAGE: Final = 200
+_json: Final = msgspec.json.Encoder()
 POSITION: Final = re.compile(r"[0-9]{1,20}(-[0-9]{1,20})?")
 
 
@@ -38,6 +51,8 @@ class EventBus:
 
     def __init__(self, spec: EventsSpec, backend: Backend) -> None:
         self.backend = backend
+        self.throughput = Throughput()
+        self.platform = PlatformEvents(spec, self)
         self._spec = spec
         self._documents = {
             (stream, name): Document(kind.schema_, "/data")
@@ -57,8 +72,33 @@ class EventBus:
         changed = type(self._spec).model_validate(fields)
         self._spec = self._spec.model_copy(update={name: getattr(changed, name) for name in fields})
 
+    async def watch(self) -> None:
+        """Publishes the platform's own events, and looks after the streams."""
+        async with anyio.create_task_group() as group:
+            group.start_soon(self.platform.run)
+            group.start_soon(self._look_after)
+
+    async def _look_after(self) -> None:
+        """Measures the streams, and drops what has become too old in those that nobody publishes to."""
+        while True:
+            for name, declared in self._spec.streams.items():
+                try:
+                    await self.backend.sweep(name, self._retention(declared).max_age)
+                    self.throughput.note(name, await self._figures(name))
+                except Unreachable as error:
+                    logger.debug("a stream could not be measured: %s", error)
+            await asyncio.sleep(UPKEEP)
+
     async def health(self) -> Health:
-        return Health(details={"streams": len(self._spec.streams)})
+        latest = self.throughput.latest()
+        groups = [group for figures in latest.values() for group in figures.groups.values()]
+        details = {
+            "streams": len(self._spec.streams),
+            "events": sum(figures.length for figures in latest.values()),
+            "lag": sum(group.lag or 0 for group in groups),
+            "dead": sum(group.dead for group in groups),
+        }
+        return Health(details=details)
 
     async def publish(
         self,
@@ -76,6 +116,10 @@ class EventBus:
 
     def check(self, stream: str, new: NewEvent) -> Event:
         return self._draft(stream, new).event
+
+    def entry(self, stream: str, type: str, data: Mapping[str, Any], *, key: str | None = None) -> Announcement | None:  # noqa: A002
+        draft = self._draft(stream, NewEvent(type, data, key))
+        return self.backend.entry(stream, draft, self._retention(self._stream(stream)))
 
     def keeps(self, stream: str) -> float:
         return self._retention(self._stream(stream)).max_age
@@ -107,7 +151,9 @@ class EventBus:
                 return found[:limit]
             position = batch[-1].position
 
-    def follow(self, stream: str, *, after: str = "$", types: frozenset[str] = frozenset()) -> AsyncIterator[Event]:
+    def follow(
+        self, stream: str, *, after: str = "$", types: frozenset[str] = frozenset()
+    ) -> AsyncIterator[Event | Missed]:
         self._wanted(stream, types)
         return self._follow(stream, after if after == "$" else _position(after), types)
 
@@ -116,15 +162,10 @@ class EventBus:
 
     async def stream(self, name: str) -> StreamView:
         declared = self._stream(name)
-        figures = await self.backend.figures(name)
-        return StreamView(
-            name=name,
-            types=sorted(declared.events),
-            length=figures.length,
-            first=figures.first,
-            last=figures.last,
-            subscriptions=self._subscriptions(name, None),
-        )
+        return self.throughput.view(name, sorted(declared.events), await self._figures(name))
+
+    async def _figures(self, stream: str) -> Figures:
+        return await self.backend.figures(stream, self._subscriptions(stream, None))
 
     async def dead(
         self,
@@ -185,10 +226,10 @@ class EventBus:
             raise unknown("subscription", only, known, within=f'of the stream "{stream}"')
         return [only]
 
-    async def _follow(self, stream: str, after: str, types: frozenset[str]) -> AsyncIterator[Event]:
-        async for event in self.backend.follow(stream, after):
-            if not types or event.type in types:
-                yield event
+    async def _follow(self, stream: str, after: str, types: frozenset[str]) -> AsyncIterator[Event | Missed]:
+        async for told in follow(self.backend, stream, after):
+            if not types or isinstance(told, Missed) or told.type in types:
+                yield told
 
     def _draft(self, stream: str, new: NewEvent) -> Draft:
         """A new event, which fits its stream and type.
@@ -201,11 +242,11 @@ class EventBus:
             raise unknown("event type", new.type, types, within=f'in the stream "{stream}"')
         _require_text("id", new.id)
         _require_text("key", new.key)
-        _require_size(new.data)
+        encoded = _encoded(new.data)
         if document := self._documents.get((stream, new.type)):
             document.check(new.data, f'the data of "{new.type}"')
         event = Event(new.id or time_ordered(), "", stream, new.type, datetime.now(UTC), new.data, new.key)
-        return Draft(event, once=new.id is not None)
+        return Draft(event, new.id is not None, encoded)
 
     def _stream(self, name: str) -> StreamSpec:
         try:
@@ -254,13 +295,22 @@ def _require_text(name: str, value: str | None) -> None:
         )
 
 
-def _require_size(data: Mapping[str, Any]) -> None:
+def _encoded(data: Mapping[str, Any]) -> bytes:
+    """The data as JSON.
+
+    Raises:
+        Invalid: it is none.
+        TooLarge: it is over `LARGEST_EVENT` bytes.
+    """
     try:
-        size = len(json.dumps(data, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode())
-    except (TypeError, ValueError) as error:
+        encoded = _json.encode(data)
+        if b"null" in encoded:  # what is no number becomes null there; the strict encoder refuses it
+            json.dumps(data, allow_nan=False)
+    except (TypeError, ValueError, msgspec.MsgspecError) as error:
         raise Invalid(f"the data is no JSON: {error}", errors=[Pointer("/data", str(error))]) from error
-    if size > LARGEST_EVENT:
+    if len(encoded) > LARGEST_EVENT:
         raise TooLarge(
-            f"the data has {size:,} bytes as JSON, an event takes at most {LARGEST_EVENT:,}",
+            f"the data has {len(encoded):,} bytes as JSON, an event takes at most {LARGEST_EVENT:,}",
             remedy="Store the bulk elsewhere and put its address into the event.",
         )
+    return encoded

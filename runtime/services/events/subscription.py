@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Final
 from runtime.errors import Fault, NotBuilt
 from runtime.health import Health
 from runtime.services.away import AWAY
-from runtime.services.events.backend import Consumer, Terms
-from runtime.services.function import Returned, TimedOut, call
+from runtime.services.events.backend import Consumer, Handler, Terms
+from runtime.services.function import TimedOut, call
 from runtime.services.retry import pause
 
 if TYPE_CHECKING:
@@ -29,11 +29,6 @@ RECLAIM: Final = 15.0
 
 MARGIN: Final = 86_400.0
 """Seconds for which a handled event is remembered after its stream has dropped it: a publisher may send it again."""
-
-
-class _RolledBack(Exception):  # noqa: N818 - carries an outcome out of a transaction
-    def __init__(self, returned: Returned) -> None:
-        self.returned = returned
 
 
 class Subscription:
@@ -77,7 +72,10 @@ class Subscription:
             raise NotBuilt(f'the subscriber "{self._spec.handler}" of "{self._name}"')
         if self._once and self._inbox is None:
             raise NotBuilt(f'handling each event of "{self._name}" once, without a database,')
-        consumer = self._events.backend.consumer(self._name, self._spec.stream, self._terms(), self.handle)
+        wants = self.wants if self._spec.types or self._spec.filter else None
+        function = self.handle_once if self._once else self._mark.function
+        handler = Handler(function, self._spec.timeout, wants, self._told)
+        consumer = self._events.backend.consumer(self._name, self._spec.stream, self._terms(), handler)
         await consumer.begin()
         self._consumer = consumer
 
@@ -106,6 +104,7 @@ class Subscription:
             "handled": activity.handled,
             "failed": activity.failed,
             "dead": activity.dead,
+            "missed": activity.missed,
         }
         try:
             details["lag"] = await self._consumer.lag()
@@ -115,62 +114,42 @@ class Subscription:
             return Health("degraded", f"Redis does not answer: {activity.away}", details)
         return Health(details=details)
 
-    async def handle(self, event: Event) -> str | None:
-        """Makes one try of an event: None when it is done, else what went wrong."""
-        if self._mark is None or not self._wants(event):
-            return None
-        returned = await (self._call_once(event) if self._once else self._call(event))
-        if returned.error is None:
-            return None
-        error = returned.error
+    def wants(self, event: Event) -> bool:
+        """Whether an event has one of the types and all of the values that the spec names."""
+        if self._spec.types and event.type not in self._spec.types:
+            return False
+        return all(event.data.get(field) == value for field, value in self._spec.filter.items())
+
+    def _told(self, event: Event, error: BaseException) -> str:
+        """Logs a failed try; returns the sentence that a dead letter keeps of it."""
         sentence = self._mask(error.message if isinstance(error, Fault) else f"{type(error).__name__}: {error}")
         about = {"subscription": self._name, "event": event.id, "stream": event.stream}
         trace = None if isinstance(error, Fault | TimedOut) else error
         logger.warning("%s failed on %s: %s", self._name, event.id, sentence, exc_info=trace, extra=about)
         return sentence
 
-    def _wants(self, event: Event) -> bool:
-        if self._spec.types and event.type not in self._spec.types:
-            return False
-        return all(event.data.get(field) == value for field, value in self._spec.filter.items())
-
     @property
     def _once(self) -> bool:
         return self._spec.inbox or (self._mark is not None and self._mark.once)
 
-    async def _call(self, event: Event, *more: Transaction) -> Returned:
-        assert self._mark is not None  # noqa: S101 - `handle` has seen it
-        return await call(self._mark.function, event, *more, limit=self._spec.timeout)
-
-    async def _call_once(self, event: Event) -> Returned:
+    async def handle_once(self, event: Event) -> None:
         """Calls the subscriber where the event has not been handled, and notes that it has been."""
-        assert self._mark is not None  # noqa: S101 - `handle` has seen it
+        assert self._mark is not None  # noqa: S101 - `start` has seen it
         assert self._inbox is not None  # noqa: S101 - `start` has seen it
         keep = self._events.keeps(event.stream) + MARGIN
-        try:
-            if self._mark.once:
-                return await self._call_within(self._inbox, event, keep)
-            if await self._inbox.handled(self._name, event.id):
-                return Returned()
-            returned = await self._call(event)  # outside of any transaction: on SQLite it would keep others waiting
-            if returned.error is None:
-                await self._inbox.note(self._name, event.id, keep)
-        except Exception as error:  # noqa: BLE001 - the database refused: a failed try like any other
-            return Returned(error=error)
-        return returned
+        if self._mark.once:
+            async with self._inbox.once(self._name, event.id, keep) as transaction:
+                if transaction is not None:
+                    await self._call(event, transaction)
+        elif not await self._inbox.handled(self._name, event.id):
+            await self._call(event)  # outside of any transaction: on SQLite it would keep others waiting
+            await self._inbox.note(self._name, event.id, keep)
 
-    async def _call_within(self, inbox: Inbox, event: Event, keep: float) -> Returned:
-        """Calls the subscriber inside the transaction that notes the event as handled."""
-        try:
-            async with inbox.once(self._name, event.id, keep) as transaction:
-                if transaction is None:
-                    return Returned()
-                returned = await self._call(event, transaction)
-                if returned.error is not None:
-                    raise _RolledBack(returned)
-        except _RolledBack as failed:
-            return failed.returned
-        return returned
+    async def _call(self, event: Event, *more: Transaction) -> None:
+        assert self._mark is not None  # noqa: S101 - `start` has seen it
+        returned = await call(self._mark.function, event, *more)
+        if returned.error is not None:
+            raise returned.error
 
     def _terms(self) -> Terms:
         retry = self._spec.retry

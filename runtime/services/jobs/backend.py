@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
 
+    from runtime.services.events.ports import Announcement
     from runtime.services.jobs.ports import Duplicate, JobView
 
 Ending = Literal["timeout", "cancel", "pause", "stop", "drain"]
@@ -206,21 +207,6 @@ class Claimed(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Announcement:
-    """An event that is published in the same step that stores a job's outcome.
-
-    Args:
-        stream: the key of the stream at the server.
-        most: entries that it keeps, roughly.
-        fields: names and values of the entry, in turn.
-    """
-
-    stream: str
-    most: int
-    fields: Sequence[str | bytes]
-
-
-@dataclass(frozen=True, slots=True)
 class Outcome:
     """What one try of a job came to.
 
@@ -230,7 +216,7 @@ class Outcome:
         result: JSON values, of a completed one.
         error: one sentence, of the others.
         delay: seconds until the next try.
-        announcement: what is published with it.
+        announced: events that are published in the same step that stores it.
         ran_long: of a paused one, whether it was paused because it ran long.
     """
 
@@ -238,7 +224,7 @@ class Outcome:
     result: Any = None
     error: str | None = None
     delay: float = 0.0
-    announcement: Announcement | None = None
+    announced: Sequence[Announcement] = ()
     ran_long: bool = False
 
 

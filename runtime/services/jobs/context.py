@@ -9,10 +9,10 @@ from runtime.errors import Invalid, NotBuilt
 from runtime.services.jobs.drafts import require_size
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Mapping
+    from collections.abc import Coroutine, Mapping, Sequence
     from contextlib import AbstractAsyncContextManager
 
-    from runtime.services.events.ports import Events
+    from runtime.services.events.ports import Announcement, Events
     from runtime.services.jobs.backend import Claimed
     from runtime.services.jobs.ports import Jobs, JobView
     from runtime.services.outbox.ports import Transaction, Transactions
@@ -40,6 +40,8 @@ class RunningJob:
         self._jobs = jobs
         self._events = events
         self._transactions = transactions
+        self._announced: list[Announcement] = []
+        self._beside: list[tuple[str, str, Mapping[str, Any], str | None]] = []
 
     @property
     def id(self) -> str:
@@ -87,6 +89,22 @@ class RunningJob:
 
     async def enqueue(self, queue: str, payload: Mapping[str, Any], *, delay: float = 0.0) -> JobView:
         return await self._jobs.enqueue(queue, payload, delay=delay)
+
+    def announce(self, stream: str, type: str, data: Mapping[str, Any], *, key: str | None = None) -> None:  # noqa: A002
+        if self._events is None:
+            raise NotBuilt("publishing from a job without an event bus")
+        entry = self._events.entry(stream, type, data, key=key)
+        if entry is None:
+            self._beside.append((stream, type, data, key))
+        else:
+            self._announced.append(entry)
+
+    async def announced(self) -> Sequence[Announcement]:
+        """What is published with the job's completion; events of a bus without a server are published now."""
+        for stream, type_, data, key in self._beside:
+            assert self._events is not None  # noqa: S101 - `announce` has seen it
+            await self._events.publish(stream, type_, data, key=key)
+        return self._announced
 
     async def publish(self, stream: str, type: str, data: Mapping[str, Any]) -> str:  # noqa: A002
         if self._events is None:

@@ -42,7 +42,7 @@ class Executor:
         judge: what a try came to that was told to end, or cancelled itself (no ending); the flag says that it has not
             ended and goes on beside us.
         limit: seconds that a try may take; infinite where whoever works keeps the limit itself.
-        ended: hears of each try that is over.
+        ended: hears of each try that is over, and what it came to.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class Executor:
         work: Callable[[Claimed], Awaitable[Outcome]],
         judge: Callable[[Claimed, Ending | None, bool], Outcome],
         limit: Callable[[Claimed], float],
-        ended: Callable[[Claimed], None],
+        ended: Callable[[Claimed, Outcome], None],
     ) -> None:
         self._ended = ended
         self._limit = limit
@@ -105,7 +105,7 @@ class Executor:
     def _close(self, trial: Try, outcome: Outcome) -> None:
         if self._tries.pop(trial.claimed, None) is not None:
             trial.claimed.settle(outcome)
-            self._ended(trial.claimed)
+            self._ended(trial.claimed, outcome)
 
     def _insist(self, trial: Try, again: bool) -> None:
         task = trial.task

@@ -14,7 +14,7 @@ from runtime.services.jobs.service import limits
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from runtime.services.jobs.announcing import Announcer
+    from runtime.services.events.ports import Platform
     from runtime.services.jobs.backend import Activity
     from runtime.services.jobs.service import JobQueues
     from runtime.services.jobs.spec import QueueSpec
@@ -32,7 +32,7 @@ class Growth:
     Args:
         activity: what the worker does.
         resize: changes how many jobs run at once.
-        announcer: says `workers.scaled`.
+        platform: is told of each change.
     """
 
     def __init__(
@@ -41,13 +41,13 @@ class Growth:
         jobs: JobQueues,
         activity: Activity,
         resize: Callable[[int], None],
-        announcer: Announcer,
+        platform: Platform | None,
     ) -> None:
         self._queue = queue
         self._jobs = jobs
         self._activity = activity
         self._resize = resize
-        self._announcer = announcer
+        self._platform = platform
         self._memory = memory_limit()
         self._scaler: Scaler | None = None
         self._bounded = asyncio.Event()
@@ -98,8 +98,8 @@ class Growth:
         if after != before and scaler is self._scaler:
             self._resize(after)
             logger.info("%s: %d jobs at once instead of %d: %s", self._queue, after, before, scaler.reason)
-            data = {"queue": self._queue, "from": before, "to": after, "because": scaler.reason}
-            await self._announcer.say("workers.scaled", data)
+            if self._platform is not None:
+                self._platform.scaled(self._queue, before=before, after=after, reason=scaler.reason)
 
     def _failing(self) -> float:
         """The part of the tries since the last tick that failed."""

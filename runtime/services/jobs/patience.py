@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from runtime.services.jobs.registry import ActiveJobs, Pause, Step, Stop, Warn
 
 if TYPE_CHECKING:
-    from runtime.services.jobs.announcing import Announcer
+    from runtime.services.events.ports import Platform
     from runtime.services.jobs.backend import Claimed, Ending, Runner
     from runtime.services.jobs.spec import QueueSpec
 
@@ -22,12 +22,12 @@ class Patience:
 
     Args:
         runner: runs them, and keeps the hard limit.
-        announcer: says `job.long_running`.
+        platform: is told of each step.
     """
 
-    def __init__(self, spec: QueueSpec, runner: Runner, announcer: Announcer) -> None:
+    def __init__(self, spec: QueueSpec, runner: Runner, platform: Platform | None) -> None:
         self._runner = runner
-        self._announcer = announcer
+        self._platform = platform
         self._running: dict[str, Claimed] = {}
         self._asked: set[Claimed] = set()
         self._changed = asyncio.Event()
@@ -74,7 +74,7 @@ class Patience:
             following = None
             if self._active is not None:
                 for step in self._active.due(loop.time()):
-                    await self._take(step)
+                    self._take(step)
                 following = self._active.next_due()
             self._changed.clear()
             try:
@@ -83,7 +83,7 @@ class Patience:
             except TimeoutError:
                 pass
 
-    async def _take(self, step: Step) -> None:
+    def _take(self, step: Step) -> None:
         claimed = self._running[step.job]
         about = {"job": step.job, "queue": claimed.queue}
         match step:
@@ -98,5 +98,5 @@ class Patience:
             case Stop():
                 what = "stopped"
                 self._runner.end(claimed, "stop")
-        data = {"job": step.job, "owner": step.owner, "ran_seconds": round(step.ran, 1), "what": what}
-        await self._announcer.say("job.long_running", data)
+        if self._platform is not None:
+            self._platform.job_runs_long(step.job, claimed.queue, owner=step.owner, ran=step.ran, step=what)

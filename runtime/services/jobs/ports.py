@@ -404,6 +404,14 @@ class JobContext(Protocol):
         """Puts another job into a queue."""
         ...
 
+    def announce(self, stream: str, type: str, data: Mapping[str, Any], *, key: str | None = None) -> None:  # noqa: A002
+        """Publishes an event in the same step that stores this job's completion: if it completes, and once.
+
+        Raises:
+            As `Events.publish`, at once: what its stream does not take is known before.
+        """
+        ...
+
     async def publish(self, stream: str, type: str, data: Mapping[str, Any]) -> str:  # noqa: A002
         """Publishes an event; returns its id."""
         ...

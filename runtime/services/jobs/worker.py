@@ -12,7 +12,6 @@ from runtime.errors import Fault, Invalid
 from runtime.health import Health
 from runtime.services.ending import end_tasks
 from runtime.services.function import TimedOut
-from runtime.services.jobs.announcing import Announcer
 from runtime.services.jobs.backend import Claimed, Claimer, Ending, Outcome
 from runtime.services.jobs.calls import Calls, calls_of
 from runtime.services.jobs.context import RunningJob
@@ -21,7 +20,7 @@ from runtime.services.jobs.growth import Growth
 from runtime.services.jobs.health import queue_health
 from runtime.services.jobs.patience import Patience
 from runtime.services.jobs.payload import plain
-from runtime.services.jobs.ports import Reject, Retry
+from runtime.services.jobs.ports import ENDED, Reject, Retry
 from runtime.services.jobs.service import JobQueues, limits, slots
 from runtime.services.jobs.times import LONGEST_DELAY
 from runtime.services.names import seconds
@@ -30,7 +29,7 @@ from runtime.services.retry import pause
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from runtime.services.events.ports import Events
+    from runtime.services.events.ports import Events, Platform
     from runtime.services.jobs.spec import QueueSpec
     from runtime.services.outbox.ports import Transactions
 
@@ -50,7 +49,7 @@ class QueueWorker:
         events: where the events of its tasks go; None where the spec has no event bus.
         transactions: what its tasks write to the database with; None where there is none.
         mask: hides secrets in what a task's exception says, before a job's record keeps it.
-        announcer: tells the event bus what the worker does.
+        platform: is told what becomes of jobs, and how the worker grows.
 
     Raises at `start`:
         NotBuilt: this version does not have the queue's task.
@@ -65,7 +64,7 @@ class QueueWorker:
         *,
         transactions: Transactions | None = None,
         mask: Callable[[str], str] = str,
-        announcer: Announcer | None = None,
+        platform: Platform | None = None,
     ) -> None:
         self._queue = queue
         self._spec = spec
@@ -73,7 +72,8 @@ class QueueWorker:
         self._events = events
         self._transactions = transactions
         self._mask = mask
-        self._announcer = announcer or Announcer(None, {})
+        self._platform = platform
+        self._told = [status for status in ENDED if platform is not None and platform.wants(f"job.{status}")]
         self._slots = slots(spec)
         self._claimer: Claimer | None = None
         self._loops: list[asyncio.Task[None]] = []
@@ -81,9 +81,9 @@ class QueueWorker:
     async def start(self) -> None:
         self._calls: Calls = calls_of(self._jobs.mark(self._queue), self._slots)
         self._executor = Executor(self._attempt, self._judged, self._limit, self._ended)
-        self._patience = Patience(self._spec, self._executor, self._announcer)
+        self._patience = Patience(self._spec, self._executor, self._platform)
         self._claimer = self._jobs.backend.claimer(self._queue, limits(self._spec), self._slots, self._patience)
-        self._growth = Growth(self._queue, self._jobs, self._claimer.activity, self._resize, self._announcer)
+        self._growth = Growth(self._queue, self._jobs, self._claimer.activity, self._resize, self._platform)
         await self._claimer.begin()
         self._loops = [
             asyncio.create_task(self._growth.watch(), name=f"growth {self._queue}"),
@@ -150,8 +150,10 @@ class QueueWorker:
     def _time(self, claimed: Claimed) -> float:
         return self._spec.timeout if claimed.timeout is None else claimed.timeout
 
-    def _ended(self, claimed: Claimed) -> None:
+    def _ended(self, claimed: Claimed, outcome: Outcome) -> None:
         self._patience.forget(claimed)
+        if outcome.status in self._told and self._platform is not None:
+            self._platform.job_ended(claimed.id, claimed.queue, status=outcome.status, error=outcome.error)
 
     async def _attempt(self, claimed: Claimed) -> Outcome:
         """Makes one try of a job; raises nothing but its own cancellation."""
@@ -163,14 +165,15 @@ class QueueWorker:
         job = RunningJob(claimed, self._jobs, self._events, self._transactions)
         try:
             value = await self._calls.call(job, claimed, payload, self._time(claimed))
+            announced = await job.announced()
         except asyncio.CancelledError:
             raise
         except BaseException as error:  # noqa: BLE001 - whatever a task raises harms no other job
             return self._failed(claimed, error)
         if value is None:
-            return Outcome("completed", announcement=None)
+            return Outcome("completed", announced=announced)
         try:
-            return Outcome("completed", result=_kept(value), announcement=None)
+            return Outcome("completed", result=_kept(value), announced=announced)
         except (TypeError, ValueError, RecursionError) as error:
             logger.exception("%s: its result cannot be kept", claimed.id, extra=about(claimed))
             return Outcome("failed", error=f"its result cannot be kept: {error}"[:LONGEST_ERROR])

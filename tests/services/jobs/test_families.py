@@ -167,17 +167,17 @@ async def test_a_job_that_runs_long_is_reported_then_paused_then_stopped(bench: 
     worker = await at.work()
 
     class Heard:
-        async def say(self, type_: str, data: Any) -> None:
-            said.append((type_, data["what"], data["owner"]))
+        def job_runs_long(self, job: str, queue: str, *, owner: str, ran: float, step: str) -> None:
+            said.append((step, owner))
 
-    worker._patience._announcer = Heard()
+    worker._patience._platform = Heard()
     job = await at.jobs.submit("q", Draft({}, owner="ada"))
     async with asyncio.timeout(5):
         while (await at.jobs.get(job.id)).status != "paused":
             await asyncio.sleep(0.01)
-    assert said == [("job.long_running", "warned", "ada"), ("job.long_running", "paused", "ada")]
+    assert said == [("warned", "ada"), ("paused", "ada")]
     await at.jobs.wake(job.id)
     (ended,) = await at.ended(job)
     assert (ended.status, ended.error) == ("failed", "it ran too long although its owner had been warned")
-    assert said[2:] == [("job.long_running", "stopped", "ada")]
+    assert said[2:] == [("stopped", "ada")]
     assert begun == [1, 1]

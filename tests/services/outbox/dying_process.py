@@ -16,7 +16,7 @@ from typing import Any
 
 import redis.asyncio
 
-from runtime.services.events.adapters import redis_pending
+from runtime.services.events.adapters.redis_seat import RedisSeat
 from runtime.services.outbox import store
 from tests.services.outbox.conftest import STREAM, Place
 
@@ -46,7 +46,12 @@ async def main(socket: str, url: str, folder: Path, moment: str) -> None:
     if moment == "delivered":
         store.remove = die
     if moment == "handled":
-        redis_pending.RedisPending.acknowledge = die  # type: ignore[method-assign]
+        take = RedisSeat.take
+
+        async def die_before_it_is_acknowledged(seat: Any, token: int, done: Any, count: int) -> Any:
+            return await (die() if done else take(seat, token, done, count))
+
+        RedisSeat.take = die_before_it_is_acknowledged  # type: ignore[method-assign, assignment]
     if moment != "delivered":  # it would handle the event before it dies, or not
         await at.subscribe("sub", handle, reclaim=0.5)
     await at.relay()

@@ -2,81 +2,45 @@
 
 The keys of a stream, all with one hash tag, so that a cluster keeps them together:
 
-    log          stream  the events, one field `event` each
-    seen:<id>    string  the position of an event, for a day; a minute where the id is ours
+    log          stream  the events, in the field `event`; of those with a key the partition, in `part`
+    batch:<id>   string  the answer to a publish, for a minute: as long as a client may send a command again
+    seen:<id>    string  the position of an event of the publisher's own id, for a day
     dead:<s>     stream  events that a subscription could not handle, with the error
 
-Reads that wait have connections of their own: one for each subscription, and one for all who follow a stream.
+and those of a subscription's group, which `redis_scripts` tells. Whoever waits for events shares one connection for
+each stream, and nothing else ever waits on it.
 """
 
 from __future__ import annotations
 
-import asyncio
 import logging
-from dataclasses import replace
+import secrets
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-from runtime.services.away import AWAY, answering, reason
-from runtime.services.blocking import Client, blocking_client
-from runtime.services.ending import end_tasks
-from runtime.services.events.backend import Consumer, Draft, Figures, Handle, Retention, Terms
+from msgspec.structs import replace
+
+from runtime.services.away import answering
+from runtime.services.events.adapters import redis_scripts
+from runtime.services.events.adapters.redis_bell import Bell
+from runtime.services.events.adapters.redis_seat import RedisSeat, packed
+from runtime.services.events.backend import Consumer, Draft, Figures, GroupFigures, Handler, Retention, Terms
 from runtime.services.events.envelope import event_of, pack, unpack
-from runtime.services.events.ports import DeadEvent
+from runtime.services.events.group import Group
+from runtime.services.events.partitions import partition_of
+from runtime.services.events.ports import Announcement, DeadEvent
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import Callable, Sequence
 
-    from redis.commands.core import AsyncScript
-
+    from runtime.services.blocking import Client
     from runtime.services.events.ports import Event
 
 logger = logging.getLogger("runtime.events")
 
 DAY: Final = 86_400
 MOMENT: Final = 60
-"""Seconds for which an id of ours is remembered: as long as a client may send a command again."""
-WAIT_MS: Final = 5_000
-PAGE: Final = 200
-FIRST_PAUSE: Final = 0.05
-LONGEST_PAUSE: Final = 1.0
-
-_APPEND: Final = """
--- KEYS log seen...   ARGV max_length oldest_ms (event remembered_s)...
-local stored = {}
-for place = 2, #KEYS do
-  local known = redis.call('GET', KEYS[place])
-  if known then
-    stored[place - 1] = {known, 0}
-  else
-    local position = redis.call('XADD', KEYS[1], 'MAXLEN', '~', ARGV[1], '*', 'event', ARGV[2 * place - 1])
-    redis.call('SET', KEYS[place], position, 'EX', ARGV[2 * place])
-    stored[place - 1] = {position, 1}
-  end
-end
-redis.call('XTRIM', KEYS[1], 'MINID', '~', ARGV[2])
-return stored
-"""
-
-_REPLAY: Final = """
--- KEYS log dead   ARGV group letter...: what is claimed for nobody long ago is taken over by the next worker that looks
-local again = {}
-for place = 2, #ARGV do
-  local letter = redis.call('XRANGE', KEYS[2], ARGV[place], ARGV[place])[1]
-  if letter then
-    local position
-    for field = 1, #letter[2], 2 do
-      if letter[2][field] == 'position' then position = letter[2][field + 1] end
-    end
-    if #redis.call('XRANGE', KEYS[1], position, position) > 0 then
-      redis.call('XCLAIM', KEYS[1], ARGV[1], 'replay', 0, position,
-                 'IDLE', 1000000000, 'RETRYCOUNT', 0, 'FORCE', 'JUSTID')
-      redis.call('XDEL', KEYS[2], ARGV[place])
-      again[#again + 1] = ARGV[place]
-    end
-  end
-end
-return again
-"""
+"""Seconds for which an answer is kept."""
 
 
 class RedisStreams:
@@ -95,8 +59,9 @@ class RedisStreams:
         self._prefix = prefix
         self._source = source
         self._instance = instance
-        self._append: AsyncScript | None = None
-        self._replay: AsyncScript | None = None
+        self._append = redis.register_script(redis_scripts.APPEND)
+        self._sweep = redis.register_script(redis_scripts.SWEEP)
+        self._replay = redis.register_script(redis_scripts.REPLAY)
         self._bells: dict[str, Bell] = {}
 
     def key(self, stream: str, part: str) -> str:
@@ -104,60 +69,87 @@ class RedisStreams:
         return f"{self._prefix}{{events.{stream}}}:{part}"
 
     async def append(self, stream: str, drafts: Sequence[Draft], retention: Retention) -> list[Event]:
-        log = self.key(stream, "log")
-        oldest = max(0, int((drafts[0].event.time.timestamp() - retention.max_age) * 1000))
-        args: list[Any] = [retention.max_length, oldest]
-        for event, once in drafts:
-            args += [pack(event, self._source), DAY if once else MOMENT]
-        if self._append is None:
-            self._append = self.redis.register_script(_APPEND)
+        log, batch = self.key(stream, "log"), self.key(stream, f"batch:{drafts[0].event.id}:{secrets.token_hex(8)}")
+        keys = [log, batch]
+        guard = 0 if all(draft.once for draft in drafts) else MOMENT
+        terms = [retention.max_length, int(retention.max_age * 1000), guard]
+        events: list[str | int] = []
+        for draft in drafts:
+            event = draft.event
+            partition = "" if event.key is None else partition_of(event.key)
+            events += [pack(event, self._source, draft.data).decode(), partition, DAY if draft.once else ""]
+            if draft.once:
+                keys.append(self.key(stream, f"seen:{event.id}"))
         with answering(self.redis):
-            answers = await self._append(
-                keys=[log, *(self.key(stream, f"seen:{event.id}") for event, _ in drafts)], args=args
-            )
+            positions = await self._append(keys=keys, args=[*terms, packed(events)])
             stored = []
-            for (event, _), (position, new) in zip(drafts, answers, strict=True):
-                made = replace(event, position=position.decode())
-                first = [] if new else await self.redis.xrange(log, made.position, made.position)
+            for draft, answer in zip(drafts, positions, strict=True):
+                position = answer.decode()
+                made = replace(draft.event, position=position.lstrip("="))
+                first = [] if made.position == position else await self.redis.xrange(log, made.position, made.position)
                 stored += self.parse(stream, first) or [made]
         return stored
+
+    def entry(self, stream: str, draft: Draft, retention: Retention) -> Announcement | None:
+        fields = ["event", pack(draft.event, self._source, draft.data).decode()]
+        if draft.event.key is not None:
+            fields += ["part", str(partition_of(draft.event.key))]
+        return Announcement(self.key(stream, "log"), retention.max_length, fields)
+
+    async def sweep(self, stream: str, max_age: float) -> int:
+        with answering(self.redis):
+            return int(await self._sweep(keys=[self.key(stream, "log")], args=[int(max_age * 1000)]))
 
     async def read(self, stream: str, after: str, limit: int) -> list[Event]:
         with answering(self.redis):
             entries = await self.redis.xrange(self.key(stream, "log"), f"({after}", "+", count=limit)
         return self.parse(stream, entries)
 
-    async def figures(self, stream: str) -> Figures:
+    async def figures(self, stream: str, groups: Sequence[str] = ()) -> Figures:
         key = self.key(stream, "log")
         with answering(self.redis):
             async with self.redis.pipeline(transaction=True) as pipe:
-                pipe.xlen(key)
-                pipe.xrange(key, count=1)
-                pipe.xrevrange(key, count=1)
-                length, first, last = await pipe.execute()
-        return Figures(length, first[0][0].decode() if first else None, last[0][0].decode() if last else "0-0")
+                pipe.exists(key)
+                for name in groups:
+                    pipe.xlen(self.key(stream, f"dead:{name}"))
+                    pipe.hlen(self.key(stream, f"seats:{name}"))
+                exists, *counts = await pipe.execute()
+            if not exists:
+                return Figures(groups={name: GroupFigures() for name in groups})
+            async with self.redis.pipeline(transaction=True) as pipe:
+                pipe.xinfo_stream(key)
+                pipe.xinfo_groups(key)
+                about, known = await pipe.execute()
+        first, by_name = about["first-entry"], {each["name"].decode(): each for each in known}
+        return Figures(
+            length=about["length"],
+            first=first[0].decode() if first else None,
+            last=about["last-generated-id"].decode(),
+            added=about.get("entries-added", about["length"]),
+            groups={
+                name: _group_figures(by_name.get(name), dead, workers)
+                for name, dead, workers in zip(groups, counts[::2], counts[1::2], strict=True)
+            },
+        )
 
-    async def follow(self, stream: str, after: str) -> AsyncIterator[Event]:
-        bell = self._bells.setdefault(stream, Bell(self.redis, self.key(stream, "log")))
-        async with bell:
-            if after == "$":
-                after = bell.position
-            while True:
-                heard = bell.position
-                events = await self.read(stream, after, PAGE)
-                for event in events:
-                    yield event
-                    after = event.position
-                if not events:
-                    await bell.rung(heard)
+    def notify(self, stream: str, after: str, call: Callable[[], None]) -> None:
+        self.bell(stream).notify(after, call)
 
-    def consumer(self, name: str, stream: str, terms: Terms, handle: Handle) -> Consumer:
-        from runtime.services.events.adapters.redis_pending import RedisPending
-        from runtime.services.events.group import Group
+    def bell(self, stream: str) -> Bell:
+        """What rings when a stream grows."""
+        return self._bells.setdefault(stream, Bell(self.redis, self.key(stream, "log")))
 
-        log, dead = self.key(stream, "log"), self.key(stream, f"dead:{name}")
-        pending = RedisPending(self.redis, log, dead, name, self._instance)
-        return Group(name, stream, pending, terms, handle)
+    def consumer(self, name: str, stream: str, terms: Terms, handler: Handler) -> Consumer:
+        seat = RedisSeat(
+            self.redis,
+            partial(self.key, stream),
+            name,
+            self.bell(stream),
+            instance=self._instance,
+            lease=terms.reclaim,
+            keyed=terms.key_order,
+        )
+        return Group(name, stream, seat, terms, handler)
 
     async def dead(self, stream: str, subscription: str, after: str, limit: int) -> list[DeadEvent]:
         with answering(self.redis):
@@ -165,8 +157,6 @@ class RedisStreams:
         return [_dead(stream, subscription, letter.decode(), fields) for letter, fields in letters]
 
     async def replay(self, stream: str, subscription: str, letters: list[str]) -> list[str]:
-        if self._replay is None:
-            self._replay = self.redis.register_script(_REPLAY)
         with answering(self.redis):
             again = await self._replay(
                 keys=[self.key(stream, "log"), self.key(stream, f"dead:{subscription}")],
@@ -189,6 +179,12 @@ class RedisStreams:
         return events
 
 
+def _group_figures(known: dict[str, Any] | None, dead: int, workers: int) -> GroupFigures:
+    if known is None:
+        return GroupFigures(dead=dead)
+    return GroupFigures(known.get("lag"), known["pending"], dead, workers, known.get("entries-read"))
+
+
 def _dead(stream: str, subscription: str, letter: str, fields: dict[bytes, bytes]) -> DeadEvent:
     position = fields[b"position"].decode()
     return DeadEvent(
@@ -197,70 +193,5 @@ def _dead(stream: str, subscription: str, letter: str, fields: dict[bytes, bytes
         position,
         error=fields[b"error"].decode(errors="replace"),
         tries=int(fields[b"tries"]),
-        event=event_of(fields, stream, position),
+        event=event_of(fields.get(b"event"), stream, position),
     )
-
-
-class Bell:
-    """Rings when a stream grows, for all who follow it: one waiting connection, however many they are.
-
-    Args:
-        redis: the client to take address and password from.
-        key: the stream's.
-    """
-
-    def __init__(self, redis: Client, key: str) -> None:
-        self.position = "0-0"
-        self._redis = redis
-        self._key = key
-        self._listeners = 0
-        self._task: asyncio.Task[None] | None = None
-        self._moved = asyncio.Condition()
-        self._opening = asyncio.Lock()
-
-    async def __aenter__(self) -> Bell:
-        async with self._opening:
-            if self._task is None or self._task.done():
-                with answering(self._redis):
-                    last = await self._redis.xrevrange(self._key, count=1)
-                self.position = last[0][0].decode() if last else "0-0"
-                self._task = asyncio.create_task(self._listen(), name=f"follow {self._key}")
-            self._listeners += 1
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        self._listeners -= 1
-        if not self._listeners:
-            await self.close()
-
-    async def rung(self, heard: str) -> None:
-        """Waits until the stream has grown beyond what was heard of it."""
-        async with self._moved:
-            await self._moved.wait_for(lambda: self.position != heard)
-
-    async def close(self) -> None:
-        """Ends the waiting read; the next listener begins another."""
-        task, self._task = self._task, None
-        if task is not None:
-            await end_tasks([task])
-
-    async def _listen(self) -> None:
-        client = blocking_client(self._redis, WAIT_MS / 1000)
-        pause = FIRST_PAUSE
-        try:
-            while True:
-                try:
-                    answer = await client.xread({self._key: self.position}, block=WAIT_MS, count=PAGE)
-                    pause = FIRST_PAUSE
-                except AWAY as error:
-                    logger.debug("a stream cannot be followed, trying again: %s", reason(error))
-                    await asyncio.sleep(pause)
-                    pause = min(LONGEST_PAUSE, pause * 2)
-                    continue
-                if answer:
-                    async with self._moved:
-                        self.position = answer[0][1][-1][0].decode()
-                        self._moved.notify_all()
-        finally:
-            await client.aclose()
-            await client.connection_pool.disconnect()

@@ -131,7 +131,7 @@ def closing(held: Held, outcome: Outcome, limits: Limits) -> tuple[Any, ...]:
 def _options(record: Record, outcome: Outcome) -> str:
     meta = record.meta
     placed = bool(meta.group) or meta.priority is not None
-    if not (placed or meta.key or meta.parent or outcome.announcement or outcome.status == "failed"):
+    if not (placed or meta.key or meta.parent or outcome.announced or outcome.status == "failed"):
         return ""
     options: dict[str, Any] = {"placed": placed, "at": record.completed}
     if meta.key:
@@ -140,7 +140,8 @@ def _options(record: Record, outcome: Outcome) -> str:
         options["group"] = meta.group
     if meta.parent:
         options["parent"] = json.loads(encoded_parent(record))
-    if said := outcome.announcement:
-        fields = [each.decode() if isinstance(each, bytes) else each for each in said.fields]
-        options["event"] = {"stream": said.stream, "most": said.most, "fields": fields}
+    if outcome.announced:
+        options["events"] = [
+            {"stream": each.stream, "most": each.most, "fields": list(each.fields)} for each in outcome.announced
+        ]
     return json.dumps(options)

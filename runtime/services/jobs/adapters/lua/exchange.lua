@@ -4,7 +4,7 @@
 --       usual priority, completed jobs kept, dead jobs' time to live (ms), limits as JSON or '', number of outcomes;
 --       of each outcome: id, token of its claim, what it came to, record, a number, options as JSON or ''
 -- The number is the time to live (ms) of an ended job, the delay (s) of one to be tried again.
--- The options: at (when it failed, ms), key, placed, group, parent {base, id, usual, run}, event {stream, most, fields}.
+-- The options: at (when it failed, ms), key, placed, group, parent {base, id, usual, run}, events {stream, most, fields}.
 -- The limits: rate {count, window (s)}, group_slots, group_rate {count, window (s)}.
 --
 -- Answers {ids that the worker does not hold, ids that are to be cancelled and were left as they are,
@@ -51,8 +51,8 @@ local function settle(id, kind, record, number, asked)
     redis.call('HINCRBY', base .. 'grouped', asked.group, -1)
     if redis.call('ZSCORE', base .. 'limited', asked.group) then redis.call('ZADD', base .. 'limited', 0, asked.group) end
   end
-  if asked.event then
-    redis.call('XADD', asked.event.stream, 'MAXLEN', '~', asked.event.most, '*', unpack(asked.event.fields))
+  for _, event in ipairs(asked.events or {}) do
+    redis.call('XADD', event.stream, 'MAXLEN', '~', event.most, '*', unpack(event.fields))
   end
   if ENDS[kind] then
     if asked.key then free_key(base, asked.key, id) end
