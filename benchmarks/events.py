@@ -107,16 +107,17 @@ def bullmq(count: int) -> dict[str, Any]:
 
 async def run(port: str, count: int) -> dict[str, Any]:
     """Our own round, in a process of its own."""
-    from redis.asyncio import Redis
-
     from runtime.plugins import Mark
     from runtime.services.events.adapters.redis import RedisStreams
     from runtime.services.events.ports import Event, NewEvent
     from runtime.services.events.service import EventBus
     from runtime.services.events.spec import EventsSpec, SubscriptionSpec
     from runtime.services.events.subscription import Subscription
+    from runtime.storage.remote import RemoteRedis
 
-    client = Redis(port=int(port), max_connections=16)
+    redis = RemoteRedis(f"redis://127.0.0.1:{port}")
+    await redis.start()
+    client = redis.client
     spec = {"streams": {"events": {"events": {"item.made": {}}}}, "retention": {"max_length": 10 * count}}
     bus = EventBus(EventsSpec.model_validate(spec), RedisStreams(client, "rt:bench:", source="bench"))
     got, target, done = 0, count, asyncio.Event()
@@ -151,7 +152,7 @@ async def run(port: str, count: int) -> dict[str, Any]:
     await done.wait()
     await subscription.stop()
     await bus.stop()
-    await client.aclose()
+    await redis.stop()
     return {"published": published, "consumed": consumed, "late": late}
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
+import msgspec
+
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
     from collections.abc import Mapping, Sequence
@@ -48,8 +50,7 @@ class Limits:
     group_rate: tuple[int, float] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class NewJob:
+class NewJob(msgspec.Struct, frozen=True):
     """A job that is to be stored.
 
     Args:
@@ -96,8 +97,7 @@ class NewJob:
     children: Sequence[str] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Stored:
+class Stored(msgspec.Struct, frozen=True):
     """A job after it was put in.
 
     Args:
@@ -206,8 +206,7 @@ class Claimed(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(msgspec.Struct, frozen=True):
     """What one try of a job came to.
 
     Args:

@@ -40,8 +40,8 @@ class RunningJob:
         self._jobs = jobs
         self._events = events
         self._transactions = transactions
-        self._announced: list[Announcement] = []
-        self._beside: list[tuple[str, str, Mapping[str, Any], str | None]] = []
+        self._announced: tuple[Announcement, ...] = ()
+        self._beside: tuple[tuple[str, str, Mapping[str, Any], str | None], ...] = ()
 
     @property
     def id(self) -> str:
@@ -95,9 +95,9 @@ class RunningJob:
             raise NotBuilt("publishing from a job without an event bus")
         entry = self._events.entry(stream, type, data, key=key)
         if entry is None:
-            self._beside.append((stream, type, data, key))
+            self._beside += ((stream, type, data, key),)
         else:
-            self._announced.append(entry)
+            self._announced += (entry,)
 
     async def announced(self) -> Sequence[Announcement]:
         """What is published with the job's completion; events of a bus without a server are published now."""

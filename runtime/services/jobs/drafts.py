@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
+
+from msgspec.structs import replace
 
 from runtime.errors import Invalid, Pointer, TooLarge
 from runtime.services.jobs.backend import NewJob
@@ -35,8 +36,9 @@ def new_job(queue: str, spec: QueueSpec, draft: Draft) -> NewJob:
         TooLarge: the payload is over 1 MB as JSON.
     """
     delay = ahead(draft.delay, draft.run_at) if draft.delay is not None or draft.run_at is not None else 0.0
-    for name in ("key", "once", "group", "owner"):
-        _require_name(name, getattr(draft, name))
+    if draft.key is not None or draft.once is not None or draft.group is not None or draft.owner is not None:
+        for name in ("key", "once", "group", "owner"):
+            _require_name(name, getattr(draft, name))
     require_size(draft.payload)
     job = NewJob(
         id=f"{queue}.{time_ordered()}",
@@ -52,7 +54,8 @@ def new_job(queue: str, spec: QueueSpec, draft: Draft) -> NewJob:
         group=draft.group or "",
         owner=draft.owner,
     )
-    return replace(job, **dict(_options(spec, draft)))
+    options = dict(_options(spec, draft))
+    return replace(job, **options) if options else job
 
 
 def _options(spec: QueueSpec, draft: Draft) -> Iterator[tuple[str, Any]]:

@@ -19,6 +19,9 @@ if typing.TYPE_CHECKING:
 
 AT = "/payload"
 
+_ANYTHING: typing.Final = (dict, dict[str, Any], Any)
+"""Annotations that every payload fits."""
+
 
 class PayloadType:
     """What a handler's second parameter is annotated with.
@@ -36,6 +39,7 @@ class PayloadType:
     def __init__(self, function: Callable[..., Any], origin: str) -> None:
         self._type = _annotation(function, origin)
         self._model = hasattr(self._type, "model_validate")
+        self._anything = self._type in _ANYTHING
         if not self._model:
             try:
                 msgspec.convert({}, self._type)
@@ -58,6 +62,8 @@ class PayloadType:
         Raises:
             Invalid: the payload does not fit; with a pointer to each wrong place that is known.
         """
+        if self._anything and isinstance(payload, dict):
+            return payload
         return self._by_model(payload) if self._model else self._by_convert(payload)
 
     def _by_convert(self, payload: Mapping[str, Any]) -> Any:

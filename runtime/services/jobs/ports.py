@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, Literal, Protocol
 
+import msgspec
+
 from runtime.health import Status
 from runtime.services.outbox.ports import Transaction
 
@@ -25,8 +27,7 @@ Duplicate = Literal["reject", "replace", "debounce", "throttle"]
 """What happens to a job whose key another unfinished one has; see `Draft`."""
 
 
-@dataclass(frozen=True, slots=True)
-class JobView:
+class JobView(msgspec.Struct, frozen=True):
     """A job as a caller sees it. Times are UTC.
 
     Args:
@@ -129,8 +130,7 @@ class Replayed:
     left: int
 
 
-@dataclass(frozen=True, slots=True)
-class Draft:
+class Draft(msgspec.Struct, frozen=True):
     """A job before it is stored.
 
     Args:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
 
 from runtime.errors import Conflict, Invalid, NotBuilt, NotFound, Pointer, TooLarge
 from runtime.services.document import Document
@@ -168,7 +169,7 @@ class JobQueues:
         if parent is not None:
             waits, runs_anyway = parent
             above = (waits.queue, waits.id, waits.usual)
-            job = dataclasses.replace(job, parent=above, runs_anyway=runs_anyway)
+            job = msgspec.structs.replace(job, parent=above, runs_anyway=runs_anyway)
         number = len(jobs)
         jobs.append(job)
         children = []
@@ -176,7 +177,7 @@ class JobQueues:
             children.append(len(jobs))
             self._add(jobs, queue, child, f"{place}/children/{each}", (job, draft.runs_anyway))
         if children:
-            jobs[number] = dataclasses.replace(job, children=[jobs[each].id for each in children])
+            jobs[number] = msgspec.structs.replace(job, children=[jobs[each].id for each in children])
 
     async def get(self, job_id: str) -> JobView:
         queue = job_id.rpartition(".")[0]

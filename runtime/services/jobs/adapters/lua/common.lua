@@ -26,23 +26,25 @@ local function line_of(base, id, group)
 end
 
 local function stand(base, name, score, id)
-  lines[base] = lines[base] or {}
-  local line = lines[base][name] or {}
-  lines[base][name] = line
+  local of = lines[base] or {}
+  lines[base] = of
+  local line = of[name] or {}
+  of[name] = line
   line[#line + 1] = score
   line[#line + 1] = id
 end
 
 -- A job takes its place behind those of its priority and group.
 local function line_up(base, id, priority, group)
-  tags[base] = tags[base] or {}
+  local of = tags[base] or {}
+  tags[base] = of
   local name = priority .. ':' .. group
-  local tag = tags[base][name]
+  local tag = of[name]
   if not tag then
     local known = redis.call('HMGET', base .. 'turns', 'v:' .. priority, 'f:' .. name)
     tag = math.max(tonumber(known[1] or 0), tonumber(known[2] or 0))
   end
-  tags[base][name] = tag + 1
+  of[name] = tag + 1
   stand(base, line_of(base, id, group), priority * STEP + tag, id)
 end
 
@@ -61,7 +63,9 @@ end
 local function close_ranks()
   local any = false
   for base, named in pairs(lines) do
-    for name, line in pairs(named) do redis.call('ZADD', base .. name, unpack(line)) end
+    for name, line in pairs(named) do
+      for i = 1, #line, 1000 do redis.call('ZADD', base .. name, unpack(line, i, math.min(i + 999, #line))) end
+    end
     any = true
   end
   for base, named in pairs(tags) do

@@ -73,7 +73,7 @@ local function named(i, base, id, delay, asked)
   return id, delay
 end
 
-local woken = {}
+local woken, records = {}, {}
 for i = 1, count do
   local at = first + (i - 1) * 7
   local queue = tonumber(ARGV[at])
@@ -81,7 +81,8 @@ for i = 1, count do
   local priority, group, asked = ARGV[at + 4], ARGV[at + 5], options[i]
   if asked then id, delay = named(i, base, id, delay, asked) end
   if id then
-    redis.call('SET', base .. 'job:' .. id, ARGV[at + 2])
+    records[#records + 1] = base .. 'job:' .. id
+    records[#records + 1] = ARGV[at + 2]
     if priority ~= '' or group ~= '' then redis.call('HSET', base .. 'place', id, priority .. ':' .. group) end
     if asked and asked.awaits then
       redis.call('HSET', base .. 'awaits', id, asked.awaits)
@@ -94,6 +95,7 @@ for i = 1, count do
     end
   end
 end
+for i = 1, #records, 1000 do redis.call('MSET', unpack(records, i, math.min(i + 999, #records))) end
 close_ranks()
 for base in pairs(woken) do wake(base) end
 return answer
