@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from runtime.environment import Environment
     from runtime.errors import Fault
+    from runtime.loading import load
     from runtime.plugins import subscriber, task
     from runtime.services.events.ports import Event
     from runtime.services.jobs.ports import JobContext, Reject, Retry
-    from runtime.spec.load import load
 
 __version__ = "0.1.0"
 
@@ -26,7 +26,7 @@ _HOMES = {
     "JobContext": "runtime.services.jobs.ports",
     "Reject": "runtime.services.jobs.ports",
     "Retry": "runtime.services.jobs.ports",
-    "load": "runtime.spec.load",
+    "load": "runtime.loading",
     "subscriber": "runtime.plugins",
     "task": "runtime.plugins",
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from runtime.http.health import HealthSource
     from runtime.http.runtime_routes import EnvironmentView
     from runtime.kernel.sockets import Sockets
+    from runtime.services.secrets.store import VaultStore
     from runtime.spec.load import Loaded
     from runtime.spec.root import Spec
     from runtime.state import StateFolder
@@ -37,6 +39,7 @@ class Assembly:
         logs: the log output, whose level is live.
         health: what `/healthz` shows.
         view: what `/v1/runtime` shows.
+        rotate: called when a source of secrets has changed; must not block.
 
     Raises:
         Fault: a plugin cannot be imported.
@@ -52,6 +55,7 @@ class Assembly:
         metrics: Metrics,
         health: HealthSource,
         view: EnvironmentView,
+        rotate: Callable[[], None] = lambda: None,
     ) -> None:
         self._loaded = loaded
         self._spec: Spec = loaded.spec
@@ -62,10 +66,21 @@ class Assembly:
         self._metrics = metrics
         self._health = health
         self._view = view
+        self._rotate = rotate
         self.absent: dict[str, str] = {}
         """What the spec declares and this version does not run: by component id."""
         self._registry = Registry.load(loaded.plugins)
         self._prefix = f"rt:{loaded.spec.name}:"
+
+    def rotated(self, loaded: Loaded) -> Assembly:
+        """An assembly of the same files with other secrets: plugins are not imported again."""
+        again = copy.copy(self)
+        again._adopt(loaded)  # noqa: SLF001 - it is one of us
+        return again
+
+    def _adopt(self, loaded: Loaded) -> None:
+        self._loaded, self._spec, self._data = loaded, loaded.spec, loaded.data
+        self.absent = {}
 
     def components(self) -> list[Component]:
         """The components, as `runtime.outline` draws them."""
@@ -90,6 +105,7 @@ class Assembly:
             return self._absent(id_, what, {})
         whole: dict[str, Callable[[], Made]] = {
             "observability": self._observability,
+            "secrets": self._secrets,
             "storage.redis": self._redis,
             "storage.database": self._database,
             "storage.cache": self._cache,
@@ -126,27 +142,43 @@ class Assembly:
         logs = self._data["observability"]["logs"]
         return "Logs and figures", lambda _: LogLevel(self._logs), logs, frozenset({"level"})
 
+    def _secrets(self) -> Made:
+        from runtime.services.secrets.service import SecretService
+
+        loaded, store = self._loaded, vault_store(self._loaded)
+        return (
+            "Secrets (Vault, files, environment)" if self._spec.secrets.vault else "Secrets (files, environment)",
+            lambda _: SecretService(loaded.uses, loaded.files, store, self._rotate),
+            {"vault": store is not None},
+            frozenset(),
+        )
+
+    def _live_secrets(self, *path: str) -> bool:
+        """Whether a field's secrets change in place: no path of Vault in it asks for a restart."""
+        paths = self._spec.secrets.vault.paths if self._spec.secrets.vault else {}
+        names = (use.reference.name for use in self._loaded.uses if use.path[: len(path)] == path)
+        return not any(paths[name].on_rotate == "restart" for name in names if name in paths)
+
     def _redis(self) -> Made:
         from runtime.storage.redis import EmbeddedRedis, RemoteRedis
 
-        storage = self._spec.storage
-        fields = {"redis": self._data["storage"]["redis"], "path": str(self._state.path)}
-        url = storage.redis
+        url, live = self._spec.storage.redis, self._live_secrets("storage", "redis")
+        fields = {"address": without_credentials(url), "url": url, "path": str(self._state.path)}
         if url == "embedded":
             return "Redis (embedded Valkey)", lambda _: EmbeddedRedis(self._state.redis), fields, frozenset()
-        return "Redis (remote)", lambda _: RemoteRedis(url), fields, frozenset()
+        return "Redis (remote)", lambda _: RemoteRedis(url), fields, frozenset({"url"} if live else ())
 
     def _database(self) -> Made:
         from runtime.storage.database import Database
 
-        url = self._spec.storage.database
-        fields = {"database": self._data["storage"]["database"], "path": str(self._state.path)}
+        url, live = self._spec.storage.database, self._live_secrets("storage", "database")
+        fields = {"address": without_credentials(url), "url": url, "path": str(self._state.path)}
         kind = "PostgreSQL" if url.startswith("postgresql") else "SQLite"
 
         def make(_: Ports) -> Service:
             return Database(url, self._state.path, self._spec.name, root=self._loaded.root)
 
-        return f"Database ({kind})", make, fields, frozenset()
+        return f"Database ({kind})", make, fields, frozenset({"url"} if live else ())
 
     def _cache(self) -> Made:
         from runtime.storage.cache import RedisCache
@@ -261,7 +293,7 @@ class Assembly:
         channel = self._spec.notifications.channels[channel_name]
         fields = self._data["notifications"]["channels"][channel_name]
         if not isinstance(channel, SmtpChannel):
-            return self._absent(f"notifications.{name}", f'the channel "{channel_name}" ({channel.kind})', fields)
+            return self._absent(f"notifications.{name}", f'the channel "{channel_name}" ({channel.kind})', {})
         if part == "mailbox":
             return "Development mailbox", lambda _: Mailbox(self._state.mail, channel.port), fields, frozenset()
 
@@ -269,7 +301,8 @@ class Assembly:
             box = ports.get(f"notifications.{channel_name}.mailbox")
             return SmtpSender(channel, box)
 
-        return "E-mail", make, fields, frozenset()
+        live = self._live_secrets("notifications", "channels", channel_name)
+        return "E-mail", make, fields, frozenset({"username", "password"} if live else ())
 
     # -- the API -----------------------------------------------------------------------------------------------------
 
@@ -281,6 +314,7 @@ class Assembly:
         from runtime.services.events.asyncapi import document
         from runtime.services.events.routes import StreamRoutes, description_controller
         from runtime.services.jobs.routes import JobRoutes, QueueRoutes
+        from runtime.services.secrets.routes import SecretRoutes
 
         settings = self._spec.api
 
@@ -291,8 +325,14 @@ class Assembly:
                 settings,
                 name=self._spec.name,
                 version=__version__,
-                controllers=[QueueRoutes, JobRoutes, StreamRoutes, description_controller(described)],
-                dependencies={"jobs": ports["jobs"], "events": ports["events"]},
+                controllers=[
+                    QueueRoutes,
+                    JobRoutes,
+                    StreamRoutes,
+                    SecretRoutes,
+                    description_controller(described),
+                ],
+                dependencies={"jobs": ports["jobs"], "events": ports["events"], "secrets": ports["secrets"]},
                 access=OperatorKey.open(self._state.operator_key),
                 health=self._health,
                 view=self._view,
@@ -324,6 +364,26 @@ def demonstrations(data: Mapping[str, Any]) -> list[tuple[str, str]]:
             shown.append((f"/v1/streams/{stream}/events", json.dumps({"type": free[0], "data": {"note": "hello"}})))
             break
     return shown
+
+
+def vault_store(loaded: Loaded) -> VaultStore | None:
+    """What is known of Vault; None where the spec has asked nothing of it."""
+    from runtime.services.secrets.store import VaultStore
+
+    store = loaded.vault
+    return store if isinstance(store, VaultStore) and store.spec is not None else None
+
+
+def without_credentials(url: str) -> str:
+    """An address without user and password: two of them are one place.
+
+    Example:
+        >>> without_credentials("redis://app:secret@db:6379/0")
+        'redis://db:6379/0'
+    """
+    scheme, mark, rest = url.partition("://")
+    place, slash, path = rest.partition("/")
+    return f"{scheme}{mark}{place.rpartition('@')[2]}{slash}{path}"
 
 
 class Held:

@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from runtime.errors import UsageFault
+
 if TYPE_CHECKING:
     import argparse
     from datetime import datetime
@@ -20,6 +22,10 @@ EXAMPLE = "runtime apply specs/development.yaml"
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("spec", type=Path, metavar="SPEC", help="the file that declares the environment")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="NAME=VALUE",
+        help="a variable for ${NAME}, before the environment; not for secrets: others see it in the process list",
+    )  # fmt: skip
     parser.add_argument("--quiet", action="store_true", help="no progress, only what goes wrong")
 
 
@@ -27,15 +33,30 @@ def run(args: argparse.Namespace) -> int:
     import anyio
 
     from runtime.environment import Environment
+    from runtime.loading import load
     from runtime.settings import Settings
-    from runtime.spec.load import load
 
-    loaded = load(args.spec)
+    loaded = load(args.spec, given=variables(args.set))
     environment = Environment(loaded, Settings())
     report = Report(args.spec, environment, quiet=args.quiet)
     anyio.run(environment.serve, report.change, report.ready, backend_options={"use_uvloop": True})
     report.stopped()
     return 0
+
+
+def variables(given: list[str]) -> dict[str, str]:
+    """The variables of `--set`.
+
+    Raises:
+        UsageFault: one of them is no NAME=VALUE.
+    """
+    found = {}
+    for each in given:
+        name, equals, value = each.partition("=")
+        if not equals or not name:
+            raise UsageFault("--set wants NAME=VALUE", remedy="For example: --set PORT=9000")
+        found[name] = value
+    return found
 
 
 class Report:

@@ -88,8 +88,6 @@ ROWS: Final = (
     Row("POST", "/v1/notifications/callbacks/{channel:str}", "The callbacks of channels"),
     Row("POST", "/v1/notifications/preview", "The preview of a notification"),
     Row("POST", "/v1/sandbox/executions", "The sandbox"),
-    Row("GET", "/v1/secrets", "The service of secrets"),
-    Row("POST", "/v1/secrets/{path:path}", "The service of secrets"),
     Row("POST", "/v1/runtime/plan", "Planning over HTTP"),
     Row("POST", "/v1/runtime/apply", "Applying over HTTP"),
     Row("POST", "/v1/runtime/rollback", "Rolling back"),

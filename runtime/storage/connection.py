@@ -97,11 +97,23 @@ class Redis(ABC):
             self._client = connect(options, connections=CONNECTIONS, limit=COMMAND_LIMIT, patience=PATIENCE)
             self._probe = connect(options, connections=1, limit=PROBE_LIMIT, patience=0.0)
 
+    def _use(self, options: Mapping[str, Any]) -> None:
+        """Lets new connections of every client be made so; those that are open stay."""
+        for client in self._clients():
+            client.connection_pool.connection_kwargs.update(options)
+
+    async def _refresh(self) -> None:
+        """Closes the connections that nobody uses at the moment; new ones are opened when they are wanted."""
+        for client in self._clients():
+            await client.connection_pool.disconnect(inuse_connections=False)
+
+    def _clients(self) -> list[redis.asyncio.Redis]:
+        return [client for client in (self._client, self._probe, *self._dedicated) if client is not None]
+
     async def _close(self) -> None:
         """Closes the connections; the clients stay usable and would open new ones."""
-        for client in (self._client, self._probe, *self._dedicated):
-            if client is not None:
-                await client.connection_pool.disconnect()
+        for client in self._clients():
+            await client.connection_pool.disconnect()
 
 
 def connect(

@@ -16,9 +16,10 @@ from runtime.storage.adapters.postgresql import Postgresql
 from runtime.storage.adapters.sqlite import Sqlite
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Mapping
 
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+    from sqlalchemy.pool import ConnectionPoolEntry
 
 logger = logging.getLogger("runtime.storage")
 
@@ -44,7 +45,9 @@ class Database:
 
     def __init__(self, url: str, folder: Path, name: str, *, root: Path | None = None) -> None:
         self._name = name
-        self._backend = _backend(url, folder, name, root or Path.cwd())
+        self._folder = folder
+        self._root = root or Path.cwd()
+        self._backend = _backend(url, folder, name, self._root)
         self._engine: AsyncEngine | None = None
 
     @property
@@ -89,6 +92,20 @@ class Database:
                     await self._claim(connection)
         except SQLAlchemyError as error:
             raise self._backend.explained(error) from error
+
+    async def update(self, fields: Mapping[str, Any]) -> None:
+        """Signs in as another user or with another password, without a gap: once a connection with them works, all new
+        ones use them. Transactions under way end on the connections that they have, which are closed after them.
+
+        Raises:
+            Unreachable: the server refuses them; nothing has changed.
+        """
+        backend = _backend(fields["url"], self._folder, self._name, self._root)
+        await backend.check()
+        old, self._backend = self._engine, backend
+        if old is not None:
+            self._engine = backend.engine()
+            await _retire(old)
 
     async def stop(self) -> None:
         """Closes the connections; the engine stays usable and would open new ones."""
@@ -186,6 +203,17 @@ class Database:
                 f"Was it renamed? Then set `name` in its table `environment` to '{self._name}'.",
             )
         return owner is not None
+
+
+async def _retire(engine: AsyncEngine) -> None:
+    """Closes idle connections now, and each of the others as soon as it is given back."""
+    from sqlalchemy import event
+
+    def close(connection: object, record: ConnectionPoolEntry) -> None:
+        record.invalidate()
+
+    event.listen(engine.sync_engine.pool, "checkin", close)
+    await engine.dispose()
 
 
 def revisions() -> list[str]:

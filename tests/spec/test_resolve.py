@@ -119,8 +119,8 @@ observability: {errors: {dsn: "${vault:db#dsn}"}}
         "spec.yaml:6:15: api.public_url: cannot read absent.txt: no such file",
         f"spec.yaml:9:15: secrets.vault.address: VAULT_ADDR is not set; {told.format('VAULT_ADDR')}",
         "spec.yaml:10:35: secrets.vault.auth.token: cannot read /nowhere/token: no such file",
-        "spec.yaml:12:32: observability.errors.dsn: vault references are not built in this version; see "
-        "CHANGELOG.md for what is",
+        "spec.yaml:12:32: observability.errors.dsn: secrets of Vault are read by `runtime apply` and "
+        "`runtime secrets check` alone",
     ]
 
 

@@ -16,6 +16,7 @@ from runtime.health import Health
 from runtime.services.notifications.ports import Letter, Undeliverable, Undelivered
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from email.headerregistry import Address
 
     from runtime.services.notifications.mailbox import Mailbox
@@ -50,6 +51,12 @@ class SmtpSender:
 
     async def stop(self) -> None:
         """Every letter has a connection of its own, closed when it is sent."""
+
+    async def update(self, fields: Mapping[str, Any]) -> None:
+        """Signs in with another user or password from the next letter on; letters under way end as they began."""
+        known = {name: getattr(self._spec, name) for name in type(self._spec).model_fields}
+        named = {field.alias or name: known[name] for name, field in type(self._spec).model_fields.items()}
+        self._spec = type(self._spec).model_validate({**named, **fields})
 
     async def health(self) -> Health:
         details: dict[str, Any] = {"sent": self._sent, "failed": self._failed}
