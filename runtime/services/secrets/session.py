@@ -44,17 +44,17 @@ class Span:
     @property
     def due(self) -> float | None:
         """When it is to be renewed or replaced, on our clock; None where it lasts for ever."""
-        return self.began + max(SOONEST, self.life.seconds * RENEW_AT) if self.life.seconds else None
+        return self.began + max(SOONEST, self.life.seconds * RENEW_AT) if self._first else None
 
     @property
     def left(self) -> float | None:
         """Seconds until it ends; None where it lasts for ever."""
-        return max(0.0, self.began + self.life.seconds - self._clock()) if self.life.seconds else None
+        return max(0.0, self.began + self.life.seconds - self._clock()) if self._first else None
 
     @property
     def exhausted(self) -> bool:
         """Whether a further renewal gives next to nothing: it cannot be renewed, or its maximum is near."""
-        return not self.life.renewable or 0 < self.life.seconds < self._first * TOO_SHORT
+        return not self.life.renewable or self.life.seconds < self._first * TOO_SHORT
 
 
 class Session:
