@@ -106,6 +106,7 @@ class Assembly:
         whole: dict[str, Callable[[], Made]] = {
             "observability": self._observability,
             "secrets": self._secrets,
+            "secrets.provider-keys": self._provider_keys,
             "storage.redis": self._redis,
             "storage.database": self._database,
             "storage.cache": self._cache,
@@ -152,6 +153,27 @@ class Assembly:
             {"vault": store is not None},
             frozenset(),
         )
+
+    def _provider_keys(self) -> Made:
+        from runtime.services.secrets.adapters.sql import ProviderKeyTable
+        from runtime.services.secrets.keyring import KeyRing
+        from runtime.services.secrets.provider_keys import ProviderKeyStore
+        from runtime.services.secrets.sealing import Sealer
+        from runtime.services.secrets.store import VaultStore
+
+        encryption, vault, store = self._spec.secrets.encryption, self._spec.secrets.vault, self._loaded.vault
+        assert encryption is not None  # noqa: S101 - the outline has seen it
+        if vault is not None and isinstance(store, VaultStore):
+            store.use(vault)
+        ring = KeyRing(encryption, vault_store(self._loaded))
+        providers = sorted(self._spec.ai.providers) if self._spec.ai else []
+
+        def make(ports: Ports) -> Service:
+            table = ProviderKeyTable(ports["storage.database"])
+            return ProviderKeyStore(table, Sealer(ring), providers, self._logs.redactor.learn)
+
+        fields = {"encryption": self._data["secrets"]["encryption"], "providers": providers}
+        return "Users' own provider keys", make, fields, frozenset({"encryption"})
 
     def _live_secrets(self, *path: str) -> bool:
         """Whether a field's secrets change in place: no path of Vault in it asks for a restart."""
@@ -314,7 +336,7 @@ class Assembly:
         from runtime.services.events.asyncapi import document
         from runtime.services.events.routes import StreamRoutes, description_controller
         from runtime.services.jobs.routes import JobRoutes, QueueRoutes
-        from runtime.services.secrets.routes import SecretRoutes
+        from runtime.services.secrets.routes import EncryptionKeyRoutes, ProviderKeyRoutes, SecretRoutes
 
         settings = self._spec.api
 
@@ -326,13 +348,15 @@ class Assembly:
                 name=self._spec.name,
                 version=__version__,
                 controllers=[
-                    QueueRoutes,
-                    JobRoutes,
-                    StreamRoutes,
-                    SecretRoutes,
+                    *(QueueRoutes, JobRoutes, StreamRoutes, SecretRoutes, ProviderKeyRoutes, EncryptionKeyRoutes),
                     description_controller(described),
                 ],
-                dependencies={"jobs": ports["jobs"], "events": ports["events"], "secrets": ports["secrets"]},
+                dependencies={
+                    "jobs": ports["jobs"],
+                    "events": ports["events"],
+                    "secrets": ports["secrets"],
+                    "provider_keys": ports.get("secrets.provider-keys"),
+                },
                 access=OperatorKey.open(self._state.operator_key),
                 health=self._health,
                 view=self._view,

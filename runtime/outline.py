@@ -86,6 +86,8 @@ def _nodes(data: Data) -> Iterator[Node]:
     # What they sign in with may be lent by Vault: it must not end before they do.
     yield Node("storage.redis", ("secrets",))
     yield Node("storage.database", ("secrets",))
+    if (data.get("secrets") or {}).get("encryption"):
+        yield Node("secrets.provider-keys", ("secrets", "storage.database"))
     yield Node("storage.cache", ("storage.redis",))
     delivering = {found for handler in DELIVERING if (found := channel_for(handler, data))}
     for name, channel in channels(data).items():

@@ -59,7 +59,6 @@ ROWS: Final = (
     Row("POST", "/v1/credits/callbacks/{processor:str}", "The ledger of credits"),
     Row("GET POST", "/v1/api-keys", "The list of API keys"),
     Row("DELETE", "/v1/api-keys/{id:str}", "The list of API keys"),
-    Row("GET PUT DELETE", "/v1/provider-keys/{provider:str}", "The store of provider keys"),
     Row("GET", "/v1/queues", "The list of queues"),
     Row("GET", "/v1/queues/{queue:str}", "The view of a queue"),
     Row("POST", "/v1/queues/{queue:str}/jobs", "Posting jobs"),

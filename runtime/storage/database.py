@@ -73,6 +73,16 @@ class Database:
         async with self._connection(writes=True) as connection, connection.begin():
             yield connection
 
+    @asynccontextmanager
+    async def reading(self) -> AsyncIterator[AsyncConnection]:
+        """A connection that only reads.
+
+        Raises:
+            Unreachable: the database does not answer.
+        """
+        async with self._connection(writes=False) as connection:
+            yield connection
+
     async def start(self) -> None:
         """Connects, brings the schema to this version, and looks whose database it is.
 

@@ -82,7 +82,7 @@ async def test_the_password_of_a_redis() -> None:
             nonlocal broken
             while not over.is_set():
                 try:
-                    await waiting.blpop(["nothing"], timeout=0.05)
+                    await waiting.execute_command("BLPOP", "nothing", 0.05)  # type: ignore[no-untyped-call]
                 except redis.ConnectionError:  # killed below; whoever waits does not repeat by itself
                     broken += 1
 
@@ -90,7 +90,7 @@ async def test_the_password_of_a_redis() -> None:
         async with anyio.create_task_group() as tasks:
             for task in (add, add, read):
                 tasks.start_soon(task)
-            await apart.ping()
+            await apart.get("n")
             await admin.config_set("requirepass", "new-password")
             with pytest.raises(Unreachable, match="refuses the user or password"):
                 await remote.update({"url": url.format("wrong")})
@@ -100,7 +100,7 @@ async def test_the_password_of_a_redis() -> None:
             with anyio.fail_after(10):
                 while counted < at + 50:
                     await anyio.sleep(0.005)
-            await apart.ping()
+            await apart.get("n")
             over.set()
         assert broken <= 1
         for each in (admin, waiting):
@@ -112,12 +112,12 @@ async def test_another_user_of_a_redis() -> None:
     with running_valkey() as own:
         admin = redis.asyncio.Redis(port=own.port)
         for user in ("first", "second"):
-            await admin.execute_command("ACL", "SETUSER", user, "on", f">{user}-password", "~*", "+@all")
+            await admin.execute_command("ACL", "SETUSER", user, "on", f">{user}-password", "~*", "+@all")  # type: ignore[no-untyped-call]
         remote = RemoteRedis(f"redis://first:first-password@127.0.0.1:{own.port}/0")
         await remote.start()
-        assert await remote.client.execute_command("ACL", "WHOAMI") == b"first"
+        assert await remote.client.execute_command("ACL", "WHOAMI") == b"first"  # type: ignore[no-untyped-call]
         await remote.update({"url": f"redis://second:second-password@127.0.0.1:{own.port}/0"})
-        await admin.execute_command("ACL", "DELUSER", "first")
-        assert await remote.client.execute_command("ACL", "WHOAMI") == b"second"
+        await admin.execute_command("ACL", "DELUSER", "first")  # type: ignore[no-untyped-call]
+        assert await remote.client.execute_command("ACL", "WHOAMI") == b"second"  # type: ignore[no-untyped-call]
         await admin.aclose()
         await remote.stop()

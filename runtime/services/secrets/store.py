@@ -8,7 +8,7 @@ from __future__ import annotations
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from runtime.services.secrets.backend import Reading, VaultFault
 from runtime.services.secrets.held import Held, Key
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
     from runtime.services.secrets.backend import VaultBackend
     from runtime.spec.references import Reference
+
+T = TypeVar("T")
 
 INSTALL: Final = "install it: pip install 'declarative-runtime[vault]'"
 AT_ONCE: Final = 4
@@ -74,6 +76,20 @@ class VaultStore:
             keys = dict.fromkeys(self._key(each) for each in wanted)
             failed = self._read([key for key in keys if key not in self.held])
         return {each: self._answer(each, failed) for each in wanted}
+
+    def use(self, spec: VaultSpec) -> None:
+        """Takes over the section without reading anything; the first call signs in."""
+        with self._lock:
+            self._adopt(spec)
+
+    def call(self, action: Callable[[VaultBackend], T]) -> T:
+        """What an action on the server returns.
+
+        Raises:
+            VaultFault: it does not answer, or refuses.
+        """
+        assert self.session is not None  # noqa: S101 - `use` or a look-up comes first
+        return self.session.call(action)
 
     @property
     def secrets(self) -> frozenset[str]:

@@ -153,9 +153,13 @@ def test_known_values_are_served_while_it_is_sealed(free_port: int) -> None:
         assert text(store, vault, "secret/data/app#password") == "pw"
         own.unseal()
         store.probe()
-        assert (store.problem, store.out_since) == (None, None)
+        assert store_is_well(store)
         own.put("app", password="new")
         assert store.look(key)
+
+
+def store_is_well(store: VaultStore) -> bool:
+    return store.problem is None and store.out_since is None
 
 
 @contextmanager
