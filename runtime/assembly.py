@@ -160,6 +160,7 @@ class Assembly:
         from runtime.services.secrets.provider_keys import ProviderKeyStore
         from runtime.services.secrets.sealing import Sealer
         from runtime.services.secrets.store import VaultStore
+        from runtime.telemetry.redaction import mask_here
 
         encryption, vault, store = self._spec.secrets.encryption, self._spec.secrets.vault, self._loaded.vault
         assert encryption is not None  # noqa: S101 - the outline has seen it
@@ -170,7 +171,7 @@ class Assembly:
 
         def make(ports: Ports) -> Service:
             table = ProviderKeyTable(ports["storage.database"])
-            return ProviderKeyStore(table, Sealer(ring), providers, self._logs.redactor.learn)
+            return ProviderKeyStore(table, Sealer(ring), providers, mask_here)
 
         fields = {"encryption": self._data["secrets"]["encryption"], "providers": providers}
         return "Users' own provider keys", make, fields, frozenset({"encryption"})
@@ -188,7 +189,11 @@ class Assembly:
         fields = {"address": without_credentials(url), "url": url, "path": str(self._state.path)}
         if url == "embedded":
             return "Redis (embedded Valkey)", lambda _: EmbeddedRedis(self._state.redis), fields, frozenset()
-        return "Redis (remote)", lambda _: RemoteRedis(url), fields, frozenset({"url"} if live else ())
+
+        def make(ports: Ports) -> Service:
+            return RemoteRedis(url, refused=ports["secrets"].hurry)
+
+        return "Redis (remote)", make, fields, frozenset({"url"} if live else ())
 
     def _database(self) -> Made:
         from runtime.storage.database import Database
@@ -197,8 +202,9 @@ class Assembly:
         fields = {"address": without_credentials(url), "url": url, "path": str(self._state.path)}
         kind = "PostgreSQL" if url.startswith("postgresql") else "SQLite"
 
-        def make(_: Ports) -> Service:
-            return Database(url, self._state.path, self._spec.name, root=self._loaded.root)
+        def make(ports: Ports) -> Service:
+            name, refused = self._spec.name, ports["secrets"].hurry
+            return Database(url, self._state.path, name, root=self._loaded.root, refused=refused)
 
         return f"Database ({kind})", make, fields, frozenset({"url"} if live else ())
 

@@ -1,7 +1,7 @@
 """`runtime keys`: the keys that users' own provider keys are encrypted with: create, list, rotate, retire.
 
-A rotation needs no pause: declare a second key, name it in `secrets.encryption.active`, apply; what is stored is brought
-under it in the background, and `retire` says when the first one may go.
+A rotation needs no pause: declare a second key, name it in `secrets.encryption.active`, apply; what is stored is
+brought under it in the background, and `retire` says when the first one may go.
 """
 
 from __future__ import annotations

@@ -6,7 +6,9 @@ value in a field that is no text, as the one number, switch or null that YAML re
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.parse import quote
 
 from runtime.spec.absolute import absolute
 from runtime.spec.check import recheck, reference_texts
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from runtime.spec.places import Path
     from runtime.spec.shapes import Shapes
 
+_PLAIN = re.compile(r"(?:[A-Za-z0-9\-._~!$&'()*+,;=]|%[0-9A-Fa-f]{2})*")
 _VAULT: Path = ("secrets", "vault")
 
 TOLD = "Vault could not be asked"
@@ -162,7 +165,7 @@ class _Resolving:
         folder = place.source.folder if place else ""
         pieces: list[str] = []
         complete = True
-        for piece in template.parts:
+        for number, piece in enumerate(template.parts):
             if isinstance(piece, str):
                 pieces.append(piece)
                 continue
@@ -171,7 +174,7 @@ class _Resolving:
             where = f"{place.source.name}:{span.line}:{span.column}" if place and span else ""
             self._uses.append(Use(path, where, written(piece), piece, found.origin if found else None, problem))
             if found is not None:
-                pieces.append(found.text)
+                pieces.append(credential(found.text) if _is_credential(template, number) else found.text)
                 continue
             complete = False
             if problem != TOLD:
@@ -183,6 +186,26 @@ class _Resolving:
             return self.values.of(piece, folder), ""
         except Unresolved as error:
             return None, error.reason
+
+
+def credential(text: str) -> str:
+    """A user or a password as it stands in an address, in front of the `@`.
+
+    One with characters that cannot stand there cannot have been encoded before, so it is now (RFC 3986, section 3.2.1).
+
+    Example:
+        >>> credential("p@ss/word"), credential("p%40ss")
+        ('p%40ss%2Fword', 'p%40ss')
+    """
+    return text if _PLAIN.fullmatch(text) else quote(text, safe="")
+
+
+def _is_credential(template: Template, number: int) -> bool:
+    """Whether a reference stands between `://` and `@` of an address."""
+    before = "".join(part if isinstance(part, str) else "" for part in template.parts[:number])
+    after = "".join(part if isinstance(part, str) else "" for part in template.parts[number + 1 :])
+    _, mark, user = before.partition("://")
+    return bool(mark) and "/" not in user and "@" not in user and "@" in after.partition("/")[0]
 
 
 def _in_order(use: Use) -> tuple[str, int, int]:

@@ -14,7 +14,7 @@ from runtime.errors import Fault
 from runtime.health import Health
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     import redis.asyncio
 
@@ -35,7 +35,8 @@ class Redis(ABC):
     with any client that retries: give writes an id where that matters.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, refused: Callable[[], None] | None = None) -> None:
+        self._refused = refused
         self._client: redis.asyncio.Redis | None = None
         self._probe: redis.asyncio.Redis | None = None
         self._dedicated: weakref.WeakSet[redis.asyncio.Redis] = weakref.WeakSet()
@@ -74,7 +75,7 @@ class Redis(ABC):
         Args:
             connections: at most so many at once; more wait for one.
         """
-        client = connect(self._options(), connections=connections, limit=None, patience=PATIENCE)
+        client = connect(self._options(), connections=connections, limit=None, patience=PATIENCE, refused=self._refused)
         self._dedicated.add(client)
         return client
 
@@ -94,7 +95,9 @@ class Redis(ABC):
     def _open(self) -> None:
         if self._client is None:
             options = self._options()
-            self._client = connect(options, connections=CONNECTIONS, limit=COMMAND_LIMIT, patience=PATIENCE)
+            self._client = connect(
+                options, connections=CONNECTIONS, limit=COMMAND_LIMIT, patience=PATIENCE, refused=self._refused
+            )
             self._probe = connect(options, connections=1, limit=PROBE_LIMIT, patience=0.0)
 
     def _use(self, options: Mapping[str, Any]) -> None:
@@ -117,7 +120,12 @@ class Redis(ABC):
 
 
 def connect(
-    options: Mapping[str, Any], *, connections: int, limit: float | None, patience: float
+    options: Mapping[str, Any],
+    *,
+    connections: int,
+    limit: float | None,
+    patience: float,
+    refused: Callable[[], None] | None = None,
 ) -> redis.asyncio.Redis:
     """A client; it connects when it is used.
 
@@ -126,6 +134,8 @@ def connect(
         connections: at most so many; a command waits for a free one.
         limit: seconds that an answer may take; `None` for commands that block.
         patience: seconds for which a command is tried again when the connection breaks.
+        refused: called when the server refuses the password. It may have been changed a moment ago, so the command is
+            tried again as for a broken connection, with what the options' credential provider says then.
     """
     import redis.asyncio
     from redis.asyncio.connection import Connection
@@ -146,8 +156,11 @@ def connect(
                 nonlocal failures
                 failures += 1
                 await fail(error, *counted)
-                refused = isinstance(error, AuthenticationError | AuthorizationError)
-                if refused or time.monotonic() >= deadline:
+                if isinstance(error, AuthenticationError | AuthorizationError):
+                    if refused is None:
+                        raise error
+                    refused()
+                if time.monotonic() >= deadline:
                     raise error
                 await anyio.sleep(min(0.25, 0.01 * 2.0**failures) * (0.5 + random.random() / 2))  # noqa: S311
 

@@ -16,3 +16,6 @@ class Credentials(CredentialProvider):
 
     def get_credentials(self) -> tuple[str, ...]:  # type: ignore[override]
         return self._known
+
+    async def get_credentials_async(self) -> tuple[str, ...]:  # type: ignore[override]
+        return self._known

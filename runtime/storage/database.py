@@ -16,7 +16,7 @@ from runtime.storage.adapters.postgresql import Postgresql
 from runtime.storage.adapters.sqlite import Sqlite
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncIterator, Callable, Mapping
 
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
     from sqlalchemy.pool import ConnectionPoolEntry
@@ -37,14 +37,24 @@ class Database:
         name: the environment's name. It is written into the database, so that two environments do not share
             one by accident.
         root: the folder from which a relative path of SQLite starts; the current one by default.
+        refused: called when the server refuses the password after it had taken it: there may be a new one.
 
     Example:
         >>> async with database.transaction() as connection:
         ...     await connection.execute(insert(accounts).values(name="Ada"))
     """
 
-    def __init__(self, url: str, folder: Path, name: str, *, root: Path | None = None) -> None:
+    def __init__(
+        self,
+        url: str,
+        folder: Path,
+        name: str,
+        *,
+        root: Path | None = None,
+        refused: Callable[[], None] | None = None,
+    ) -> None:
         self._name = name
+        self._refused = refused
         self._folder = folder
         self._root = root or Path.cwd()
         self._backend = _backend(url, folder, name, self._root)
@@ -94,7 +104,7 @@ class Database:
 
         await self._backend.check()
         if self._engine is None:
-            self._engine = self._backend.engine()
+            self._engine = self._backend.engine(self._current, self._refused)
         try:
             if not await self._settled():
                 async with self._backend.alone(self.transaction) as connection:
@@ -114,7 +124,7 @@ class Database:
         await backend.check()
         old, self._backend = self._engine, backend
         if old is not None:
-            self._engine = backend.engine()
+            self._engine = backend.engine(self._current, self._refused)
             await _retire(old)
 
     async def stop(self) -> None:
@@ -136,6 +146,10 @@ class Database:
             return Health("down", f"{self.address} does not answer ({type(error).__name__})")
         in_use = getattr(self._engine.pool, "checkedout", int)()
         return Health(details={"kind": self._backend.kind, **facts, "connections_in_use": in_use})
+
+    def _current(self) -> str:
+        """The address that is in use now; an engine that was made for an earlier one may still open connections."""
+        return self._backend.url
 
     @asynccontextmanager
     async def _connection(self, *, writes: bool) -> AsyncIterator[AsyncConnection]:

@@ -12,7 +12,7 @@ from runtime.errors import Fault, Unreachable
 from runtime.storage.connection import Redis, connect
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from runtime.storage.credentials import Credentials
 
@@ -25,6 +25,7 @@ class RemoteRedis(Redis):
 
     Args:
         url: `redis://[user:password@]host[:port][/number]`, `rediss://` for TLS, `unix://path`.
+        refused: called when the server refuses the password after it had taken it: there may be a new one.
 
     Example:
         >>> redis = RemoteRedis("redis://:secret@db.example.com:6379/0")
@@ -32,8 +33,8 @@ class RemoteRedis(Redis):
         'redis://db.example.com:6379/0'
     """
 
-    def __init__(self, url: str) -> None:
-        super().__init__()
+    def __init__(self, url: str, *, refused: Callable[[], None] | None = None) -> None:
+        super().__init__(refused)
         self._url = url
         self._address = _shown(url)
         self._credentials: Credentials | None = None

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, Protocol
 
-SourceName = Literal["command line", "environment", "file", "env file", "vault", "default"]
+from runtime.spec.origins import OriginKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ class SecretView:
     """
 
     name: str
-    source: SourceName
+    source: OriginKind
     path: str
     used_by: list[str]
     version: str | None

@@ -30,6 +30,7 @@ IDLE: Final = 5.0
 """Seconds between two looks at what is due, at most: a new session may have come meanwhile."""
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 15.0
 """Seconds between two tries while Vault does not work."""
+HURRY_AGAIN: Final = 1.0
 JITTER: Final = 0.15
 """By so much of `refresh` two instances drift apart, so that they do not ask in step."""
 
@@ -61,6 +62,8 @@ class SecretService:
         self._chance = chance
         self._not_rotated = ""
         self._polls: dict[Key, float] = {}
+        self._wake = anyio.Event()
+        self._hurried = float("-inf")
         self._told = ""
 
     async def start(self) -> None:
@@ -89,6 +92,18 @@ class SecretService:
             return Health("degraded", f"a changed secret is not in use yet: {self._not_rotated}", details)
         return Health(details=details)
 
+    def hurry(self) -> None:
+        """A server refuses a password that it had taken before: looks at once whether there is another, once a second
+        at most."""
+        now = time.monotonic()
+        if now - self._hurried < HURRY_AGAIN:
+            return
+        self._hurried = now
+        self._changed()  # a file may have changed unnoticed
+        if self._store is not None:
+            self._polls = dict.fromkeys(self._store.watched(), 0.0)
+        self._wake.set()
+
     def adopt(self, uses: Sequence[Use], files: frozenset[str]) -> None:
         """A changed secret is in use everywhere."""
         self._uses, self._files, self._not_rotated = uses, files, ""
@@ -100,7 +115,7 @@ class SecretService:
     def views(self) -> Sequence[SecretView]:
         found: dict[tuple[str, str], list[Use]] = {}
         for use in self._uses:
-            if use.origin is not None:
+            if use.origin is not None and use.origin.kind != "default":
                 name = use.reference.name if use.origin.kind == "vault" else use.origin.name or use.reference.name
                 found.setdefault((use.origin.kind, name), []).append(use)
         return [self._view(name, uses) for (_, name), uses in sorted(found.items())]
@@ -211,7 +226,9 @@ class SecretService:
                     self._polls[key] = now + self._wait(held)
                     await self._look(store, key)
             earliest = min(self._polls.values(), default=now + IDLE)
-            await anyio.sleep(max(0.02, min(IDLE, earliest - time.monotonic())))
+            with anyio.move_on_after(max(0.02, min(IDLE, earliest - time.monotonic()))):
+                await self._wake.wait()
+            self._wake = anyio.Event()
 
     async def _look(self, store: VaultStore, key: Key) -> None:
         known = store.held[key].problem
