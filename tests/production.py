@@ -272,7 +272,9 @@ def await_event(environment: RunningEnvironment, type_: str, **data: Any) -> dic
     """Waits until an event with such data stands in the stream `system`."""
     deadline = time.monotonic() + 20
     while True:
-        events = environment.get("/v1/streams/system/events").body["items"]
+        answer = environment.get("/v1/streams/system/events")
+        assert answer.status == 200, answer.body
+        events = answer.body["items"]
         for event in reversed(events):
             if event["type"] == type_ and data.items() <= event["data"].items():
                 found: dict[str, Any] = event

@@ -87,10 +87,7 @@ class RemoteRedis(Redis):
         new = RemoteRedis(fields["url"])
         await new._try(new._options())
         self._url = fields["url"]
-        if bool(self._credentials) != bool(new._credentials):
-            self._use(self._options())
-        else:
-            self._options()
+        self._use(self._options())
         await self._refresh()
 
     async def _try(self, options: Mapping[str, Any]) -> None:

@@ -176,7 +176,10 @@ def lending(openbao: OpenBao, postgres: Postgres, **role: str) -> Iterator[str]:
     }
     openbao.call("POST", f"{mount}/config/db", config)
     create = "CREATE ROLE \"{{name}}\" LOGIN SUPERUSER PASSWORD '{{password}}' VALID UNTIL '{{expiration}}'"
-    openbao.call("POST", f"{mount}/roles/app", {"db_name": "db", "creation_statements": [create], **role})
+    owner = (
+        "ALTER ROLE \"{{name}}\" SET role = 'tester'"
+    )
+    openbao.call("POST", f"{mount}/roles/app", {"db_name": "db", "creation_statements": [create, owner], **role})
     try:
         yield f"{mount}/creds/app"
     finally:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import aiosmtplib
 import anyio
+from pydantic import SecretStr
 
 from runtime.errors import Fault
 from runtime.health import Health
@@ -54,9 +55,8 @@ class SmtpSender:
 
     async def update(self, fields: Mapping[str, Any]) -> None:
         """Signs in with another user or password from the next letter on; letters under way end as they began."""
-        known = {name: getattr(self._spec, name) for name in type(self._spec).model_fields}
-        named = {field.alias or name: known[name] for name, field in type(self._spec).model_fields.items()}
-        self._spec = type(self._spec).model_validate({**named, **fields})
+        secret = {"password": SecretStr(fields["password"])} if fields.get("password") else {}
+        self._spec = self._spec.model_copy(update={**fields, **secret})
 
     async def health(self) -> Health:
         details: dict[str, Any] = {"sent": self._sent, "failed": self._failed}

@@ -6,6 +6,7 @@ the folders are watched, and what counts is what a name leads to.
 
 from __future__ import annotations
 
+import logging
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -66,9 +67,10 @@ async def _until_others(
     """Watches until other folders are to be watched; returns how the files look then."""
     from watchfiles import awatch
 
+    logging.getLogger("watchfiles").setLevel(logging.WARNING)  # it tells of every file in the folder
     folders = _folders(files())
     batches = awatch(
-        *folders, recursive=False, watch_filter=None, debounce=200, step=20, stop_event=stop,
+        *folders, recursive=False, watch_filter=None, debounce=400, step=100, stop_event=stop,
         rust_timeout=LOOK, yield_on_timeout=True, ignore_permission_denied=True,
     )  # fmt: skip
     async for _ in batches:
