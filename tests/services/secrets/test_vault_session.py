@@ -176,9 +176,7 @@ def lending(openbao: OpenBao, postgres: Postgres, **role: str) -> Iterator[str]:
     }
     openbao.call("POST", f"{mount}/config/db", config)
     create = "CREATE ROLE \"{{name}}\" LOGIN SUPERUSER PASSWORD '{{password}}' VALID UNTIL '{{expiration}}'"
-    owner = (
-        "ALTER ROLE \"{{name}}\" SET role = 'tester'"
-    )
+    owner = "ALTER ROLE \"{{name}}\" SET role = 'tester'"
     openbao.call("POST", f"{mount}/roles/app", {"db_name": "db", "creation_statements": [create, owner], **role})
     try:
         yield f"{mount}/creds/app"
