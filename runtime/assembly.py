@@ -146,10 +146,10 @@ class Assembly:
     def _secrets(self) -> Made:
         from runtime.services.secrets.service import SecretService
 
-        loaded, store = self._loaded, vault_store(self._loaded)
+        loaded, store = self._loaded, self._vault()
         return (
             "Secrets (Vault, files, environment)" if self._spec.secrets.vault else "Secrets (files, environment)",
-            lambda _: SecretService(loaded.uses, loaded.files, store, self._rotate),
+            lambda _: SecretService(loaded.uses, loaded.files, store, self._rotate, learn=self._logs.redactor.learn),
             {"vault": store is not None},
             frozenset(),
         )
@@ -159,14 +159,11 @@ class Assembly:
         from runtime.services.secrets.keyring import KeyRing
         from runtime.services.secrets.provider_keys import ProviderKeyStore
         from runtime.services.secrets.sealing import Sealer
-        from runtime.services.secrets.store import VaultStore
         from runtime.telemetry.redaction import mask_here
 
-        encryption, vault, store = self._spec.secrets.encryption, self._spec.secrets.vault, self._loaded.vault
+        encryption = self._spec.secrets.encryption
         assert encryption is not None  # noqa: S101 - the outline has seen it
-        if vault is not None and isinstance(store, VaultStore):
-            store.use(vault)
-        ring = KeyRing(encryption, vault_store(self._loaded))
+        ring = KeyRing(encryption, self._vault())
         providers = sorted(self._spec.ai.providers) if self._spec.ai else []
 
         def make(ports: Ports) -> Service:
@@ -175,6 +172,17 @@ class Assembly:
 
         fields = {"encryption": self._data["secrets"]["encryption"], "providers": providers}
         return "Users' own provider keys", make, fields, frozenset({"encryption"})
+
+    def _vault(self) -> VaultStore | None:
+        """Our session at Vault, where a reference or an encryption key wants it."""
+        from runtime.services.secrets.spec import TransitKey
+        from runtime.services.secrets.store import VaultStore
+
+        section, store = self._spec.secrets, self._loaded.vault
+        keys = section.encryption.keys.values() if section.encryption else ()
+        if section.vault and isinstance(store, VaultStore) and any(isinstance(key, TransitKey) for key in keys):
+            store.use(section.vault)
+        return vault_store(self._loaded)
 
     def _live_secrets(self, *path: str) -> bool:
         """Whether a field's secrets change in place: no path of Vault in it asks for a restart."""

@@ -48,7 +48,8 @@ class Use(NamedTuple):
         path: the keys that lead to the text in which it stands.
         place: `file:line:column` of the reference.
         written: the reference as it was written, its default without literal secrets.
-        reference: the reference itself.
+        reference: the reference that gives the value; another than the written one where that is unset and its default
+            is a reference.
         origin: where its value came from; None where it has none.
         problem: why it has none.
     """

@@ -172,7 +172,8 @@ class _Resolving:
             found, problem = self._found(piece, folder)
             span = place.inner_span(text, piece.offset, piece.length) if place else None
             where = f"{place.source.name}:{span.line}:{span.column}" if place and span else ""
-            self._uses.append(Use(path, where, written(piece), piece, found.origin if found else None, problem))
+            origin = found.origin if found else None
+            self._uses.append(Use(path, where, written(piece), self.values.followed(piece), origin, problem))
             if found is not None:
                 pieces.append(credential(found.text) if _is_credential(template, number) else found.text)
                 continue

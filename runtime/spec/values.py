@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os.path
+import re
 from typing import TYPE_CHECKING
 
 from runtime.spec import files
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 MAX_SECRET_BYTES = 64 * 1024
 MAX_ENV_FILE_BYTES = 1024 * 1024
 _DEFAULT_ENV_FILE = ".env"
+_OPEN = re.compile(r"(?:^|_)(?:user|username|host|hostname|port|database|dbname|address|region)$")
 
 
 class Values:
@@ -87,6 +89,13 @@ class Values:
             elif reference.default is not None and not self._is_set(reference.name):
                 yield from self.wanted(reference.default)
 
+    def followed(self, reference: Reference) -> Reference:
+        """The reference that gives the value: of `${A:-${B}}`, where A is unset, the inner one."""
+        default = reference.default
+        if default is None or not (default.whole and default.references) or self._is_set(reference.name):
+            return reference
+        return self.followed(default.references[0])
+
     def _is_set(self, name: str) -> bool:
         try:
             found = self._variable(name)
@@ -117,7 +126,8 @@ class Values:
             raise Unresolved("Vault was not asked for this")
         if isinstance(answer, Unresolved):
             raise answer
-        self.secrets.add(answer.text)
+        if not tells_no_secret(reference.field):
+            self.secrets.add(answer.text)
         return answer
 
     def _from_file(self, file: str, shown: str) -> Found:
@@ -166,6 +176,16 @@ class Values:
                 report.diagnostics.append(wrong._replace(snippet=""))
             elif binding.key is not None and binding.value is not None:
                 self._file_values[binding.key] = binding.value
+
+
+def tells_no_secret(field: str) -> bool:
+    """Whether a field of a secret names something that everybody may know, and that would be masked all over the logs.
+
+    Example:
+        >>> tells_no_secret("smtp_username"), tells_no_secret("password")
+        (True, False)
+    """
+    return _OPEN.search(field.lower()) is not None
 
 
 def _written(file: str) -> float | None:

@@ -18,12 +18,16 @@ if TYPE_CHECKING:
 
     import redis.asyncio
 
+    from runtime.storage.credentials import Credentials
+
 CONNECTIONS = 64
 PATIENCE = 3.0
 COMMAND_LIMIT = 5.0
 BROKEN_SIGNS = ("handler is closed", "'writelines'")
 """In what uvloop and redis-py say, instead of a connection error, when a connection breaks under a command."""
 PROBE_LIMIT = 0.8
+PROBE_PATIENCE = 0.2
+"""Seconds for which a look at the health is tried again: an idle connection that was cut says nothing of the server."""
 KEEPALIVE = {"TCP_KEEPIDLE": 30, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 3}
 
 
@@ -98,12 +102,12 @@ class Redis(ABC):
             self._client = connect(
                 options, connections=CONNECTIONS, limit=COMMAND_LIMIT, patience=PATIENCE, refused=self._refused
             )
-            self._probe = connect(options, connections=1, limit=PROBE_LIMIT, patience=0.0)
+            self._probe = connect(options, connections=1, limit=PROBE_LIMIT, patience=PROBE_PATIENCE)
 
-    def _use(self, options: Mapping[str, Any]) -> None:
-        """Lets new connections of every client be made so; those that are open stay."""
+    def _use(self, credentials: Credentials | None) -> None:
+        """Lets new connections of every client sign in so; those that are open stay."""
         for client in self._clients():
-            client.connection_pool.connection_kwargs.update(options)
+            client.connection_pool.connection_kwargs["credential_provider"] = credentials
 
     async def _refresh(self) -> None:
         """Closes the connections that nobody uses at the moment; new ones are opened when they are wanted."""
@@ -156,7 +160,8 @@ def connect(
                 nonlocal failures
                 failures += 1
                 await fail(error, *counted)
-                if isinstance(error, AuthenticationError | AuthorizationError):
+                # On a Unix socket it comes inside of a broken connection.
+                if any(isinstance(each, AuthenticationError | AuthorizationError) for each in (error, error.__cause__)):
                     if refused is None:
                         raise error
                     refused()

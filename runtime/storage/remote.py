@@ -87,7 +87,8 @@ class RemoteRedis(Redis):
         new = RemoteRedis(fields["url"])
         await new._try(new._options())
         self._url = fields["url"]
-        self._use(self._options())
+        self._options()
+        self._use(self._credentials)
         await self._refresh()
 
     async def _try(self, options: Mapping[str, Any]) -> None:
@@ -134,7 +135,8 @@ class RemoteRedis(Redis):
 
         text = " ".join(str(error).split())
         cause = error.__cause__ or error.__context__
-        if isinstance(error, AuthenticationError) or "WRONGPASS" in text or "NOAUTH" in text:
+        refused = isinstance(error, AuthenticationError) or isinstance(cause, AuthenticationError)
+        if refused or "WRONGPASS" in text or "NOAUTH" in text:
             return self._out_of_reach("it refuses the user or password", "Check both in `storage.redis`.")
         if isinstance(error, NoPermissionError | AuthorizationError):
             return self._out_of_reach("the user may not use it", "Give that user all commands on `rt:*`.")

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["openbao", "postgres"]
 
-SYSTEM = {"streams": {"system": {"events": {"secret.rotated": {}, "service.health": {}}}}}
+SYSTEM: dict[str, Any] = {"streams": {"system": {"events": {"secret.rotated": {}, "service.health": {}}}}}
 
 
 def write(folder: Path, **sections: Any) -> Path:

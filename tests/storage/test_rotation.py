@@ -25,7 +25,9 @@ async def test_the_password_of_a_database(tmp_path: Path) -> None:
     with running_postgres() as own:
         own.run("createdb", "app")
         own.run("psql", "-d", "app", "-c", "CREATE ROLE core LOGIN SUPERUSER PASSWORD 'old-password'")
-        database = Database(own.url("app", user="core", password="old-password"), tmp_path, "core")
+        asked = []
+        url = own.url("app", user="core", password="old-password")
+        database = Database(url, tmp_path, "core", refused=lambda: asked.append(1))
         await database.start()
         begun, over, counted = anyio.Event(), anyio.Event(), 0
 
@@ -63,9 +65,10 @@ async def test_the_password_of_a_database(tmp_path: Path) -> None:
         assert left.strip() == "0"  # the connections of the old password are closed too
 
 
-async def test_the_password_of_a_redis() -> None:
+@pytest.mark.parametrize("way", ["tcp", "socket"])
+async def test_the_password_of_a_redis(way: str) -> None:
     with running_valkey("--requirepass", "old-password") as own:
-        url = f"redis://:{{}}@127.0.0.1:{own.port}/0"
+        url = f"redis://:{{}}@127.0.0.1:{own.port}/0" if way == "tcp" else f"unix://:{{}}@{own.path}?db=0"
         remote = RemoteRedis(url.format("old-password"))
         await remote.start()
         client, apart = remote.client, remote.dedicated()
@@ -77,6 +80,9 @@ async def test_the_password_of_a_redis() -> None:
             while not over.is_set():
                 await client.incr("n")
                 counted += 1
+
+        async def one_more() -> None:
+            await client.incr("n")
 
         async def read() -> None:
             nonlocal broken
@@ -102,6 +108,10 @@ async def test_the_password_of_a_redis() -> None:
                     await anyio.sleep(0.005)
             await apart.get("n")
             over.set()
+        async with anyio.create_task_group() as tasks:
+            for _ in range(30):  # more than there are connections: new ones are made
+                tasks.start_soon(one_more)
+        assert (await remote.health()).status == "operational"
         assert broken <= 1
         for each in (admin, waiting):
             await each.aclose()

@@ -43,6 +43,7 @@ class SecretService:
         files: the files that values come from.
         store: what is known of Vault; None where the spec has none.
         changed: called when a source has changed; must not block.
+        learn: called with what must be masked, a new token of ours above all.
         chance: gives a number from 0 to 1.
     """
 
@@ -53,12 +54,15 @@ class SecretService:
         store: VaultStore | None,
         changed: Callable[[], None],
         *,
+        learn: Callable[[frozenset[str]], None] = lambda _: None,
         chance: Callable[[], float] = random.random,
     ) -> None:
         self._uses = uses
         self._files = files
         self._store = store
         self._changed = changed
+        self._learn = learn
+        self._learned: frozenset[str] = frozenset()
         self._chance = chance
         self._not_rotated = ""
         self._polls: dict[Key, float] = {}
@@ -67,7 +71,8 @@ class SecretService:
         self._told = ""
 
     async def start(self) -> None:
-        """Nothing to do: the values were read when the spec was."""
+        """The values were read when the spec was."""
+        self._learn_all()
 
     async def stop(self) -> None:
         """Our token stays good, for those who stop after us and for the next start."""
@@ -203,7 +208,9 @@ class SecretService:
             elif due is None or due > time.monotonic():
                 await anyio.sleep(min(IDLE, IDLE if due is None else due - time.monotonic()))
             try:
-                if await anyio.to_thread.run_sync(store.keep):
+                changed = await anyio.to_thread.run_sync(store.keep)
+                self._learn_all()
+                if changed:
                     self._changed()
                 if store.problem is not None:
                     await anyio.to_thread.run_sync(store.probe)
@@ -233,7 +240,9 @@ class SecretService:
     async def _look(self, store: VaultStore, key: Key) -> None:
         known = store.held[key].problem
         try:
-            if await anyio.to_thread.run_sync(store.look, key):
+            changed = await anyio.to_thread.run_sync(store.look, key)
+            self._learn_all()
+            if changed:
                 logger.info("%s has changed at Vault", key.name)
                 self._changed()
         except VaultFault as fault:
@@ -241,6 +250,13 @@ class SecretService:
                 self._tell(fault.reason)
             elif known is None:
                 logger.warning("%s: its known value is served: %s", key.name, fault.reason)
+
+    def _learn_all(self) -> None:
+        """Lets our token and what Vault has given be masked, before anybody can write it."""
+        known = self._store.secrets if self._store is not None else frozenset()
+        if known != self._learned:
+            self._learned = known
+            self._learn(known)
 
     def _wait(self, held: Held) -> float:
         return held.spec.refresh * (1.0 + JITTER * (2.0 * self._chance() - 1.0))

@@ -15,6 +15,7 @@ from runtime.services.secrets.held import Held, Key
 from runtime.services.secrets.session import Session
 from runtime.services.secrets.spec import VaultPathSpec, VaultSpec
 from runtime.spec.origins import Found, NoVault, Unresolved
+from runtime.spec.values import tells_no_secret
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -94,7 +95,12 @@ class VaultStore:
     @property
     def secrets(self) -> frozenset[str]:
         """Texts that must not be shown and stand in no spec: our token, and every field of what was read."""
-        found = {each for held in self.held.values() for each in held.reading.values.values() if isinstance(each, str)}
+        found = {
+            value
+            for held in list(self.held.values())
+            for field, value in held.reading.values.items()
+            if isinstance(value, str) and not tells_no_secret(field)
+        }
         token = self.session.server.token if self.session is not None else ""
         return frozenset(found | ({token} if token else set()))
 
