@@ -268,11 +268,15 @@ class Traffic:
             time.sleep(PACE)
 
 
-def await_event(environment: RunningEnvironment, type_: str, **data: Any) -> dict[str, Any]:
-    """Waits until an event with such data stands in the stream `system`."""
+def await_event(environment: RunningEnvironment, type_: str, *, after: str = "0", **data: Any) -> dict[str, Any]:
+    """Waits until an event with such data stands in the stream `system`.
+
+    Args:
+        after: the position of an earlier event, which does not count.
+    """
     deadline = time.monotonic() + 20
     while True:
-        answer = environment.get("/v1/streams/system/events")
+        answer = environment.get(f"/v1/streams/system/events?after={after}")
         assert answer.status == 200, answer.body
         events = answer.body["items"]
         for event in reversed(events):

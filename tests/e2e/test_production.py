@@ -44,13 +44,15 @@ def test_production(tmp_path: Path) -> None:
         with traffic.flowing():
             traffic.await_flow()
             rotate(place, environment, traffic)
+            well = await_event(environment, "service.health", service="secrets", status="operational")
             place.vault.seal()
-            await_event(environment, "service.health", service="secrets", status="degraded")
+            ill = await_event(environment, "service.health", after=well["position"], status="degraded")
+            assert "is sealed or stands by; unseal it" in ill["data"]["reason"]
             traffic.await_flow()
             ready = environment.get("/readyz")
             assert (ready.status, "secrets" in ready.body["degraded"]) == (200, True), ready.body
             place.vault.unseal()
-            await_event(environment, "service.health", service="secrets", status="operational")
+            await_event(environment, "service.health", after=ill["position"], status="operational")
             place.rotate_shared(openai_api_key="sk-openai-of-the-house-0003")
             await_event(environment, "secret.rotated", name="shared-secrets", version="4")
             traffic.await_flow()
@@ -62,12 +64,15 @@ def test_production(tmp_path: Path) -> None:
 
 
 def rotate(place: Production, environment: RunningEnvironment, traffic: Traffic) -> None:
+    place.vault.put("vrooli/secrets/postgres", username="core", password=place.secret("pg-wrong-password"))
+    await_event(environment, "service.health", service="secrets", status="degraded")
+    traffic.await_flow()  # it does not work, so the old one stays in use
     moment = place.rotate_database("pg p@ss/w%rd+0002")
-    event = await_event(environment, "secret.rotated", name="postgres", version="2")
+    event = await_event(environment, "secret.rotated", name="postgres", version="3")
     assert event["data"] == {
         "name": "postgres",
         "source": "vault",
-        "version": "2",
+        "version": "3",
         "fields": ["storage.database"],
         "components": ["storage.database"],
     }

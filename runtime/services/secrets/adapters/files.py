@@ -16,6 +16,8 @@ import anyio
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+logger = logging.getLogger("runtime.secrets")
+
 LOOK: Final = 30_000
 """Milliseconds after which the files are looked at without being told: some mounts tell nothing."""
 
@@ -73,14 +75,24 @@ async def _until_others(
         *folders, recursive=False, watch_filter=None, debounce=400, step=100, stop_event=stop,
         rust_timeout=LOOK, yield_on_timeout=True, ignore_permission_denied=True,
     )  # fmt: skip
-    async for _ in batches:
-        now = signature(files())
-        if differing := frozenset(file for file in now if file in known and now[file] != known[file]):
-            changed(differing)
-        known = now
-        if _folders(files()) != folders:
-            break  # one was made or taken away: the watch on it is gone with it
+    try:
+        async for _ in batches:
+            known = _told(files(), known, changed)
+            if _folders(files()) != folders:
+                break  # one was made or taken away: the watch on it is gone with it
+    except (OSError, RuntimeError) as error:  # the system watches no more folders for us
+        logger.warning("files of secrets are looked at every %d s: %s", LOOK // 1000, error)
+        await anyio.sleep(LOOK / 1000)
+        known = _told(files(), known, changed)
     return known
+
+
+def _told(names: frozenset[str], known: Signature, changed: Callable[[frozenset[str]], None]) -> Signature:
+    """How the files look now; what differs has been told."""
+    now = signature(names)
+    if differing := frozenset(file for file in now if file in known and now[file] != known[file]):
+        changed(differing)
+    return now
 
 
 def _folders(files: frozenset[str]) -> set[str]:

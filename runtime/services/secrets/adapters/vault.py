@@ -109,7 +109,10 @@ class Vault:
             raise VaultFault("refused", f"{path} is no path of KV version 2", "paths")
         with told(self._spec, "address", "reading the metadata of", path=path):
             found = _body(self._client.adapter.get(f"/v1/{match['mount']}/metadata/{match['rest']}"))
-            return int(_mapping(found, "data")["current_version"])
+            data = _mapping(found, "data")
+            number = int(data["current_version"])
+            version = (data.get("versions") or {}).get(str(number)) or {}
+            return 0 if version.get("destroyed") or version.get("deletion_time") else number
 
     def renew_lease(self, lease: str) -> Life:
         with told(self._spec, "auth", "renewing a lease"):
