@@ -66,7 +66,7 @@ class SecretService:
         self._chance = chance
         self._not_rotated = ""
         self._polls: dict[Key, float] = {}
-        self._wake = anyio.Event()
+        self._poll_now, self._keep_now = anyio.Event(), anyio.Event()
         self._hurried = float("-inf")
         self._told = ""
 
@@ -107,7 +107,9 @@ class SecretService:
         self._changed()  # a file may have changed unnoticed
         if self._store is not None:
             self._polls = dict.fromkeys(self._store.watched(), 0.0)
-        self._wake.set()
+            self._store.doubt()
+        self._poll_now.set()
+        self._keep_now.set()
 
     def adopt(self, uses: Sequence[Use], files: frozenset[str]) -> None:
         """A changed secret is in use everywhere."""
@@ -206,7 +208,9 @@ class SecretService:
             if store.problem is not None:
                 await anyio.sleep(pause * (0.5 + self._chance() / 2))
             elif due is None or due > time.monotonic():
-                await anyio.sleep(min(IDLE, IDLE if due is None else due - time.monotonic()))
+                with anyio.move_on_after(min(IDLE, IDLE if due is None else due - time.monotonic())):
+                    await self._keep_now.wait()
+                self._keep_now = anyio.Event()
             try:
                 changed = await anyio.to_thread.run_sync(store.keep)
                 self._learn_all()
@@ -234,8 +238,8 @@ class SecretService:
                     await self._look(store, key)
             earliest = min(self._polls.values(), default=now + IDLE)
             with anyio.move_on_after(max(0.02, min(IDLE, earliest - time.monotonic()))):
-                await self._wake.wait()
-            self._wake = anyio.Event()
+                await self._poll_now.wait()
+            self._poll_now = anyio.Event()
 
     async def _look(self, store: VaultStore, key: Key) -> None:
         known = store.held[key].problem

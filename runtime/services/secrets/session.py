@@ -40,10 +40,17 @@ class Span:
         """It was renewed, and lasts so long from now."""
         self.life = life
         self.began = self._clock()
+        self._doubted = False
+
+    def doubt(self) -> None:
+        """It may have ended before its time: a renewal will tell."""
+        self._doubted = True
 
     @property
     def due(self) -> float | None:
         """When it is to be renewed or replaced, on our clock; None where it lasts for ever."""
+        if self._doubted:
+            return self.began
         return self.began + max(SOONEST, self.life.seconds * RENEW_AT) if self._first else None
 
     @property

@@ -107,9 +107,9 @@ class VaultStore:
     @property
     def due(self) -> float | None:
         """When the token or a lease next wants care, on our clock; None for never."""
-        spans = [held.span for held in self.held.values()] if self._renews else []
+        spans = [held.span for held in list(self.held.values())] if self._renews else []
         dues = [span.due for span in spans if span is not None]
-        if any(self._is_orphan(held) for held in self.held.values()):
+        if self._renews and any(self._is_orphan(held) for held in list(self.held.values())):
             dues.append(self._clock())
         dues += [self.session.due] if self.session is not None else []
         return min((due for due in dues if due is not None), default=None)
@@ -156,6 +156,12 @@ class VaultStore:
             held.confirmed()
             self._works()
             return changed
+
+    def doubt(self) -> None:
+        """A server refuses what Vault has lent: at the next `keep` each lease is renewed, or taken anew."""
+        for held in list(self.held.values()):
+            if held.span is not None:
+                held.span.doubt()
 
     def probe(self) -> None:
         """Asks for nothing but whether Vault works.

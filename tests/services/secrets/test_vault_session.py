@@ -234,3 +234,19 @@ def test_leases_of_a_token_that_is_replaced_are_taken_anew(openbao: OpenBao, pos
         assert can_connect(postgres, "postgres", second, password)
         store.leave()
         until(lambda: not can_connect(postgres, "postgres", second, password))  # given back, with what it was lent
+
+
+def test_what_was_lent_and_is_gone_before_its_time_is_taken_anew(openbao: OpenBao, postgres: Postgres) -> None:
+    with lending(openbao, postgres, default_ttl="1h", max_ttl="2h") as path:
+        store = VaultStore()
+        vault = section(openbao, paths={"db": {"path": path, "engine": "database"}})
+        user = text(store, vault, "db#username")
+        store.doubt()
+        assert store.due is not None
+        assert store.due <= time.monotonic()
+        assert store.keep() is False  # it is still good
+        assert text(store, vault, "db#username") == user
+        openbao.call("PUT", f"sys/leases/revoke-prefix/{path}")
+        store.doubt()
+        assert store.keep() is True
+        assert text(store, vault, "db#username") != user
