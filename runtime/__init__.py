@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from runtime.environment import Environment
     from runtime.errors import Fault
+    from runtime.loading import load
     from runtime.plugins import subscriber, task
     from runtime.services.events.ports import Event
     from runtime.services.jobs.ports import JobContext, Reject, Retry
     from runtime.services.outbox.ports import Transaction
-    from runtime.spec.load import load
 
 __version__ = "0.1.0"
 
@@ -28,7 +28,7 @@ _HOMES = {
     "Reject": "runtime.services.jobs.ports",
     "Retry": "runtime.services.jobs.ports",
     "Transaction": "runtime.services.outbox.ports",
-    "load": "runtime.spec.load",
+    "load": "runtime.loading",
     "subscriber": "runtime.plugins",
     "task": "runtime.plugins",
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from runtime.http.health import HealthSource
     from runtime.http.runtime_routes import EnvironmentView
     from runtime.kernel.sockets import Sockets
+    from runtime.services.secrets.store import VaultStore
     from runtime.spec.load import Loaded
     from runtime.spec.root import Spec
     from runtime.state import StateFolder
@@ -42,6 +44,7 @@ class Assembly:
         health: what `/healthz` shows.
         view: what `/v1/runtime` shows.
         part: which of the components this process runs.
+        rotate: called when a source of secrets has changed; must not block.
 
     Raises:
         Fault: a plugin cannot be imported.
@@ -58,6 +61,7 @@ class Assembly:
         health: HealthSource,
         view: EnvironmentView,
         part: Part | None = None,
+        rotate: Callable[[], None] = lambda: None,
     ) -> None:
         self._part = part or Part()
         self._loaded = loaded
@@ -69,10 +73,21 @@ class Assembly:
         self._metrics = metrics
         self._health = health
         self._view = view
+        self._rotate = rotate
         self.absent: dict[str, str] = {}
         """What the spec declares and this version does not run: by component id."""
         self._registry = Registry.load(loaded.plugins)
         self._prefix = f"rt:{loaded.spec.name}:"
+
+    def rotated(self, loaded: Loaded) -> Assembly:
+        """An assembly of the same files with other secrets: plugins are not imported again."""
+        again = copy.copy(self)
+        again._adopt(loaded)  # noqa: SLF001 - it is one of us
+        return again
+
+    def _adopt(self, loaded: Loaded) -> None:
+        self._loaded, self._spec, self._data = loaded, loaded.spec, loaded.data
+        self.absent = {}
 
     def components(self) -> list[Component]:
         """The components of this process's part, as `runtime.outline` draws them."""
@@ -97,6 +112,8 @@ class Assembly:
             return self._absent(id_, what, {})
         whole: dict[str, Callable[[], Made]] = {
             "observability": self._observability,
+            "secrets": self._secrets,
+            "secrets.provider-keys": self._provider_keys,
             "storage.redis": self._redis,
             "storage.database": self._database,
             "storage.cache": self._cache,
@@ -135,30 +152,81 @@ class Assembly:
         logs = self._data["observability"]["logs"]
         return "Logs and figures", lambda _: LogLevel(self._logs), logs, frozenset({"level"})
 
+    def _secrets(self) -> Made:
+        from runtime.services.secrets.service import SecretService
+
+        loaded, store = self._loaded, self._vault()
+        return (
+            "Secrets (Vault, files, environment)" if self._spec.secrets.vault else "Secrets (files, environment)",
+            lambda _: SecretService(loaded.uses, loaded.files, store, self._rotate, learn=self._logs.redactor.learn),
+            {"vault": store is not None},
+            frozenset(),
+        )
+
+    def _provider_keys(self) -> Made:
+        from runtime.services.secrets.adapters.sql import ProviderKeyTable
+        from runtime.services.secrets.keyring import KeyRing
+        from runtime.services.secrets.provider_keys import ProviderKeyStore
+        from runtime.services.secrets.sealing import Sealer
+        from runtime.telemetry.redaction import mask_here
+
+        encryption = self._spec.secrets.encryption
+        assert encryption is not None  # noqa: S101 - the outline has seen it
+        ring = KeyRing(encryption, self._vault())
+        providers = sorted(self._spec.ai.providers) if self._spec.ai else []
+
+        def make(ports: Ports) -> Service:
+            table = ProviderKeyTable(ports["storage.database"])
+            return ProviderKeyStore(table, Sealer(ring), providers, mask_here)
+
+        fields = {"encryption": self._data["secrets"]["encryption"], "providers": providers}
+        return "Users' own provider keys", make, fields, frozenset({"encryption"})
+
+    def _vault(self) -> VaultStore | None:
+        """Our session at Vault, where a reference or an encryption key wants it."""
+        from runtime.services.secrets.spec import TransitKey
+        from runtime.services.secrets.store import VaultStore
+
+        section, store = self._spec.secrets, self._loaded.vault
+        keys = section.encryption.keys.values() if section.encryption else ()
+        if section.vault and isinstance(store, VaultStore) and any(isinstance(key, TransitKey) for key in keys):
+            store.use(section.vault)
+        return vault_store(self._loaded)
+
+    def _live_secrets(self, *path: str) -> bool:
+        """Whether a field's secrets change in place: no path of Vault in it asks for a restart."""
+        paths = self._spec.secrets.vault.paths if self._spec.secrets.vault else {}
+        names = (use.reference.name for use in self._loaded.uses if use.path[: len(path)] == path)
+        return not any(paths[name].on_rotate == "restart" for name in names if name in paths)
+
     def _redis(self) -> Made:
         from runtime.storage.redis import EmbeddedRedis, RemoteRedis
 
-        storage = self._spec.storage
-        fields = {"redis": self._data["storage"]["redis"], "path": str(self._state.path)}
-        url = storage.redis
+        url, live = self._spec.storage.redis, self._live_secrets("storage", "redis")
+        fields = {"address": without_credentials(url), "url": url, "path": str(self._state.path)}
         if url == "embedded" and self._part.beside_others:
             server = f"unix://{self._state.redis / 'valkey.sock'}"
             return "Redis (embedded elsewhere)", lambda _: RemoteRedis(server), fields, frozenset()
         if url == "embedded":
             return "Redis (embedded Valkey)", lambda _: EmbeddedRedis(self._state.redis), fields, frozenset()
-        return "Redis (remote)", lambda _: RemoteRedis(url), fields, frozenset()
+
+        def make(ports: Ports) -> Service:
+            return RemoteRedis(url, refused=ports["secrets"].hurry)
+
+        return "Redis (remote)", make, fields, frozenset({"url"} if live else ())
 
     def _database(self) -> Made:
         from runtime.storage.database import Database
 
-        url = self._spec.storage.database
-        fields = {"database": self._data["storage"]["database"], "path": str(self._state.path)}
+        url, live = self._spec.storage.database, self._live_secrets("storage", "database")
+        fields = {"address": without_credentials(url), "url": url, "path": str(self._state.path)}
         kind = "PostgreSQL" if url.startswith("postgresql") else "SQLite"
 
-        def make(_: Ports) -> Service:
-            return Database(url, self._state.path, self._spec.name, root=self._loaded.root)
+        def make(ports: Ports) -> Service:
+            name, refused = self._spec.name, ports["secrets"].hurry
+            return Database(url, self._state.path, name, root=self._loaded.root, refused=refused)
 
-        return f"Database ({kind})", make, fields, frozenset()
+        return f"Database ({kind})", make, fields, frozenset({"url"} if live else ())
 
     def _cache(self) -> Made:
         from runtime.storage.cache import RedisCache
@@ -320,7 +388,7 @@ class Assembly:
         channel = self._spec.notifications.channels[channel_name]
         fields = self._data["notifications"]["channels"][channel_name]
         if not isinstance(channel, SmtpChannel):
-            return self._absent(f"notifications.{name}", f'the channel "{channel_name}" ({channel.kind})', fields)
+            return self._absent(f"notifications.{name}", f'the channel "{channel_name}" ({channel.kind})', {})
         if part == "mailbox":
             port = 0 if self._part.beside_others else channel.port
             return "Development mailbox", lambda _: Mailbox(self._state.mail, port), fields, frozenset()
@@ -329,7 +397,8 @@ class Assembly:
             box = ports.get(f"notifications.{channel_name}.mailbox")
             return SmtpSender(channel, box)
 
-        return "E-mail", make, fields, frozenset()
+        live = self._live_secrets("notifications", "channels", channel_name)
+        return "E-mail", make, fields, frozenset({"username", "password"} if live else ())
 
     # -- the API -----------------------------------------------------------------------------------------------------
 
@@ -344,6 +413,7 @@ class Assembly:
         from runtime.services.events.routes import StreamRoutes, description_controller
         from runtime.services.jobs.routes import JobRoutes, QueueRoutes
         from runtime.services.outbox.routes import OutboxRoutes
+        from runtime.services.secrets.routes import EncryptionKeyRoutes, ProviderKeyRoutes, SecretRoutes
 
         settings = self._spec.api
 
@@ -355,11 +425,8 @@ class Assembly:
                 name=self._spec.name,
                 version=__version__,
                 controllers=[
-                    QueueRoutes,
-                    JobRoutes,
-                    StreamRoutes,
-                    OutboxRoutes,
-                    CreditRoutes,
+                    *(QueueRoutes, JobRoutes, StreamRoutes, OutboxRoutes, CreditRoutes),
+                    *(SecretRoutes, ProviderKeyRoutes, EncryptionKeyRoutes),
                     description_controller(described),
                 ],
                 dependencies={
@@ -367,6 +434,8 @@ class Assembly:
                     "events": ports["events"],
                     "outbox": ports["outbox"],
                     "billing": ports.get("billing"),
+                    "secrets": ports["secrets"],
+                    "provider_keys": ports.get("secrets.provider-keys"),
                 },
                 access=OperatorKey.open(self._state.operator_key),
                 health=self._health,
@@ -407,6 +476,26 @@ def demonstrations(data: Mapping[str, Any]) -> list[tuple[str, str]]:
             shown.append((f"/v1/streams/{stream}/events", json.dumps({"type": free[0], "data": {"note": "hello"}})))
             break
     return shown
+
+
+def vault_store(loaded: Loaded) -> VaultStore | None:
+    """What is known of Vault; None where the spec has asked nothing of it."""
+    from runtime.services.secrets.store import VaultStore
+
+    store = loaded.vault
+    return store if isinstance(store, VaultStore) and store.spec is not None else None
+
+
+def without_credentials(url: str) -> str:
+    """An address without user and password: two of them are one place.
+
+    Example:
+        >>> without_credentials("redis://app:secret@db:6379/0")
+        'redis://db:6379/0'
+    """
+    scheme, mark, rest = url.partition("://")
+    place, slash, path = rest.partition("/")
+    return f"{scheme}{mark}{place.rpartition('@')[2]}{slash}{path}"
 
 
 class Held:

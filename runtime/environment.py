@@ -20,6 +20,7 @@ from runtime.kernel.reconcile import Kernel
 from runtime.kernel.status import ComponentStatus
 from runtime.outline import catches_mail, channels
 from runtime.part import Part
+from runtime.rotation import Rotation
 from runtime.settings import Settings
 from runtime.state import StateFolder
 from runtime.telemetry.logs import Logs
@@ -108,16 +109,20 @@ class Environment:
                 async with Kernel(on_change=changed, journal=Journal(self.state.journal)) as self.kernel:
                     view = View(self.kernel, self.name, self.loaded.shown, logs.redactor)
                     tasks.start_soon(self._await_signals, self.kernel, view)
+                    rotation = Rotation(self.loaded, self.kernel, logs.redactor)
                     try:
-                        await self._boot(self.kernel, view, logs)
+                        rotation.assembly = await self._boot(self.kernel, view, logs, rotation)
                     except Fault as error:  # raised below: here it would come out wrapped in a group
                         failure = error
                     else:
+                        tasks.start_soon(rotation.run)
                         lock.publish(self.url)
                         on_ready()
                         vitals = Vitals(self.kernel, self.kernel.service("events").platform, logs.redactor.text)
                         await self._until_over(vitals)
+                        rotation.stop()
                     tasks.start_soon(self._hurry_late, self.kernel)
+                await rotation.leave()
                 tasks.cancel_scope.cancel()
         if failure is not None and not self._over.is_set():  # else a signal came first, and is why it failed
             raise failure
@@ -149,7 +154,7 @@ class Environment:
             Redactor(self.loaded.secrets),
         )
 
-    async def _boot(self, kernel: Kernel, view: View, logs: Logs) -> None:
+    async def _boot(self, kernel: Kernel, view: View, logs: Logs, rotation: Rotation) -> Assembly:
         assembly = Assembly(
             self.loaded,
             self.state,
@@ -159,6 +164,7 @@ class Environment:
             health=view,
             view=view,
             part=self.part,
+            rotate=rotation.request,
         )
         components = assembly.components()
         self.absent = frozenset(assembly.absent)
@@ -166,6 +172,7 @@ class Environment:
         if self.part.includes("http"):
             self.url = kernel.service("http").url
         self.boot_seconds = time.monotonic() - self._begun
+        return assembly
 
     def stop(self) -> None:
         """Asks it to drain and end."""

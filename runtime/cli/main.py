@@ -29,6 +29,8 @@ COMMANDS = {
     "down": "stop a running environment",
     "jobs": "put jobs into queues by hand, look at them, cancel and retry them",
     "events": "publish and follow events, see what could not be handled",
+    "secrets": "where secrets come from, whether each is there, how old it is",
+    "keys": "the keys that users' own provider keys are encrypted with",
     "notify": "send a notification by hand, look at caught mails",
     "init": "a commented spec, a tasks module and a test, ready to run",
     "doctor": "what this machine lacks, and the command that brings it",

@@ -1,6 +1,7 @@
 """`runtime show`: a spec with its bases merged in, its defaults filled in and its secrets hidden.
 
-References are shown as they were written; nothing is resolved.
+References are shown as they were written; with --origin also which source would give each of them its value. Vault is
+not asked.
 """
 
 from __future__ import annotations
@@ -34,11 +35,41 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         import json
 
-        result: Any = {"spec": data, "origin": dict(_origins(data, (), declared))} if args.origin else data
+        told = dict(_origins(data, (), declared, sources(declared))) if args.origin else {}
+        result: Any = {"spec": data, "origin": told} if args.origin else data
         sys.stdout.write(json.dumps(result, indent=2, ensure_ascii=False) + "\n")
     else:
-        sys.stdout.write(emit(data, (lambda path: origin(path, declared)) if args.origin else None))
+        known = sources(declared) if args.origin else {}
+        sys.stdout.write(emit(data, (lambda path: _told(path, declared, known)) if args.origin else None))
     return 0
+
+
+def sources(declared: Declared) -> dict[Path, str]:
+    """Where the values of references would come from: `environment PORT`, `vault secret/data/db#password`."""
+    import os
+
+    from runtime.spec.resolve import resolve
+
+    found: dict[Path, list[str]] = {}
+    for use in resolve(declared.composition, declared.shapes, os.environ).uses:
+        if use.reference.kind == "vault":
+            source = f"vault {_vault_path(use.reference.name, declared)}#{use.reference.field}"
+        else:
+            lacking = "not set" if use.reference.kind == "environment" else "not readable"
+            source = str(use.origin) if use.origin is not None else f"{use.reference.name} {lacking}"
+        found.setdefault(use.path, []).append(source)
+    return {path: ", ".join(dict.fromkeys(each)) for path, each in found.items()}
+
+
+def _vault_path(name: str, declared: Declared) -> str:
+    vault = ((declared.data or {}).get("secrets") or {}).get("vault") or {}
+    entry = (vault.get("paths") or {}).get(name)
+    return str(entry["path"]) if isinstance(entry, dict) else name
+
+
+def _told(path: Path, declared: Declared, known: dict[Path, str]) -> str:
+    source = known.get(path)
+    return f"{origin(path, declared)} <- {source}" if source else origin(path, declared)
 
 
 def origin(path: Path, declared: Declared) -> str:
@@ -65,7 +96,7 @@ def _is_built_in(path: Path, declared: Declared) -> bool:
     return False
 
 
-def _origins(value: Any, path: Path, declared: Declared) -> list[tuple[str, str]]:
+def _origins(value: Any, path: Path, declared: Declared, known: dict[Path, str]) -> list[tuple[str, str]]:
     if isinstance(value, dict) and value:
-        return [pair for key, below in value.items() for pair in _origins(below, (*path, key), declared)]
-    return [(dotted(path), origin(path, declared))]
+        return [pair for key, below in value.items() for pair in _origins(below, (*path, key), declared, known)]
+    return [(dotted(path), _told(path, declared, known))]

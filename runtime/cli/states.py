@@ -23,7 +23,7 @@ def state_of(spec: Path) -> StateFolder:
     if "${" in str((data.get("storage") or {}).get("path")):
         from runtime.spec.resolve import resolve
 
-        resolution = resolve(composition, shapes, os.environ)
+        resolution = resolve(composition, shapes, os.environ, only=("storage", "path"))
         if wrong := [found for found in resolution.diagnostics if found.path == "storage.path"]:
             raise SpecFault(wrong)
         data = filled(resolution.data, shapes.schema)

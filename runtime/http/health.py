@@ -55,10 +55,12 @@ class Readiness(msgspec.Struct):
 
     Args:
         waiting_for: the essential services that are down.
+        degraded: the services that are not well; the others serve.
     """
 
     status: Literal["ready", "not ready", "draining"]
     waiting_for: list[str] = []
+    degraded: list[str] = []
 
 
 class ServiceState(msgspec.Struct):
@@ -107,7 +109,9 @@ def health_controller(source: HealthSource, version: str) -> type[Controller]:
             down = sorted(
                 name for name, checked in services.items() if checked.essential and checked.health.status == "down"
             )
-            return Response(Readiness("not ready" if down else "ready", down), status_code=503 if down else 200)
+            ill = sorted(name for name, checked in services.items() if checked.health.status in ("down", "degraded"))
+            ready = Readiness("not ready" if down else "ready", down, [name for name in ill if name not in down])
+            return Response(ready, status_code=503 if down else 200)
 
         @get("/healthz", summary="How the services are")
         async def healthz(self, request: Request[Caller, Any, Any]) -> Response[HealthReport]:

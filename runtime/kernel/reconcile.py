@@ -143,6 +143,7 @@ class Kernel:
         components: Mapping[str, Component] | Iterable[Component],
         *,
         declared: Mapping[str, Any] | None = None,
+        recorded: bool = True,
     ) -> Plan:
         """Makes exactly these components run.
 
@@ -153,6 +154,8 @@ class Kernel:
         Args:
             components: the whole set; what is not in it is stopped.
             declared: the spec as written, references unresolved, for the journal.
+            recorded: whether it makes a revision; false where the spec is the one that runs and only values
+                behind its references have changed.
 
         Returns:
             What was done.
@@ -172,11 +175,11 @@ class Kernel:
                     reason = error if isinstance(error, Fault) else Fault(INTERRUPTED)
                     self.sockets.prune()
                     with anyio.CancelScope(shield=True):
-                        await self._record(declared, steps, reason)
+                        await self._record(declared, steps, reason, recorded)
                     raise
                 with anyio.CancelScope(shield=True):
                     await self._commit(steps, wanted)
-                    await self._record(declared, steps, None)
+                    await self._record(declared, steps, None, recorded)
             if self._apply_scope.cancelled_caught:
                 raise Fault(INTERRUPTED, remedy="The environment is being stopped.")
             return steps
@@ -242,9 +245,11 @@ class Kernel:
     def _supervise(self, component: Component, service: Any) -> Supervisor:
         return Supervisor(component, service, on_change=self._on_change, start_limit=self._start_limit)
 
-    async def _record(self, declared: Mapping[str, Any] | None, steps: Plan, error: Fault | None) -> None:
+    async def _record(
+        self, declared: Mapping[str, Any] | None, steps: Plan, error: Fault | None, recorded: bool
+    ) -> None:
         journal = self.journal
-        if journal is None:
+        if journal is None or not recorded:
             return
         outcome, reason = ("failed", describe(error)) if error else ("applied", None)
         try:

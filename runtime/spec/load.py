@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from runtime.errors import SpecFault
+from runtime.spec.absolute import absolute, folder_of
 from runtime.spec.declare import Declared, declare
 from runtime.spec.defaults import filled
 from runtime.spec.diagnostics import Diagnostic, ordered
@@ -15,7 +16,6 @@ from runtime.spec.places import Path as Keys
 from runtime.spec.places import diagnose
 from runtime.spec.redact import redacted
 from runtime.spec.resolve import resolve
-from runtime.spec.shapes import is_path
 
 __all__ = ["Declared", "Loaded", "declare", "load"]
 
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 
     from pydantic import ValidationError
 
+    from runtime.spec.origins import Use, VaultLookup
     from runtime.spec.overlay import Composition
     from runtime.spec.root import Spec
-    from runtime.spec.shapes import Shapes
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +43,10 @@ class Loaded:
         root: the folder of the root spec.
         file: the root spec.
         warnings: what deserves a look but stops nothing.
+        uses: each reference, with where its value came from.
+        files: the files that values come from.
+        vault: what read the references into Vault.
+        sources: what it was made of.
     """
 
     spec: Spec = field(repr=False)
@@ -54,14 +58,34 @@ class Loaded:
     root: Path
     file: Path
     warnings: tuple[Diagnostic, ...] = ()
+    uses: tuple[Use, ...] = field(default=(), repr=False)
+    files: frozenset[str] = frozenset()
+    vault: VaultLookup | None = field(default=None, repr=False)
+    sources: _Sources | None = field(default=None, repr=False)
+
+    def again(self) -> Loaded:
+        """The same files with their references followed anew; the files themselves are not read again.
+
+        Raises:
+            SpecFault: a reference has no value any more, or one that does not fit its field.
+        """
+        return self.sources.load() if self.sources is not None else self
 
 
-def load(path: str | os.PathLike[str], environ: Mapping[str, str] = os.environ) -> Loaded:
+def load(
+    path: str | os.PathLike[str],
+    environ: Mapping[str, str] = os.environ,
+    *,
+    given: Mapping[str, str] | None = None,
+    vault: VaultLookup | None = None,
+) -> Loaded:
     """Reads a spec with all that it extends and refers to.
 
     Args:
         path: the file; `-` is standard input.
         environ: the environment variables that references are resolved from.
+        given: variables that come before those of the environment.
+        vault: reads references out of Vault; without it a spec that has some is refused.
 
     Raises:
         SpecFault: it is wrong, or a reference cannot be resolved; carries every diagnostic.
@@ -70,49 +94,48 @@ def load(path: str | os.PathLike[str], environ: Mapping[str, str] = os.environ) 
         >>> load("specs/development.yaml").spec.api.port
         8080
     """
-    declared, found, composition, shapes = declare(path)
-    _stop_at_errors(found)
-    resolution = resolve(composition, shapes, environ)
-    _stop_at_errors(resolution.diagnostics)
-    data = _with_absolute_paths(filled(resolution.data, shapes.schema), composition, shapes)
-    return Loaded(
-        spec=_typed(data, composition, resolution.secrets),
-        data=data,
-        declared=declared or {},
-        shown=redacted(declared or {}, shapes),
-        plugins=tuple(
-            (module, Path(_folder(("plugins", number), composition))) for number, module in enumerate(data["plugins"])
-        ),
-        secrets=resolution.secrets,
-        root=Path(composition.source.folder),
-        file=Path(composition.source.file),
-        warnings=tuple(warning for warning in found if warning.severity == "warning"),
-    )
+    declared = declare(path)
+    _stop_at_errors(declared.diagnostics)
+    return _Sources(declared, dict(environ), dict(given or {}), vault).load()
+
+
+class _Sources(NamedTuple):
+    """What a spec is made of; its references can be followed again at any time."""
+
+    declared: Declared
+    environ: Mapping[str, str]
+    given: Mapping[str, str]
+    vault: VaultLookup | None
+
+    def load(self) -> Loaded:
+        declared, found, composition, shapes = self.declared
+        resolution = resolve(composition, shapes, self.environ, given=self.given, vault=self.vault)
+        _stop_at_errors(resolution.diagnostics)
+        data = absolute(filled(resolution.data, shapes.schema), composition, shapes)
+        return Loaded(
+            spec=_typed(data, composition, resolution.secrets),
+            data=data,
+            declared=declared or {},
+            shown=redacted(declared or {}, shapes),
+            plugins=tuple(
+                (module, Path(folder_of(("plugins", number), composition)))
+                for number, module in enumerate(data["plugins"])
+            ),
+            secrets=resolution.secrets,
+            root=Path(composition.source.folder),
+            file=Path(composition.source.file),
+            warnings=tuple(warning for warning in found if warning.severity == "warning"),
+            uses=resolution.uses,
+            files=resolution.files,
+            vault=self.vault,
+            sources=self,
+        )
 
 
 def _stop_at_errors(diagnostics: list[Diagnostic]) -> None:
     errors = [diagnostic for diagnostic in diagnostics if diagnostic.severity == "error"]
     if errors:
         raise SpecFault(errors)
-
-
-def _with_absolute_paths(data: dict[str, Any], composition: Composition, shapes: Shapes) -> dict[str, Any]:
-    """Paths start from the folder of the file in which they were written; defaults from the root spec's."""
-    root = composition.source.folder
-    for mark in shapes.marked(data, is_path):
-        folder = root if mark.leaf.get("x-base") == "root" else _folder(mark.path, composition)
-        holder: Any = data
-        for part in mark.path[:-1]:
-            holder = holder[part]
-        holder[mark.path[-1]] = os.path.normpath(Path(folder, mark.value))
-    return data
-
-
-def _folder(path: Keys, composition: Composition) -> str:
-    place = composition.place
-    for part in path:
-        place = place.child(part) if place is not None else None
-    return place.source.folder if place is not None else composition.source.folder
 
 
 def _typed(data: dict[str, Any], composition: Composition, secrets: frozenset[str]) -> Spec:

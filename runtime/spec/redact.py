@@ -38,10 +38,11 @@ def redacted(data: dict[str, Any], shapes: Shapes) -> dict[str, Any]:
 def _starred(template: Template) -> str:
     if template.malformed:
         return STARS
-    return "".join(STARS if isinstance(part, str) else _written(part) for part in template.parts) or STARS
+    return "".join(STARS if isinstance(part, str) else written(part) for part in template.parts) or STARS
 
 
-def _written(reference: Reference) -> str:
+def written(reference: Reference) -> str:
+    """A reference as it was written, without the literal text of its default."""
     if reference.kind == "file":
         return f"${{file:{reference.name}}}"
     if reference.kind == "vault":

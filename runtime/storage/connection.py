@@ -15,9 +15,11 @@ from runtime.errors import Fault
 from runtime.health import Health
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     import redis.asyncio
+
+    from runtime.storage.credentials import Credentials
 
 CONNECTIONS = 64
 PATIENCE = 3.0
@@ -25,6 +27,8 @@ COMMAND_LIMIT = 5.0
 BROKEN_SIGNS = ("handler is closed", "'writelines'")
 """In what uvloop and redis-py say, instead of a connection error, when a connection breaks under a command."""
 PROBE_LIMIT = 0.8
+PROBE_PATIENCE = 0.2
+"""Seconds for which a look at the health is tried again: an idle connection that was cut says nothing of the server."""
 KEEPALIVE = {"TCP_KEEPIDLE": 30, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 3}
 
 
@@ -36,7 +40,8 @@ class Redis(ABC):
     with any client that retries: give writes an id where that matters.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, refused: Callable[[], None] | None = None) -> None:
+        self._refused = refused
         self._client: redis.asyncio.Redis | None = None
         self._probe: redis.asyncio.Redis | None = None
         self._dedicated: weakref.WeakSet[redis.asyncio.Redis] = weakref.WeakSet()
@@ -75,7 +80,7 @@ class Redis(ABC):
         Args:
             connections: at most so many at once; more wait for one.
         """
-        client = connect(self._options(), connections=connections, limit=None, patience=PATIENCE)
+        client = connect(self._options(), connections=connections, limit=None, patience=PATIENCE, refused=self._refused)
         self._dedicated.add(client)
         return client
 
@@ -95,18 +100,37 @@ class Redis(ABC):
     def _open(self) -> None:
         if self._client is None:
             options = self._options()
-            self._client = connect(options, connections=CONNECTIONS, limit=COMMAND_LIMIT, patience=PATIENCE)
-            self._probe = connect(options, connections=1, limit=PROBE_LIMIT, patience=0.0)
+            self._client = connect(
+                options, connections=CONNECTIONS, limit=COMMAND_LIMIT, patience=PATIENCE, refused=self._refused
+            )
+            self._probe = connect(options, connections=1, limit=PROBE_LIMIT, patience=PROBE_PATIENCE)
+
+    def _use(self, credentials: Credentials | None) -> None:
+        """Lets new connections of every client sign in so; those that are open stay."""
+        for client in self._clients():
+            client.connection_pool.connection_kwargs["credential_provider"] = credentials
+
+    async def _refresh(self) -> None:
+        """Closes the connections that nobody uses at the moment; new ones are opened when they are wanted."""
+        for client in self._clients():
+            await client.connection_pool.disconnect(inuse_connections=False)
+
+    def _clients(self) -> list[redis.asyncio.Redis]:
+        return [client for client in (self._client, self._probe, *self._dedicated) if client is not None]
 
     async def _close(self) -> None:
         """Closes the connections; the clients stay usable and would open new ones."""
-        for client in (self._client, self._probe, *self._dedicated):
-            if client is not None:
-                await client.connection_pool.disconnect()
+        for client in self._clients():
+            await client.connection_pool.disconnect()
 
 
 def connect(
-    options: Mapping[str, Any], *, connections: int, limit: float | None, patience: float
+    options: Mapping[str, Any],
+    *,
+    connections: int,
+    limit: float | None,
+    patience: float,
+    refused: Callable[[], None] | None = None,
 ) -> redis.asyncio.Redis:
     """A client; it connects when it is used.
 
@@ -115,6 +139,8 @@ def connect(
         connections: at most so many; a command waits for a free one.
         limit: seconds that an answer may take; `None` for commands that block.
         patience: seconds for which a command is tried again when the connection breaks.
+        refused: called when the server refuses the password. It may have been changed a moment ago, so the command is
+            tried again as for a broken connection, with what the options' credential provider says then.
     """
     import redis.asyncio
     from redis.asyncio.connection import Connection
@@ -135,8 +161,12 @@ def connect(
                 nonlocal failures
                 failures += 1
                 await fail(error, *counted)
-                refused = isinstance(error, AuthenticationError | AuthorizationError)
-                if refused or time.monotonic() >= deadline:
+                # On a Unix socket it comes inside of a broken connection.
+                if any(isinstance(each, AuthenticationError | AuthorizationError) for each in (error, error.__cause__)):
+                    if refused is None:
+                        raise error
+                    refused()
+                if time.monotonic() >= deadline:
                     raise error
                 await anyio.sleep(min(0.25, 0.01 * 2.0**failures) * (0.5 + random.random() / 2))  # noqa: S311
 

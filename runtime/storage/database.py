@@ -16,9 +16,10 @@ from runtime.storage.adapters.postgresql import Postgresql
 from runtime.storage.adapters.sqlite import Sqlite
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable, Mapping
 
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+    from sqlalchemy.pool import ConnectionPoolEntry
 
 logger = logging.getLogger("runtime.storage")
 
@@ -37,15 +38,27 @@ class Database:
         name: the environment's name. It is written into the database, so that two environments do not share
             one by accident.
         root: the folder from which a relative path of SQLite starts; the current one by default.
+        refused: called when the server refuses the password after it had taken it: there may be a new one.
 
     Example:
         >>> async with database.transaction() as connection:
         ...     await connection.execute(insert(accounts).values(name="Ada"))
     """
 
-    def __init__(self, url: str, folder: Path, name: str, *, root: Path | None = None) -> None:
+    def __init__(
+        self,
+        url: str,
+        folder: Path,
+        name: str,
+        *,
+        root: Path | None = None,
+        refused: Callable[[], None] | None = None,
+    ) -> None:
         self._name = name
-        self._backend = _backend(url, folder, name, root or Path.cwd())
+        self._refused = refused
+        self._folder = folder
+        self._root = root or Path.cwd()
+        self._backend = _backend(url, folder, name, self._root)
         self._engine: AsyncEngine | None = None
 
     @property
@@ -113,7 +126,7 @@ class Database:
 
         await self._backend.check()
         if self._engine is None:
-            self._engine = self._backend.engine()
+            self._engine = self._backend.engine(self._current, self._refused)
             _note_failures(self._engine)
         try:
             if not await self._settled():
@@ -122,6 +135,21 @@ class Database:
                     await self._claim(connection)
         except SQLAlchemyError as error:
             raise self._backend.explained(error) from error
+
+    async def update(self, fields: Mapping[str, Any]) -> None:
+        """Signs in as another user or with another password, without a gap: once a connection with them works, all new
+        ones use them. Transactions under way end on the connections that they have, which are closed after them.
+
+        Raises:
+            Unreachable: the server refuses them; nothing has changed.
+        """
+        backend = _backend(fields["url"], self._folder, self._name, self._root)
+        await backend.check()
+        old, self._backend = self._engine, backend
+        if old is not None:
+            self._engine = backend.engine(self._current, self._refused)
+            _note_failures(self._engine)
+            await _retire(old)
 
     async def stop(self) -> None:
         """Closes the connections; the engine stays usable and would open new ones."""
@@ -142,6 +170,10 @@ class Database:
             return Health("down", f"{self.address} does not answer ({type(error).__name__})")
         in_use = getattr(self._engine.pool, "checkedout", int)()
         return Health(details={"kind": self._backend.kind, **facts, "connections_in_use": in_use})
+
+    def _current(self) -> str:
+        """The address that is in use now; an engine that was made for an earlier one may still open connections."""
+        return self._backend.url
 
     @asynccontextmanager
     async def _connection(self, *, writes: bool) -> AsyncIterator[AsyncConnection]:
@@ -229,6 +261,17 @@ def _note_failures(engine: AsyncEngine) -> None:
     def failed(context: Any) -> None:
         if context.connection is not None and not context.connection.invalidated:
             context.connection.info[_FAILED] = True
+
+
+async def _retire(engine: AsyncEngine) -> None:
+    """Closes idle connections now, and each of the others as soon as it is given back."""
+    from sqlalchemy import event
+
+    def close(connection: object, record: ConnectionPoolEntry) -> None:
+        record.invalidate()
+
+    event.listen(engine.sync_engine.pool, "checkin", close)
+    await engine.dispose()
 
 
 def revisions() -> list[str]:

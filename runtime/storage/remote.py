@@ -12,7 +12,9 @@ from runtime.errors import Fault, Unreachable
 from runtime.storage.connection import Redis, connect
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
+
+    from runtime.storage.credentials import Credentials
 
 REACH_LIMIT = 5.0
 OLDEST = (6, 2)
@@ -23,6 +25,7 @@ class RemoteRedis(Redis):
 
     Args:
         url: `redis://[user:password@]host[:port][/number]`, `rediss://` for TLS, `unix://path`.
+        refused: called when the server refuses the password after it had taken it: there may be a new one.
 
     Example:
         >>> redis = RemoteRedis("redis://:secret@db.example.com:6379/0")
@@ -30,10 +33,11 @@ class RemoteRedis(Redis):
         'redis://db.example.com:6379/0'
     """
 
-    def __init__(self, url: str) -> None:
-        super().__init__()
+    def __init__(self, url: str, *, refused: Callable[[], None] | None = None) -> None:
+        super().__init__(refused)
         self._url = url
         self._address = _shown(url)
+        self._credentials: Credentials | None = None
 
     @property
     def address(self) -> str:
@@ -43,12 +47,25 @@ class RemoteRedis(Redis):
         from redis.asyncio.connection import parse_url
 
         try:
-            return dict(parse_url(self._url))
+            options = dict(parse_url(self._url))
         except (ValueError, AttributeError) as error:
             raise Fault(
                 f"storage.redis: {self._address} is no address of a Redis",
                 remedy="Write redis://host:6379/0, rediss://host:6379/0 or unix:///path/to/socket.",
             ) from error
+        return self._signed_in(options)
+
+    def _signed_in(self, options: dict[str, Any]) -> Mapping[str, Any]:
+        """User and password go where new connections ask for them."""
+        from runtime.storage.credentials import Credentials
+
+        user, password = options.pop("username", None), options.pop("password", None)
+        if not (user or password):
+            self._credentials = None
+            return {**options, "credential_provider": None}
+        self._credentials = self._credentials or Credentials()
+        self._credentials.set(user, password)
+        return {**options, "credential_provider": self._credentials}
 
     async def start(self) -> None:
         """Connects, and looks whether the server is fit.
@@ -56,9 +73,29 @@ class RemoteRedis(Redis):
         Raises:
             Unreachable: it does not answer within 5 s, refuses, is too old or cannot be written.
         """
+
+        await self._try(self._options())
+        self._open()
+
+    async def update(self, fields: Mapping[str, Any]) -> None:
+        """Signs in as another user or with another password, without a gap: once a connection with them works, all new
+        ones use them. Those that are open stay signed in; idle ones are replaced, so that the old password may end.
+
+        Raises:
+            Unreachable: the server refuses them; nothing has changed.
+        """
+        new = RemoteRedis(fields["url"])
+        await new._try(new._options())
+        self._url = fields["url"]
+        self._options()
+        self._use(self._credentials)
+        await self._refresh()
+
+    async def _try(self, options: Mapping[str, Any]) -> None:
+        """Connects once, and looks whether the server is fit."""
         from redis.exceptions import RedisError
 
-        probe = connect(self._options(), connections=1, limit=REACH_LIMIT, patience=0.0)
+        probe = connect(options, connections=1, limit=REACH_LIMIT, patience=0.0)
         try:
             with anyio.fail_after(REACH_LIMIT):
                 await probe.execute_command("PING")  # type: ignore[no-untyped-call]
@@ -69,7 +106,6 @@ class RemoteRedis(Redis):
             raise self._explained(error) from error
         finally:
             await probe.aclose()
-        self._open()
 
     async def stop(self) -> None:
         await self._close()
@@ -99,7 +135,8 @@ class RemoteRedis(Redis):
 
         text = " ".join(str(error).split())
         cause = error.__cause__ or error.__context__
-        if isinstance(error, AuthenticationError) or "WRONGPASS" in text or "NOAUTH" in text:
+        refused = isinstance(error, AuthenticationError) or isinstance(cause, AuthenticationError)
+        if refused or "WRONGPASS" in text or "NOAUTH" in text:
             return self._out_of_reach("it refuses the user or password", "Check both in `storage.redis`.")
         if isinstance(error, NoPermissionError | AuthorizationError):
             return self._out_of_reach("the user may not use it", "Give that user all commands on `rt:*`.")

@@ -11,6 +11,7 @@ import json
 import re
 from base64 import b64encode
 from collections.abc import Iterable, Mapping
+from contextvars import ContextVar
 from typing import Any, Final
 from urllib.parse import quote, quote_plus
 
@@ -18,7 +19,21 @@ MASK: Final = "***"
 SHORTEST: Final = 4
 """Values of fewer characters are no secrets: masking `on` or `80` would only make the logs unreadable."""
 
+MOST_HERE: Final = 256
+"""Forms of values that one request or job has to do with, at most."""
+
 _DEPTH: Final = 8
+
+
+_here: ContextVar[tuple[str, ...]] = ContextVar("secrets_here", default=())
+
+
+def mask_here(secrets: Iterable[str]) -> None:
+    """Masks values in whatever this request or job writes, and no longer: there are too many of them to be known by
+    all. The longest come first; of many values the last ones count."""
+    forms = [*_here.get(), *(form for secret in secrets for form in _forms(secret))]
+    kept = list(dict.fromkeys(forms))[-MOST_HERE:]
+    _here.set(tuple(sorted(kept, key=lambda form: (-len(form), form))))
 
 
 class Redactor:
@@ -45,11 +60,17 @@ class Redactor:
         self._pattern = re.compile("|".join(map(re.escape, longest_first))) if longest_first else None
 
     def text(self, text: str) -> str:
-        return self._pattern.sub(MASK, text) if self._pattern else text
+        masked = self._pattern.sub(MASK, text) if self._pattern else text
+        for form in _here.get():
+            if form in masked:
+                masked = masked.replace(form, MASK)
+        return masked
 
     def value(self, value: Any, _depth: int = 0) -> Any:
         """The same data with its texts masked: mappings and sequences become dicts and lists."""
-        if self._pattern is None or value is None or isinstance(value, bool | int | float):
+        if value is None or isinstance(value, bool | int | float):
+            return value
+        if self._pattern is None and not _here.get():
             return value
         if isinstance(value, str):
             return self.text(value)

@@ -52,7 +52,7 @@ def test_show_tells_where_values_come_from(tmp_path: Path, capsys: pytest.Captur
     spec.write_text("extends: base.yaml\napi:\n  port: ${PORT}\n")
     text = shown(capsys, "show", str(spec), "--origin")
     lines = {line.split(":")[0].strip(): line.partition("#")[2].strip() for line in text.splitlines() if "#" in line}
-    assert lines["port"] == f"{spec}:3"
+    assert lines["port"] == f"{spec}:3 <- PORT not set"
     assert lines["name"] == f"{tmp_path}/base.yaml:2"
     assert lines["host"] == "default"
     email = text[text.index("  email:") :]

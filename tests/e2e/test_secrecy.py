@@ -65,6 +65,8 @@ def test_no_secret_is_shown_anywhere(tmp_path: Path) -> None:
         family = psutil.Process(environment.process.pid)
         for process in (family, *family.children(recursive=True)):
             assert not holds(" ".join(process.cmdline()))
+        for child in family.children(recursive=True):
+            assert not holds(str(child.environ()))  # none of ours is handed on
         assert "the password is" in environment.output  # it was logged, and masked
         assert not holds(environment.output)
         journal = b"".join(file.read_bytes() for file in environment.state.journal.glob("*.json"))

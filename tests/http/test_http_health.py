@@ -23,12 +23,15 @@ async def test_livez_is_there_whatever_else_is(bench: Bench, client: httpx.Async
 
 
 async def test_readyz_follows_the_essential_services_and_the_drain(bench: Bench, client: httpx.AsyncClient) -> None:
-    assert (await client.get("/readyz", headers=NOBODY)).json() == {"status": "ready", "waiting_for": []}
+    well = {"status": "ready", "waiting_for": [], "degraded": []}
+    assert (await client.get("/readyz", headers=NOBODY)).json() == well
     bench.services.states["jobs"] = (Health("down", "gone"), False)
-    assert (await client.get("/readyz")).status_code == 200
+    answer = await client.get("/readyz")
+    assert (answer.status_code, answer.json()) == (200, {**well, "degraded": ["jobs"]})
     bench.services.states["storage"] = (Health("down", "redis://10.0.0.7 is away"), True)
     answer = await client.get("/readyz", headers=NOBODY)
-    assert (answer.status_code, answer.json()) == (503, {"status": "not ready", "waiting_for": ["storage"]})
+    ill = {"status": "not ready", "waiting_for": ["storage"], "degraded": ["jobs"]}
+    assert (answer.status_code, answer.json()) == (503, ill)
     bench.services.draining = True
     assert (await client.get("/readyz")).json()["status"] == "draining"
     assert (await client.get("/readyz")).status_code == 503

@@ -100,6 +100,17 @@ schedules:
     ]  # fmt: skip
 
 
+def test_a_password_is_encoded_where_it_stands_in_an_address(spec: Path) -> None:
+    text = """
+storage:
+  redis: redis://:${PW}@${HOST}:6379/0
+  database: postgresql://${USER}:${ENCODED}@db:5432/core?application_name=${PW}
+"""
+    found = loaded(spec, text, PW="p@ss/w#rd%+1", HOST="redis", USER="core", ENCODED="p%40ss").spec.storage
+    assert found.redis == "redis://:p%40ss%2Fw%23rd%25%2B1@redis:6379/0"
+    assert found.database == "postgresql://core:p%40ss@db:5432/core?application_name=p@ss/w#rd%+1"
+
+
 def test_all_that_cannot_be_resolved_is_one_list(spec: Path) -> None:
     text = """
 api:
@@ -119,8 +130,8 @@ observability: {errors: {dsn: "${vault:db#dsn}"}}
         "spec.yaml:6:15: api.public_url: cannot read absent.txt: no such file",
         f"spec.yaml:9:15: secrets.vault.address: VAULT_ADDR is not set; {told.format('VAULT_ADDR')}",
         "spec.yaml:10:35: secrets.vault.auth.token: cannot read /nowhere/token: no such file",
-        "spec.yaml:12:32: observability.errors.dsn: vault references are not built in this version; see "
-        "CHANGELOG.md for what is",
+        "spec.yaml:12:32: observability.errors.dsn: secrets of Vault are read by `runtime apply` and "
+        "`runtime secrets check` alone",
     ]
 
 

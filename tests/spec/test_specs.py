@@ -85,7 +85,7 @@ def test_the_figures_of_the_reference_system() -> None:
     assert {name: set(stream.events) for name, stream in spec.events.streams.items()} == {
         "billing": {"credits.used", "credits.overdrawn", "payment.received"},
         "security": {"login.failed", "session.revoked"},
-        "system": {"service.health", "workers.scaled"},
+        "system": {"secret.rotated", "service.health", "workers.scaled"},
         "user": {"profile.changed", "preferences.changed"},
     }
     assert spec.auth is not None

@@ -197,3 +197,12 @@ async def test_a_command_waits_for_a_server_that_is_away_for_a_moment_and_no_lon
     with pytest.raises(Broken):
         await redis.client.get("key")
     await redis.stop()
+
+
+async def test_a_connection_that_was_cut_while_idle_is_no_outage(valkey: ValkeyServer) -> None:
+    remote = RemoteRedis(valkey.url)
+    await remote.start()
+    assert (await remote.health()).status == "operational"
+    await remote.client.execute_command("CLIENT", "KILL", "TYPE", "normal")  # type: ignore[no-untyped-call]
+    assert (await remote.health()).status == "operational"
+    await remote.stop()

@@ -6,10 +6,11 @@ import json
 from base64 import b64encode, urlsafe_b64encode
 from urllib.parse import quote, quote_plus
 
+import anyio
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runtime.telemetry.redaction import MASK, Redactor
+from runtime.telemetry.redaction import MASK, Redactor, mask_here
 
 SECRETS = st.text(min_size=6, max_size=40).filter(lambda text: len(text.strip()) >= 6)
 
@@ -90,3 +91,19 @@ def test_more_can_be_learned() -> None:
     assert redactor.text("later-secret") == "later-secret"
     redactor.learn(["later-secret"])
     assert redactor.text("later-secret") == MASK
+
+
+async def test_a_value_of_one_request_is_masked_there_alone() -> None:
+    redactor = Redactor()
+    said: dict[str, str] = {}
+
+    async def request(name: str, secret: str) -> None:
+        mask_here([secret])
+        await anyio.sleep(0)
+        said[name] = redactor.text(f"sk-first-key-1 sk-second-key {b64encode(secret.encode()).decode()}")
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(request, "first", "sk-first-key-1")
+        tasks.start_soon(request, "second", "sk-second-key")
+    assert said == {"first": "*** sk-second-key ***", "second": "sk-first-key-1 *** ***"}
+    assert redactor.value({"key": "sk-first-key-1"}) == {"key": "sk-first-key-1"}

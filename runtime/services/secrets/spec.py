@@ -103,6 +103,11 @@ class EncryptionSpec(Section):
     active: Annotated[Text, Ref("secrets.encryption.keys")] = setting(
         ..., "The key for what is encrypted from now on.", example="k1"
     )
+    legacy: Annotated[Text, Ref("secrets.encryption.keys")] | None = setting(
+        None,
+        "The key for values of an earlier system, base64 of IV and AES-256-CBC ciphertext; they are encrypted anew.",
+        example="k0",
+    )
     cipher: Literal["aes-256-gcm", "aes-256-cbc-hmac"] = setting(
         "aes-256-gcm",
         "The cipher; `aes-256-cbc-hmac` where a policy demands CBC.",

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     Transaction = Callable[[], AbstractAsyncContextManager[AsyncConnection]]
 
 REACH_LIMIT = 5.0
+PATIENCE = 5.0
+"""Seconds for which a connection is tried again while the server refuses a password that it had taken before."""
+AGAIN = 0.1
 LOCK_LIMIT = 30.0
 CONNECTIONS = 10
 OLDEST = 13
@@ -49,8 +52,8 @@ class Postgresql:
     kind = "postgresql"
 
     def __init__(self, url: str) -> None:
-        self._url = "postgresql://" + url.partition("://")[2]
-        self.address = _shown(self._url)
+        self.url = "postgresql://" + url.partition("://")[2]
+        self.address = _shown(self.url)
         self._name = self.address.rpartition("/")[2]
 
     async def check(self) -> None:
@@ -67,7 +70,7 @@ class Postgresql:
             raise Fault(message, remedy=f"Install it: {INSTALL}") from error
         try:
             with anyio.fail_after(REACH_LIMIT):
-                connection = await asyncpg.connect(self._url, timeout=REACH_LIMIT)
+                connection = await asyncpg.connect(self.url, timeout=REACH_LIMIT)
                 version = connection.get_server_version()
                 await connection.close()
         except (OSError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
@@ -75,12 +78,29 @@ class Postgresql:
         if version.major < OLDEST:
             raise self._out_of_reach(f"it is PostgreSQL {version.major}", f"Use PostgreSQL {OLDEST} or newer.")
 
-    def engine(self) -> AsyncEngine:
+    def engine(self, url: Callable[[], str], refused: Callable[[], None] | None = None) -> AsyncEngine:
+        """The engine.
+
+        Args:
+            url: gives the address with its present user and password.
+            refused: called when the server refuses the password. It may have been changed a moment ago, so connecting
+                is tried again for a while, with what `url` says then.
+        """
         import asyncpg
         from sqlalchemy.ext.asyncio import create_async_engine
 
+        refusals = (asyncpg.InvalidPasswordError, asyncpg.InvalidAuthorizationSpecificationError)
+
         async def connection() -> Any:
-            return await asyncpg.connect(self._url, timeout=REACH_LIMIT)
+            deadline = anyio.current_time() + PATIENCE
+            while True:
+                try:
+                    return await asyncpg.connect(url(), timeout=REACH_LIMIT)
+                except refusals:
+                    if refused is None or anyio.current_time() > deadline:
+                        raise
+                    refused()
+                await anyio.sleep(AGAIN)
 
         # The driver reads the URL itself, so that all of libpq's options work.
         return create_async_engine(

@@ -39,7 +39,7 @@ class Sqlite:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self.address = f"sqlite:///{path}"
+        self.address = self.url = f"sqlite:///{path}"
 
     async def check(self) -> None:
         """Makes the file, and lets readers and the writer not wait for each other (write-ahead log).
@@ -64,7 +64,8 @@ class Sqlite:
         with closing(sqlite3.connect(self._path, timeout=BUSY_LIMIT)) as connection:
             connection.execute("PRAGMA journal_mode = WAL")  # of the file, not of the connection
 
-    def engine(self) -> AsyncEngine:
+    def engine(self, url: Callable[[], str], refused: Callable[[], None] | None = None) -> AsyncEngine:
+        """A file has no password that could change."""
         from sqlalchemy import event
         from sqlalchemy.ext.asyncio import create_async_engine
 

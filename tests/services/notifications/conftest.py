@@ -10,7 +10,7 @@ from email.message import EmailMessage
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from aiosmtpd.smtp import SMTP, Envelope, Session
+from aiosmtpd.smtp import SMTP, AuthResult, Envelope, Session
 
 from runtime.services.notifications.adapters.smtp import SmtpSender
 from runtime.services.notifications.spec import SmtpChannel
@@ -26,12 +26,17 @@ class Post:
     Args:
         answers: what it says to a recipient's RCPT, by address; each list is used up, then it is 250.
         data: what it says at the end of the message, used up in the same way.
+        password: the one that it takes from whoever signs in.
     """
 
     answers: dict[str, list[str]] = field(default_factory=dict)
     data: list[str] = field(default_factory=list)
     received: list[tuple[list[str], EmailMessage]] = field(default_factory=list)
     port: int = 0
+    password: str = ""
+
+    def authenticated(self, server: SMTP, session: Session, envelope: Envelope, kind: str, given: Any) -> AuthResult:
+        return AuthResult(success=given.password.decode() == self.password, handled=False)
 
     async def handle_RCPT(  # noqa: N802 - aiosmtpd's name
         self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
@@ -73,7 +78,7 @@ async def post() -> AsyncIterator[Post]:
     open_: list[SMTP] = []
 
     def session() -> SMTP:
-        open_.append(SMTP(post, enable_SMTPUTF8=True))
+        open_.append(SMTP(post, enable_SMTPUTF8=True, authenticator=post.authenticated, auth_require_tls=False))
         return open_[-1]
 
     server = await asyncio.get_running_loop().create_server(session, "127.0.0.1", 0)

@@ -119,3 +119,13 @@ async def test_a_password_is_never_in_an_error(post: Any, sender: Any) -> None:
     with pytest.raises(Undelivered) as refused:  # the server offers no AUTH
         await sender(username="core", password="hunter2-secret").send(letter())
     assert "hunter2" not in str(refused.value)
+
+
+async def test_another_password_holds_from_the_next_letter_on(post: Any, sender: Any) -> None:
+    mailer = sender(username="core", password="first-password")
+    post.password = "second-password"
+    with pytest.raises(Undelivered, match="535"):
+        await mailer.send(letter())
+    await mailer.update({"password": "second-password"})
+    await mailer.send(letter())
+    assert post.recipients == ["ada@example.com"]

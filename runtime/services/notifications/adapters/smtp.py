@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 import aiosmtplib
 import anyio
+from pydantic import SecretStr
 
 from runtime.errors import Fault
 from runtime.health import Health
 from runtime.services.notifications.ports import Letter, Undeliverable, Undelivered
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from email.headerregistry import Address
 
     from runtime.services.notifications.mailbox import Mailbox
@@ -50,6 +52,11 @@ class SmtpSender:
 
     async def stop(self) -> None:
         """Every letter has a connection of its own, closed when it is sent."""
+
+    async def update(self, fields: Mapping[str, Any]) -> None:
+        """Signs in with another user or password from the next letter on; letters under way end as they began."""
+        secret = {"password": SecretStr(fields["password"])} if fields.get("password") else {}
+        self._spec = self._spec.model_copy(update={**fields, **secret})
 
     async def health(self) -> Health:
         details: dict[str, Any] = {"sent": self._sent, "failed": self._failed}

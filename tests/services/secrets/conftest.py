@@ -1,0 +1,21 @@
+"""A real OpenBao and a real PostgreSQL for the tests of secrets."""
+
+from __future__ import annotations
+
+import socket
+
+import pytest
+
+from tests.openbao import openbao
+from tests.postgres import postgres
+
+__all__ = ["openbao", "postgres"]
+
+
+@pytest.fixture
+def free_port() -> int:
+    """A port on which nobody listens."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
