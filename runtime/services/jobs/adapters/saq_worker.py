@@ -154,7 +154,7 @@ class KeepingWorker(Worker[Context]):
         """Waits until nothing is held any more, and no claim is under way."""
         try:
             async with asyncio.timeout(patience):
-                while self._held or self._asked:
+                while self._held or (self._asked and self.activity.away is None):
                     self._free.clear()
                     self._look.set()
                     await self._free.wait()
@@ -425,6 +425,7 @@ class KeepingWorker(Worker[Context]):
     def _away(self, error: BaseException) -> None:
         if self.activity.away is None:
             logger.warning("%s: Redis does not answer, waiting for it: %s", self.kept.name, reason(error))
+            self._free.set()
         self.activity.away = reason(error)
 
     def _reached(self) -> None:
