@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from runtime import __version__
 from runtime.kernel.component import Component, Ports, Service
-from runtime.outline import DELIVERING, Node, absent, catches_mail, channel_for, channels, outline
+from runtime.outline import DELIVERING, EXECUTING, Node, absent, catches_mail, channel_for, channels, outline
 from runtime.plugins import Mark, Registry
 from runtime.services.absent import Absent
 from runtime.spec.fields import live_fields
@@ -94,6 +94,7 @@ class Assembly:
             "storage.database": self._database,
             "storage.cache": self._cache,
             "events": self._events,
+            "sandbox": self._sandbox,
             "jobs": self._jobs,
             "http": self._http,
         }
@@ -184,6 +185,14 @@ class Assembly:
             return "Event bus (in memory)", in_memory, fields, live_fields(EventsSpec)
         return "Event bus", in_redis, fields, live_fields(EventsSpec)
 
+    def _sandbox(self) -> Made:
+        from runtime.services.sandbox.service import SandboxService
+        from runtime.services.sandbox.spec import SandboxSpec
+
+        spec = self._spec.sandbox
+        assert spec is not None  # noqa: S101 - the outline has seen it
+        return "Sandbox", lambda _: SandboxService(spec), self._data["sandbox"], live_fields(SandboxSpec)
+
     def _subscription(self, name: str) -> Made:
         from runtime.services.events.spec import SubscriptionSpec
         from runtime.services.events.subscription import Subscription
@@ -204,12 +213,15 @@ class Assembly:
         from runtime.services.jobs.adapters.saq import SaqBackend
         from runtime.services.jobs.service import JobQueues
         from runtime.services.notifications.workers import email_task
+        from runtime.services.sandbox.workers import execution_task
 
         def make(ports: Ports) -> Service:
             tasks = Registry(self._registry)
             for handler in DELIVERING:
                 if channel := channel_for(handler, self._data):
                     tasks.add(Mark("task", handler, email_task(ports[channel], ports["storage.cache"].held)))
+            if sandbox := ports.get("sandbox"):
+                tasks.add(Mark("task", EXECUTING, execution_task(sandbox)))
             backend = SaqBackend(ports["storage.redis"].client, self._prefix, instance=self._state.instance())
             return JobQueues(self._spec.queues, tasks, backend)
 
@@ -249,7 +261,8 @@ class Assembly:
     def _built(self, handler: str) -> bool:
         """Whether this version has what runs a queue's jobs."""
         delivers = handler in DELIVERING and channel_for(handler, self._data) is not None
-        return delivers or self._registry.get("task", handler) is not None
+        executes = handler == EXECUTING and self._spec.sandbox is not None
+        return delivers or executes or self._registry.get("task", handler) is not None
 
     def _channel(self, name: str) -> Made:
         from runtime.services.notifications.adapters.smtp import SmtpSender
@@ -281,8 +294,10 @@ class Assembly:
         from runtime.services.events.asyncapi import document
         from runtime.services.events.routes import StreamRoutes, description_controller
         from runtime.services.jobs.routes import JobRoutes, QueueRoutes
+        from runtime.services.sandbox.routes import SandboxRoutes
 
         settings = self._spec.api
+        controllers = [QueueRoutes, JobRoutes, StreamRoutes, *([SandboxRoutes] if self._spec.sandbox else [])]
 
         def make(ports: Ports) -> Service:
             # The event bus has started: it has refused schemas that cannot be read.
@@ -291,8 +306,8 @@ class Assembly:
                 settings,
                 name=self._spec.name,
                 version=__version__,
-                controllers=[QueueRoutes, JobRoutes, StreamRoutes, description_controller(described)],
-                dependencies={"jobs": ports["jobs"], "events": ports["events"]},
+                controllers=[*controllers, description_controller(described)],
+                dependencies={"jobs": ports["jobs"], "events": ports["events"], "sandbox": ports.get("sandbox")},
                 access=OperatorKey.open(self._state.operator_key),
                 health=self._health,
                 view=self._view,

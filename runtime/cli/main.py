@@ -30,6 +30,7 @@ COMMANDS = {
     "jobs": "put jobs into queues by hand, look at them, cancel and retry them",
     "events": "publish and follow events, see what could not be handled",
     "notify": "send a notification by hand, look at caught mails",
+    "sandbox": "run code in a sandbox of its own, prepare its Python",
     "init": "a commented spec, a tasks module and a test, ready to run",
     "doctor": "what this machine lacks, and the command that brings it",
 }

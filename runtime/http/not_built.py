@@ -87,7 +87,6 @@ ROWS: Final = (
     Row("GET POST", "/v1/notifications/unsubscribe", "Unsubscribing"),
     Row("POST", "/v1/notifications/callbacks/{channel:str}", "The callbacks of channels"),
     Row("POST", "/v1/notifications/preview", "The preview of a notification"),
-    Row("POST", "/v1/sandbox/executions", "The sandbox"),
     Row("GET", "/v1/secrets", "The service of secrets"),
     Row("POST", "/v1/secrets/{path:path}", "The service of secrets"),
     Row("POST", "/v1/runtime/plan", "Planning over HTTP"),

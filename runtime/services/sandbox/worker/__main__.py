@@ -1,0 +1,91 @@
+"""A worker's life: enclose, boot the engine, seal, then job after job until the service closes the socket.
+
+python -I -S -B __main__.py '{"socket": 3, "language": "javascript", …}'
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import resource
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+sys.path.insert(0, str(Path(__file__).parents[4]))  # the folder that holds the package; `-S` leaves it out
+
+from runtime.services.sandbox.worker.confine import Confinement
+from runtime.services.sandbox.worker.job import Job, Result
+from runtime.services.sandbox.worker.protocol import Channel
+from runtime.services.sandbox.worker.v8 import Engine
+
+if TYPE_CHECKING:
+    from runtime.services.sandbox.worker.javascript import JavaScript
+
+
+def main() -> None:
+    options: dict[str, Any] = json.loads(sys.argv[1])
+    channel = Channel(options["socket"])
+    try:
+        language, ready = boot(options)
+    except Exception as error:  # noqa: BLE001 - nobody else could tell the service why
+        channel.send({"kind": "failed", "reason": f"{type(error).__name__}: {error}"[:1000]})
+        return
+    channel.send({"kind": "ready", **ready})
+    try:
+        serve(channel, language)
+    except EOFError:
+        pass
+
+
+def boot(options: dict[str, Any]) -> tuple[JavaScript, dict[str, Any]]:
+    """The language, ready for its first job, and what the service is told of it."""
+    from runtime.services.sandbox.worker import javascript
+
+    confinement = Confinement(options["socket"])
+    engine = Engine(options["library"], options["data"], javascript.FLAGS)
+    confinement.enclose()
+    language = javascript.JavaScript(engine, options["memory"])
+    gc.collect()
+    gc.freeze()
+    confinement.seal(headroom=options["headroom"])
+    return language, {"v8": engine.version, "caged": engine.caged, "layers": confinement.layers, **_resident()}
+
+
+def serve(channel: Channel, language: JavaScript) -> None:
+    while True:
+        frame = channel.receive()
+        if frame.head["kind"] == "ping":
+            channel.send({"kind": "pong"})
+            continue
+        job = Job.of(frame.head, frame.body)
+        channel.send(*_answer(job, language.run(job)))
+        language.renew()
+        channel.send({"kind": "renewed"})
+
+
+def _answer(job: Job, result: Result) -> tuple[dict[str, Any], bytes]:
+    head = {
+        "kind": "answer",
+        "id": job.id,
+        "outcome": result.outcome,
+        "duration": result.duration,
+        "memory": result.memory,
+        "recycle": result.recycle,
+        **_resident(),
+    }
+    return head, result.answer
+
+
+def _resident() -> dict[str, int]:
+    """The most memory that this process has ever had."""
+    return {"peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024}
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    finally:
+        sys.stdout = sys.stderr = None  # type: ignore[assignment] # they are closed, and must not be flushed
+        os._exit(0)  # V8's threads do not end by themselves
