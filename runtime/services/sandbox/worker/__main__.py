@@ -11,7 +11,7 @@ import os
 import resource
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 sys.path.insert(0, str(Path(__file__).parents[4]))  # the folder that holds the package; `-S` leaves it out
 
@@ -21,43 +21,83 @@ from runtime.services.sandbox.worker.protocol import Channel
 from runtime.services.sandbox.worker.v8 import Engine
 
 if TYPE_CHECKING:
-    from runtime.services.sandbox.worker.javascript import JavaScript
+    from collections.abc import Callable
+
+
+class Language(Protocol):
+    """What runs jobs: `JavaScript` or `Python`."""
+
+    def run(self, job: Job) -> Result: ...
+
+    def renew(self) -> None: ...
+
+    def digest(self) -> bytes: ...
 
 
 def main() -> None:
     options: dict[str, Any] = json.loads(sys.argv[1])
     channel = Channel(options["socket"])
     try:
-        language, ready = boot(options)
+        if options.get("snapshot"):
+            return take_snapshot(options, channel)
+        language, facts = boot(options)
     except Exception as error:  # noqa: BLE001 - nobody else could tell the service why
-        channel.send({"kind": "failed", "reason": f"{type(error).__name__}: {error}"[:1000]})
-        return
-    channel.send({"kind": "ready", **ready})
+        return channel.send({"kind": "failed", "reason": f"{type(error).__name__}: {error}"[:1000]})
+    channel.send({"kind": "ready", **facts})
     try:
         serve(channel, language)
     except EOFError:
-        pass
+        return None
 
 
-def boot(options: dict[str, Any]) -> tuple[JavaScript, dict[str, Any]]:
+def boot(options: dict[str, Any]) -> tuple[Language, dict[str, Any]]:
     """The language, ready for its first job, and what the service is told of it."""
-    from runtime.services.sandbox.worker import javascript
-
     confinement = Confinement(options["socket"])
-    engine = Engine(options["library"], options["data"], javascript.FLAGS)
+    make, engine = (_python if options["language"] == "python" else _javascript)(options)
     confinement.enclose()
-    language = javascript.JavaScript(engine, options["memory"])
+    language = make()
+    del make
     gc.collect()
     gc.freeze()
     confinement.seal(headroom=options["headroom"])
     return language, {"v8": engine.version, "caged": engine.caged, "layers": confinement.layers, **_resident()}
 
 
-def serve(channel: Channel, language: JavaScript) -> None:
+def _javascript(options: dict[str, Any]) -> tuple[Callable[[], Language], Engine]:
+    from runtime.services.sandbox.worker.javascript import FLAGS, JavaScript
+
+    engine = Engine(options["library"], options["data"], FLAGS)
+    return lambda: JavaScript(engine, options["memory"]), engine
+
+
+def _python(options: dict[str, Any]) -> tuple[Callable[[], Language], Engine]:
+    from runtime.services.sandbox.worker.python import FLAGS, Bundle, Python
+
+    engine = Engine(options["library"], options["data"], FLAGS)
+    bundle = Bundle.read(options["bundle"])
+    return lambda: Python(engine, bundle, options["memory"]), engine
+
+
+def take_snapshot(options: dict[str, Any], channel: Channel) -> None:
+    """Sends the memory of a freshly booted interpreter."""
+    from runtime.services.sandbox.worker.python import FLAGS, Bundle, snapshot
+
+    confinement = Confinement(options["socket"])
+    engine = Engine(options["library"], options["data"], FLAGS)
+    bundle = Bundle.read(options["bundle"])
+    confinement.enclose()
+    memory, top = snapshot(engine, bundle)
+    channel.send({"kind": "snapshot", "top": top}, memory)
+
+
+def serve(channel: Channel, language: Language) -> None:
     while True:
         frame = channel.receive()
         if frame.head["kind"] == "ping":
             channel.send({"kind": "pong"})
+            continue
+        if frame.head["kind"] == "digest":
+            channel.send({"kind": "digest"}, language.digest())
             continue
         job = Job.of(frame.head, frame.body)
         channel.send(*_answer(job, language.run(job)))

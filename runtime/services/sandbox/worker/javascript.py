@@ -55,6 +55,11 @@ class JavaScript:
         self._isolate.close()
         self._prepare()
 
+    def digest(self) -> bytes:
+        """What a fresh isolate offers: its globals."""
+        names = self._isolate.evaluate("JSON.stringify(Object.getOwnPropertyNames(globalThis))")
+        return names if isinstance(names, bytes) else b""
+
     def _prepare(self) -> None:
         self._isolate = Isolate(self._engine, self._memory)
         driver = self._isolate.evaluate(DRIVER)
