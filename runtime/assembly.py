@@ -237,7 +237,14 @@ class Assembly:
             return self._absent(f"jobs.{name}", f'the handler "{spec.handler}"', fields)
         return (
             f"Worker of {spec.handler}",
-            lambda ports: QueueWorker(name, spec, ports["jobs"], ports["events"], mask=self._logs.redactor.text),
+            lambda ports: QueueWorker(
+                name,
+                spec,
+                ports["jobs"],
+                ports["events"],
+                mask=self._logs.redactor.text,
+                sandbox=ports.get("sandbox"),
+            ),
             fields,
             live_fields(QueueSpec),
         )

@@ -103,7 +103,7 @@ def _nodes(data: Data) -> Iterator[Node]:
         yield Node(id_, ())
     yield Node("jobs", ("storage.redis", "storage.cache", *sorted(delivering), *sandbox))
     for name in data.get("queues") or {}:
-        yield Node(f"jobs.{name}", ("jobs", "events"))
+        yield Node(f"jobs.{name}", ("jobs", "events", *sandbox))
     for name in data.get("schedules") or {}:
         yield Node(f"schedules.{name}", ("storage.cache", "jobs"))
     for name in (data.get("events") or {}).get("subscriptions") or {}:

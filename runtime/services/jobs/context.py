@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from runtime.services.events.ports import Events
     from runtime.services.jobs.backend import Claimed
     from runtime.services.jobs.ports import Jobs, JobView
+    from runtime.services.sandbox.ports import Sandbox
 
 
 T = TypeVar("T")
@@ -27,9 +28,11 @@ class RunningJob:
         claimed: the job.
         jobs: where further jobs go.
         events: where events go; None where the spec has no event bus.
+        sandbox: where untrusted code runs; None where the spec has no sandbox.
     """
 
-    def __init__(self, claimed: Claimed, jobs: Jobs, events: Events | None) -> None:
+    def __init__(self, claimed: Claimed, jobs: Jobs, events: Events | None, sandbox: Sandbox | None = None) -> None:
+        self._sandbox = sandbox
         self._claimed = claimed
         self._jobs = jobs
         self._events = events
@@ -51,6 +54,12 @@ class RunningJob:
     def attempts(self) -> int:
         """Tries in all."""
         return self._claimed.attempts
+
+    @property
+    def sandbox(self) -> Sandbox:
+        if self._sandbox is None:
+            raise NotBuilt("running code from a job without a `sandbox` in the spec")
+        return self._sandbox
 
     def wait(self, coroutine: Coroutine[Any, Any, T]) -> T:
         """Waits for one of the other methods from a thread: `job.wait(job.progress(0.5))`."""

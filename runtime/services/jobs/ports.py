@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, Literal, Protocol
 
+from runtime.services.sandbox.ports import Sandbox
+
 REMEMBERED: Final = 6 * 3600.0
 """Seconds for which a job's `once` is remembered."""
 
@@ -261,6 +263,11 @@ class JobContext(Protocol):
     @property
     def attempt(self) -> int:
         """1 at the first try."""
+        ...
+
+    @property
+    def sandbox(self) -> Sandbox:
+        """Runs untrusted code."""
         ...
 
     async def progress(self, fraction: float, message: str = "") -> None:

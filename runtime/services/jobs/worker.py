@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from runtime.services.events.ports import Events
     from runtime.services.jobs.spec import QueueSpec
+    from runtime.services.sandbox.ports import Sandbox
 
 logger = logging.getLogger("runtime.jobs")
 
@@ -39,6 +40,7 @@ class QueueWorker:
         jobs: the queues; also where further jobs go.
         events: where the events of its tasks go; None where the spec has no event bus.
         mask: hides secrets in what a task's exception says, before a job's record keeps it.
+        sandbox: where its tasks run untrusted code; None where the spec has no sandbox.
 
     Raises at `start`:
         NotBuilt: this version does not have the queue's task, or cannot run it in a process of its own.
@@ -52,7 +54,9 @@ class QueueWorker:
         events: Events | None = None,
         *,
         mask: Callable[[str], str] = str,
+        sandbox: Sandbox | None = None,
     ) -> None:
+        self._sandbox = sandbox
         self._queue = queue
         self._spec = spec
         self._jobs = jobs
@@ -120,7 +124,7 @@ class QueueWorker:
         except Invalid as error:  # it was accepted, so the task has changed since then: no try can succeed
             logger.error("%s: its task does not take its payload any more: %s", claimed.id, error, extra=about)
             return Outcome("failed", error=_sentence(error))
-        job = RunningJob(claimed, self._jobs, self._events)
+        job = RunningJob(claimed, self._jobs, self._events, self._sandbox)
         returned = await call(self._function or _absent, job, payload, limit=self._spec.timeout)
         if returned.error is not None:
             return self._failed(claimed, returned.error, about)

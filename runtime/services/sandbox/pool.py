@@ -171,6 +171,13 @@ class Pool:
             "replaced": self.replaced,
         }
 
+    async def states(self) -> dict[int, bytes]:
+        """What the state of each idle worker comes to, by process id; waits until there is one."""
+        while not (idle := [worker for worker in self._workers if worker.status == "idle"]):
+            self._changed.clear()
+            await self._changed.wait()
+        return {worker.pid: await worker.digest() for worker in idle}
+
     def processes(self) -> list[int]:
         """The process ids of its workers."""
         return [worker.pid for worker in self._workers if worker.pid]
@@ -265,7 +272,9 @@ class Pool:
         except WorkerDied as death:
             await self._bury(worker, waiting, death.cause)
             return
-        self._settle(waiting, replies.execution(answer, order, allowance=allowance))
+        outcome = replies.execution(answer, order, allowance=allowance)
+        worker.recycle |= outcome.status == "memory" and answer.growth > allowance
+        self._settle(waiting, outcome)
         await self._renewed(worker)
         self._dispatch()
         self._changed.set()

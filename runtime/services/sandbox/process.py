@@ -105,6 +105,7 @@ class WorkerProcess(asyncio.Protocol):
         self._ready: asyncio.Future[dict[str, Any]] = self._loop.create_future()
         self._answer: asyncio.Future[Answer] | None = None
         self._renewed: asyncio.Future[None] | None = None
+        self._digest: asyncio.Future[bytes] | None = None
         self._number = 0
         self._largest = 1 << 16
         self._pinged: float | None = None
@@ -206,6 +207,17 @@ class WorkerProcess(asyncio.Protocol):
         self._become("idle")
         return True
 
+    async def digest(self) -> bytes:
+        """What the state of an idle worker comes to: equal whenever it is the same.
+
+        Raises:
+            WorkerDied: it ended meanwhile.
+        """
+        self._digest = self._loop.create_future()
+        self._largest = 1 << 20
+        self._send({"kind": "digest"})
+        return await self._digest
+
     def resident(self) -> int:
         """Bytes of memory that it has now; 0 where the system does not tell."""
         try:
@@ -282,9 +294,12 @@ class WorkerProcess(asyncio.Protocol):
                 self._ready.set_exception(WorkerFailed(_text(head["reason"])))
             case "pong" if self._pinged is not None:
                 self._pinged = None
+            case "digest" if self._digest and not self._digest.done():
+                self._digest.set_result(body)
             case "answer" if self._answer and not self._answer.done() and head["id"] == self._number:
                 self._answer.set_result(self._answered(head, body))
             case "renewed" if self._answer and self._answer.done() and self._renewed and not self._renewed.done():
+                self._highest = max(self._highest, int(head["peak"]))
                 self._renewed.set_result(None)
             case _:
                 raise ValueError("a frame that nobody asked for")
@@ -337,7 +352,7 @@ class WorkerProcess(asyncio.Protocol):
     def _abandon(self) -> None:
         """Tells whoever waits for it that it has ended."""
         self._stop_watching()
-        for waiting in (self._ready, self._answer, self._renewed):
+        for waiting in (self._ready, self._answer, self._renewed, self._digest):
             if waiting is not None and not waiting.done():
                 waiting.set_exception(WorkerDied(self._cause))
                 waiting.exception()  # it may be that nobody waits any more

@@ -20,7 +20,7 @@ MOST_LINES: Final = 5000
 FARTHEST: Final = 10**9
 _CONTROLS: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 """What has no place in a line: control characters, and those that turn the direction of writing."""
-_OUT_OF_BUFFERS: Final = "Array buffer allocation failed"
+_OUT_OF_BUFFERS: Final = ("Array buffer allocation failed", "Out of memory")
 _CRASHES: Final = {-signal.SIGTRAP, -signal.SIGABRT, -signal.SIGILL, -signal.SIGSEGV, -signal.SIGBUS}
 
 
@@ -41,6 +41,7 @@ class _Reply(msgspec.Struct):
     error: _Error | None = None
     logs: list[_Line] = []
     cut: bool = False
+    trap: str = ""
 
 
 _DECODER: Final = msgspec.json.Decoder(_Reply)
@@ -56,7 +57,7 @@ def execution(answer: Answer, order: Order, *, allowance: int) -> Execution:
     output: Any = None
     try:
         reply = _DECODER.decode(answer.body)
-        status, failure = _judged(answer, reply.error, order, allowance)
+        status, failure = _judged(answer, reply, order, allowance)
         if status == "ok":
             output = _output(reply.output, order.output)
     except _Unsendable as error:
@@ -114,20 +115,20 @@ def _ended(status: Status, order: Order, growth: int) -> Execution:
     return Execution(status, error=limit_met(status, order), duration_ms=duration, memory_peak=growth)
 
 
-def _judged(answer: Answer, error: _Error | None, order: Order, allowance: int) -> tuple[Status, Failure | None]:
+def _judged(answer: Answer, reply: _Reply, order: Order, allowance: int) -> tuple[Status, Failure | None]:
     if answer.outcome == "timeout":
         return "timeout", limit_met("timeout", order)
-    if answer.outcome == "memory" or answer.growth > allowance or _out_of_memory(error):
+    if answer.outcome == "memory" or answer.growth > allowance or _out_of_memory(reply.error):
         return "memory", limit_met("memory", order)
     if answer.outcome != "done":
-        return "error", Failure("Crash", "the engine could not go on")
-    return ("error", _failure(error)) if error else ("ok", None)
+        return "error", Failure("Crash", _clean(f"the engine could not go on: {reply.trap}".rstrip(": ")))
+    return ("error", _failure(reply.error)) if reply.error else ("ok", None)
 
 
 def _out_of_memory(error: _Error | None) -> bool:
     if error is None:
         return False
-    return error.type == "MemoryError" or (error.type == "RangeError" and error.message == _OUT_OF_BUFFERS)
+    return error.type == "MemoryError" or (error.type == "RangeError" and error.message.endswith(_OUT_OF_BUFFERS))
 
 
 def _failure(error: _Error) -> Failure:

@@ -124,6 +124,10 @@ class SandboxService:
         """The process ids of all workers."""
         return [pid for pool in self._pools.values() for pid in pool.processes()]
 
+    async def states(self, language: Language) -> dict[int, bytes]:
+        """What the state of each idle worker of a language comes to, by process id: equal whenever it is the same."""
+        return await self._pool(language).states()
+
     # -- languages ---------------------------------------------------------------------------------------------------
 
     def _pool(self, language: str) -> Pool:

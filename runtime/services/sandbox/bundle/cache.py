@@ -37,7 +37,9 @@ def place(folder: Path | None) -> Path:
     Args:
         folder: that of all versions; the user's cache where None.
     """
-    base = folder or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "declarative-runtime" / "sandbox"
+    base = (
+        folder or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "declarative-runtime" / "sandbox"
+    )
     return base / f"pyodide-{fetch.VERSION}-{_fingerprint()}"
 
 
@@ -59,8 +61,11 @@ def prepared(folder: Path | None, engine: Engine, tell: Tell = lambda step, part
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with (target.parent / "lock").open("w") as lock:
-            tell("Waiting for another process that prepares it", 0.0)
-            fcntl.flock(lock, fcntl.LOCK_EX)
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                tell("Waiting for another process that prepares it", 0.0)
+                fcntl.flock(lock, fcntl.LOCK_EX)
             return found(folder) or _built(target, engine, tell)
     except OSError as error:
         raise Fault(
@@ -100,15 +105,18 @@ def _snapshot(folder: Path, engine: Engine) -> tuple[bytes, int]:
         "data": str(engine.data),
         "bundle": str(folder),
     }
-    with ours, subprocess.Popen(
-        [sys.executable, "-I", "-S", "-B", str(MAIN), json.dumps(options)],
-        pass_fds=[theirs.fileno()],
-        env={},
-        cwd="/",
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    ) as process:
+    with (
+        ours,
+        subprocess.Popen(
+            [sys.executable, "-I", "-S", "-B", str(MAIN), json.dumps(options)],
+            pass_fds=[theirs.fileno()],
+            env={},
+            cwd="/",
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        ) as process,
+    ):
         theirs.close()
         try:
             frame = Channel(ours.fileno()).receive()

@@ -102,7 +102,7 @@ def serve(channel: Channel, language: Language) -> None:
         job = Job.of(frame.head, frame.body)
         channel.send(*_answer(job, language.run(job)))
         language.renew()
-        channel.send({"kind": "renewed"})
+        channel.send({"kind": "renewed", **_resident()})
 
 
 def _answer(job: Job, result: Result) -> tuple[dict[str, Any], bytes]:

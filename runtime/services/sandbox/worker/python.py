@@ -13,7 +13,7 @@ from runtime.services.sandbox.worker.job import Job, Result
 from runtime.services.sandbox.worker.v8 import Engine, Held, Isolate, ScriptError, ScriptMemory, ScriptTimeout
 from runtime.services.sandbox.worker.wasm import with_most_memory
 
-FLAGS: Final = ["--single-threaded", "--no-flush-liftoff-code", "--no-flush-bytecode"]
+FLAGS: Final = ["--single-threaded", "--stack-size=1800", "--no-flush-liftoff-code", "--no-flush-bytecode"]
 """Code that has been compiled is kept when garbage is collected: to compile it again would cost a job 50 ms."""
 BOOT_LIMIT: Final = 50.0
 RESET_LIMIT: Final = 1.0
@@ -24,14 +24,18 @@ WARM_UP: Final = 3
 """Jobs of its own that a worker runs before it is ready, so that V8 has compiled what every job needs."""
 
 WARM: Final = (
-    "ast, asyncio, base64, bisect, collections, contextlib, copy, csv, dataclasses, datetime, decimal, enum, "
-    "fractions, functools, hashlib, heapq, html, inspect, io, itertools, json, math, operator, os, pathlib, random, "
-    "re, secrets, statistics, string, struct, sys, textwrap, time, traceback, typing, urllib.parse, uuid, zoneinfo"
+    "abc, array, ast, asyncio, base64, binascii, bisect, calendar, collections, contextlib, copy, csv, dataclasses, "
+    "datetime, decimal, difflib, enum, fractions, functools, hashlib, heapq, hmac, html, inspect, io, ipaddress, "
+    "itertools, json, logging, math, numbers, operator, os, pathlib, pprint, queue, random, re, secrets, statistics, "
+    "string, struct, sys, tempfile, textwrap, time, traceback, types, typing, unicodedata, urllib.parse, uuid, "
+    "warnings, zlib, zoneinfo"
 )
 """Modules that stand in the snapshot, so that a job imports them at once."""
 
 _SOURCES: Final = Path(__file__).parent / "pyodide"
-SHELL, SEVER, RESET, RUNNER = ((_SOURCES / name).read_text() for name in ("shell.js", "sever.js", "reset.js", "runner.py"))
+SHELL, SEVER, RESET, RUNNER = (
+    (_SOURCES / name).read_text() for name in ("shell.js", "sever.js", "reset.js", "runner.py")
+)
 
 
 class Bundle(NamedTuple):

@@ -15,6 +15,13 @@ def with_most_memory(module: bytes, size: int) -> bytes:
     Raises:
         ValueError: it does not declare one memory with a limit, or starts with more.
     """
+    try:
+        return _rewritten(module, size)
+    except IndexError:
+        raise ValueError("the module ends in the middle of its memory section") from None
+
+
+def _rewritten(module: bytes, size: int) -> bytes:
     place = _HEADER
     while place < len(module):
         section, (length, begin) = module[place], _number(module, place + 1)

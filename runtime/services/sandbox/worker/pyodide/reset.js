@@ -74,6 +74,12 @@
     }
     return expandFileStorage(node, capacity);
   };
+  const { resizeFileStorage } = MEMFS;
+  MEMFS.resizeFileStorage = (node, size) => {
+    const more = size - (node.contents?.length ?? 0);
+    if (cut.armed && more > 0 && (fileBytes += more) > quota) throw new FS.ErrnoError(NO_SPACE);
+    return resizeFileStorage(node, size);
+  };
   FS.createNode = (...given) => {
     if (cut.armed && ++nodes > MOST_NODES) throw new FS.ErrnoError(NO_SPACE);
     return createNode(...given);
@@ -118,13 +124,16 @@
     quota = memoryLimit;
     cut.limit = baseTop + memoryLimit + PAGE;
     FS.writeFile(JOB, job);
-    let answer = "";
     try {
       call(command);
-      answer = FS.readFile(ANSWER, { encoding: "utf8" });
     } catch (fault) {
-      return '{"trap":' + JSON.stringify(String(fault?.message ?? fault).slice(0, 300)) + ',"logs":' + logs() + "}";
+      return '{"trap":' + JSON.stringify(String(fault?.message ?? fault?.name).slice(0, 300)) + ',"logs":' + logs() + "}";
     }
+    let answer = '{"error":{"type":"NoAnswer","message":"the code broke the interpreter that runs it"}}';
+    try {
+      const left = FS.lookupPath(ANSWER).node;
+      if (FS.isFile(left.mode)) answer = FS.readFile(ANSWER, { encoding: "utf8" });
+    } catch {}
     const size = Math.max(0, top() - baseTop) + Math.max(0, allFiles() - baseFiles);
     return '{"memory":' + size + "," + answer.slice(1, -1) + ',"logs":' + logs() + "}";
   };
@@ -143,8 +152,9 @@
   };
   const digest = () => { // FNV-1a over the memory, and what of the rest can be written down
     const words = new Uint32Array(module.HEAPU8.buffer);
-    let hash = 0x811c9dc5;
-    for (let place = 0; place < words.length; place++) hash = Math.imul(hash ^ words[place], 0x01000193);
+    let hash = 0x811c9dc5, end = words.length;
+    while (end > 0 && words[end - 1] === 0) end--; // memory that was added and emptied again is no difference
+    for (let place = 0; place < end; place++) hash = Math.imul(hash ^ words[place], 0x01000193);
     const listed = (node, path) => FS.isDir(node.mode) && node.contents && !node.mounted
       ? [path, node.mode, ...Object.entries(node.contents).flatMap(([name, child]) => listed(child, path + "/" + name))]
       : [path, node.mode, node.id, node.usedBytes ?? 0, ArrayBuffer.isView(node.contents) ? summed(node.contents) : String(node.link ?? "")];

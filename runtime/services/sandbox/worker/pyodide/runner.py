@@ -24,6 +24,9 @@ JOB, ANSWER, NAME = "/tmp/.job", "/tmp/.answer", "<job>"
 DEEPEST = 100
 LONGEST_MESSAGE = 2000
 _AWAIT = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
+CLOSED = ("js", "pyodide", "pyodide_js", "_pyodide", "_pyodide_core", "ctypes", "_ctypes")
+"""Modules that reach for JavaScript or for foreign functions: what they call is cut off, so that to import them is an
+error rather than the end of the interpreter."""
 _LARGE = re.compile(r"\d{19}")
 
 
@@ -38,10 +41,11 @@ def run():
         os.unlink(JOB)
     except OSError:
         text = '{"code": "1", "input": null, "output": 100}'
-    job = json.loads(text, object_hook=decoded if '{"$' in text else None)
+    job = json.loads(text)
     random.seed(int.from_bytes(os.urandom(16)))
     try:
-        answer = '{"output":' + encoded(outcome(job["code"], job["input"]), job["output"]) + "}"
+        given = decoded(job["input"]) if '{"$' in text else job["input"]
+        answer = '{"output":' + encoded(outcome(job["code"], given), job["output"]) + "}"
     except BaseException as error:
         answer = json.dumps({"error": failure(error)})
     for stream in (sys.stdout, sys.stderr):
@@ -49,8 +53,16 @@ def run():
             stream.flush()
         except BaseException:
             pass
+    if "\\ud" in answer:
+        answer = well_formed(answer)
     with open(ANSWER, "w") as file:
         file.write(answer)
+
+
+def well_formed(answer):
+    """The same JSON, its lone surrogates replaced."""
+    text = json.dumps(json.loads(answer), ensure_ascii=False, separators=(",", ":"))
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 
 def outcome(code, given):
@@ -121,7 +133,9 @@ def composed(value, depth, above):
         if all(type(key) is str for key in value):
             items = {key: tagged(item, depth + 1, inner) for key, item in value.items()}
             return {"$object": items} if len(items) == 1 and next(iter(items)).startswith("$") else items
-        return {"$map": [[tagged(key, depth + 2, inner), tagged(item, depth + 2, inner)] for key, item in value.items()]}
+        return {
+            "$map": [[tagged(key, depth + 2, inner), tagged(item, depth + 2, inner)] for key, item in value.items()]
+        }
     if isinstance(value, set | frozenset):
         return {"$set": [tagged(item, depth + 1, inner) for item in value]}
     if isinstance(value, list | tuple) or hasattr(value, "__iter__") and hasattr(value, "__len__"):
@@ -133,26 +147,30 @@ def named(value):
     return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
 
 
-def decoded(entries):
-    if len(entries) != 1:
-        return entries
-    (key, value), = entries.items()
+def decoded(value):
+    if isinstance(value, list):
+        return [decoded(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    if len(value) != 1:
+        return {key: decoded(item) for key, item in value.items()}
+    ((key, inner),) = value.items()
     match key:
         case "$date":
-            return datetime.datetime.fromisoformat(value) if value else None
+            return datetime.datetime.fromisoformat(inner) if inner else None
         case "$map":
-            return {_key(name): item for name, item in value}
+            return {_key(decoded(name)): decoded(item) for name, item in inner}
         case "$set":
-            return {_key(item) for item in value}
+            return {_key(decoded(item)) for item in inner}
         case "$bytes":
-            return base64.b64decode(value)
+            return base64.b64decode(inner)
         case "$bigint":
-            return int(value)
+            return int(inner)
         case "$number":
-            return float(value)
+            return float(inner)
         case "$object":
-            return value
-    return entries
+            return {name: decoded(item) for name, item in inner.items()}
+    return {key: decoded(inner)}
 
 
 def _key(value):
@@ -170,6 +188,8 @@ def failure(error):
     if isinstance(error, SyntaxError) and error.filename == NAME:
         return {"type": type(error).__name__, "message": str(error.msg), "line": error.lineno, "column": error.offset}
     lines = own_lines(error)
+    if isinstance(error, MemoryError):
+        traceback.clear_frames(error.__traceback__)  # what they hold is needed for the answer
     return {"type": type(error).__name__, "message": message} | ({"line": lines[-1]} if lines else {})
 
 
@@ -231,6 +251,8 @@ def prepare():
     for name in list(sys.modules):
         if name.partition(".")[0] in ("js", "pyodide", "_pyodide", "pyodide_js", "_pyodide_core"):
             del sys.modules[name]
+    for name in CLOSED:
+        sys.modules[name] = None
     asyncio._set_running_loop(None)
     asyncio.run = asyncio.runners.run = run_loop
     asyncio.new_event_loop = asyncio.events.new_event_loop = Loop
