@@ -22,11 +22,11 @@ class NotReady(RequestFault):
         self.retry_after = retry_after
 
 
-class WorkerFailed(Exception):
+class WorkerFailed(Exception):  # noqa: N818 - what happened to it, as its neighbour below
     """A worker process did not come up; says why."""
 
 
-class WorkerDied(Exception):
+class WorkerDied(Exception):  # noqa: N818 - it need not be an error
     """A worker process ended while it had a job.
 
     Args:

@@ -10,7 +10,6 @@ import asyncio
 import json
 import os
 import signal
-import subprocess
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +20,7 @@ from runtime.services.sandbox.worker.protocol import LARGEST_HEAD, LENGTHS, pack
 
 if TYPE_CHECKING:
     import socket
+    import subprocess
 
     from runtime.services.sandbox.launch import Launch
 
@@ -360,7 +360,7 @@ class WorkerProcess(asyncio.Protocol):
     async def _reap(self, process: subprocess.Popen[bytes]) -> None:
         await self._ended(process.pid)
         try:
-            _, status, usage = os.wait4(process.pid, 0)
+            _, status, usage = os.wait4(process.pid, os.WNOHANG)  # noqa: ASYNC222 - it has ended
             self.exit_code = process.returncode = os.waitstatus_to_exitcode(status)
             self.peak = usage.ru_maxrss * 1024
         except ChildProcessError:
@@ -374,7 +374,7 @@ class WorkerProcess(asyncio.Protocol):
     async def _ended(self, pid: int) -> None:
         """Waits until a child has ended; it is not reaped yet."""
         if not hasattr(os, "pidfd_open"):
-            while os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
+            while os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:  # noqa: ASYNC110, ASYNC222
                 await asyncio.sleep(0.05)
             return
         descriptor = os.pidfd_open(pid)

@@ -60,7 +60,7 @@ def execution(answer: Answer, order: Order, *, allowance: int) -> Execution:
         status, failure = _judged(answer, reply, order, allowance)
         if status == "ok":
             output = _output(reply.output, order.output)
-    except _Unsendable as error:
+    except _OutputError as error:
         status, failure = "error", Failure("OutputError", f"the result cannot be sent: {error}")
     except _UNREADABLE as error:
         reply = _Reply()
@@ -106,7 +106,7 @@ def limit_met(status: Status, order: Order) -> Failure:
     return Failure("OutOfMemory", f"it needed more than {order.memory / 1e6:g} MB")
 
 
-class _Unsendable(Exception):
+class _OutputError(Exception):
     """A result that is well formed and does not pass."""
 
 
@@ -139,7 +139,7 @@ def _failure(error: _Error) -> Failure:
 def _output(raw: msgspec.Raw, most: int) -> Any:
     size = len(bytes(raw))
     if size > most:
-        raise _Unsendable(f"it has {size:,} bytes as JSON, and {most:,} are let out")
+        raise _OutputError(f"it has {size:,} bytes as JSON, and {most:,} are let out")
     value = msgspec.json.decode(raw)
     msgspec.json.encode(value)  # integers of more than 64 bits cannot be sent as they are
     return value

@@ -162,7 +162,7 @@ class SandboxService:
             await self._open(self._launch("python", engine, folder))
         except Exception as error:  # noqa: BLE001 - JavaScript serves on; health tells
             self._state["python"] = str(error)
-            logger.error("the sandbox runs no Python: %s", error)  # noqa: TRY400
+            logger.error("the sandbox runs no Python: %s", error)
         else:
             del self._state["python"]
 

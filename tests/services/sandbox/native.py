@@ -64,6 +64,7 @@ def main() -> None:
     while True:
         name, *numbers = channel.receive().body.decode().split()
         number = FURTHER[name][column] if name in FURTHER else ARCHITECTURES[platform.machine()].number(name)
+        assert number is not None
         given = [
             ctypes.addressof(library) if word == "passwd" else os.getpid() if word == "self" else int(word)
             for word in numbers

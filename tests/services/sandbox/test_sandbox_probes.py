@@ -1,4 +1,4 @@
-"""Attacks, each in its turn of a random order, each followed by a canary. None escapes, none is seen by the next job."""
+"""Attacks in a random order, a canary after each: none escapes, none is seen by the next job."""
 
 from __future__ import annotations
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-import struct
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -19,10 +17,12 @@ if TYPE_CHECKING:
     import socket
     import subprocess
 
+    from runtime.services.sandbox.ports import Execution
+
 ORDER = Order(b"1", b"null", 5.0, 16_000_000, 1000)
 
 
-def told(body: str | bytes, outcome: str = "done", **figures: Any) -> replies.Execution:
+def told(body: str | bytes, outcome: str = "done", **figures: Any) -> Execution:
     data = body.encode() if isinstance(body, str) else body
     answer = Answer(outcome, data, 0.001, figures.get("memory", 0), figures.get("growth", 0))
     return replies.execution(answer, ORDER, allowance=64_000_000)

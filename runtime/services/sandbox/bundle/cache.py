@@ -1,4 +1,4 @@
-"""Where the prepared Python is kept: a folder for each version of all that it is made of, written whole or not at all."""
+"""Where the prepared Python is kept: a folder for each version of its parts, written whole or not at all."""
 
 from __future__ import annotations
 

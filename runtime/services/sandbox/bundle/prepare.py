@@ -1,4 +1,4 @@
-"""Pyodide's files, changed so that they run in a bare V8: its loader looks for a browser, Node or a shell with files."""
+"""Pyodide's files, changed so that they run in a bare V8: the loader looks for a browser, Node or a shell."""
 
 from __future__ import annotations
 

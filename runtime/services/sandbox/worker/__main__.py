@@ -127,5 +127,5 @@ if __name__ == "__main__":
     try:
         main()
     finally:
-        sys.stdout = sys.stderr = None  # type: ignore[assignment] # they are closed, and must not be flushed
+        sys.stdout = sys.stderr = None  # they are closed, and must not be flushed
         os._exit(0)  # V8's threads do not end by themselves

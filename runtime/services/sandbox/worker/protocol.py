@@ -5,7 +5,8 @@
     head     a JSON object
     body     bytes that only the two ends of a job understand
 
-The worker reads its jobs here; what it answers is read by `runtime.services.sandbox.process`, which believes none of it.
+The worker reads its jobs here; what it answers is read by `runtime.services.sandbox.process`, which
+believes none of it.
 """
 
 from __future__ import annotations

@@ -37,6 +37,8 @@ SHELL, SEVER, RESET, RUNNER = (
     (_SOURCES / name).read_text() for name in ("shell.js", "sever.js", "reset.js", "runner.py")
 )
 
+FILES: Final = ("glue.js", "python.wasm", "library.zip", "lock.json")
+
 
 class Bundle(NamedTuple):
     """The prepared files of Pyodide, in memory.
@@ -61,11 +63,12 @@ class Bundle(NamedTuple):
     def read(cls, folder: str) -> Bundle:
         """Reads them, before the process loses sight of files."""
         place = Path(folder)
-        parts = [(place / name).read_bytes() for name in ("glue.js", "python.wasm", "library.zip", "lock.json")]
+        glue, module, library, lock = ((place / name).read_bytes() for name in FILES)
         facts = place / "bundle.json"
         if not facts.exists():
-            return cls(*parts)
-        return cls(*parts, (place / "snapshot.bin").read_bytes(), int(json.loads(facts.read_text())["top"]))
+            return cls(glue, module, library, lock)
+        top = int(json.loads(facts.read_text())["top"])
+        return cls(glue, module, library, lock, (place / "snapshot.bin").read_bytes(), top)
 
 
 class Python:

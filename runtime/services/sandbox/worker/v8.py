@@ -77,11 +77,11 @@ class ScriptError(Exception):
     """The script threw, or does not compile; says what V8 says of it."""
 
 
-class ScriptTimeout(ScriptError):
+class ScriptTimeout(ScriptError):  # noqa: N818
     """It was ended at its limit of time."""
 
 
-class ScriptMemory(ScriptError):
+class ScriptMemory(ScriptError):  # noqa: N818
     """It was ended at its limit of heap."""
 
 

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import ctypes
 import struct
-from collections.abc import Iterable
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
-from runtime.services.sandbox.worker.confine.system_calls import Architecture
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from runtime.services.sandbox.worker.confine.system_calls import Architecture
 
 ALLOW: Final = 0x7FFF0000
 KILL: Final = 0x80000000
@@ -26,19 +28,25 @@ _NUMBER, _MACHINE, _ARGUMENTS = 0, 4, 16
 _X32: Final = 0x40000000
 """On x86-64, the bit of the numbers of a second table, which nobody needs."""
 
+# fmt: off
 PLAIN: Final = (
-    "futex clock_gettime getrandom munmap mprotect madvise mremap brk rt_sigprocmask rt_sigreturn rt_sigaction "
-    "sigaltstack sched_yield sched_getaffinity getpid gettid getrusage sysinfo nanosleep clock_nanosleep clock_getres "
-    "gettimeofday time getcpu exit exit_group restart_syscall set_robust_list rseq membarrier pkey_alloc pkey_mprotect "
-    "pkey_free"
-).split()
+    "futex", "clock_gettime", "getrandom", "munmap", "mprotect", "madvise", "mremap", "brk", "rt_sigprocmask",
+    "rt_sigreturn", "rt_sigaction", "sigaltstack", "sched_yield", "sched_getaffinity", "getpid", "gettid",
+    "getrusage", "sysinfo", "nanosleep", "clock_nanosleep", "clock_getres", "gettimeofday", "time", "getcpu",
+    "exit", "exit_group", "restart_syscall", "set_robust_list", "rseq", "membarrier", "pkey_alloc", "pkey_mprotect",
+    "pkey_free",
+)
+# fmt: on
 """Calls that are allowed with any arguments: memory, threads of its own, clocks, chance."""
 
+# fmt: off
 FATAL: Final = (
-    "execve execveat fork vfork ptrace process_vm_readv process_vm_writev kill tkill mount umount2 pivot_root chroot "
-    "unshare setns bpf perf_event_open init_module finit_module delete_module kexec_load keyctl add_key request_key "
-    "io_uring_setup open_by_handle_at name_to_handle_at seccomp"
-).split()
+    "execve", "execveat", "fork", "vfork", "ptrace", "process_vm_readv", "process_vm_writev", "kill", "tkill",
+    "mount", "umount2", "pivot_root", "chroot", "unshare", "setns", "bpf", "perf_event_open", "init_module",
+    "finit_module", "delete_module", "kexec_load", "keyctl", "add_key", "request_key", "io_uring_setup",
+    "open_by_handle_at", "name_to_handle_at", "seccomp",
+)
+# fmt: on
 """Calls that end the process."""
 
 CLONE_THREAD: Final = 0x00010000

@@ -1,4 +1,4 @@
-"""Runs inside of Pyodide: one job from a file, its result into another. Whatever a job does to it is undone after it."""
+"""Runs inside of Pyodide: one job from a file, its result into another. What a job does to it is undone afterwards."""
 
 import ast
 import asyncio
@@ -197,7 +197,7 @@ def own_lines(error):
     return [line for frame, line in traceback.walk_tb(error.__traceback__) if frame.f_code.co_filename == NAME]
 
 
-# -- what is taken away, and what is put in its place -------------------------------------------------------------------
+# -- what is taken away, and what is put in its place
 
 
 class _Selector:
