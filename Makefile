@@ -5,10 +5,10 @@ BIN    := .venv/bin
 STAMP  := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test check format schema lock bench soak clean
+.PHONY: help install run test check format schema lock bench bench-sandbox soak clean
 
 help:  ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 install: $(STAMP)  ## .venv with the locked versions
 
@@ -47,6 +47,9 @@ lock: install  ## brings requirements.lock up to date with pyproject.toml
 
 bench: install  ## the rows of benchmarks/README.md, peers beside us
 	@for subject in benchmarks/*.py; do echo "== $$subject"; $(BIN)/python $$subject || exit 1; done
+
+bench-sandbox: install  ## the sandbox beside isolated-vm and a fresh Pyodide
+	@$(BIN)/python benchmarks/sandbox.py
 
 soak: install  ## long load and fault runs, not part of the tests
 	@$(BIN)/python -m pytest -m soak -s

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any
 
-from runtime.services.sandbox.launch import v8_age
+from runtime.errors import Fault
+from runtime.services.sandbox.errors import WorkerFailed
+from runtime.services.sandbox.launch import Engine, Launch, v8_age
+from runtime.services.sandbox.process import WorkerProcess
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from datetime import date
 
 
 def engine(version: str, today: date) -> dict[str, Any]:
@@ -46,3 +49,25 @@ def confinement(layers: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
         "user": layers.get("user"),
     }
     return state, missing
+
+
+async def examined() -> dict[str, Any]:
+    """What a worker on this machine is: engine, confinement, and where the prepared Python is, if it is.
+
+    Raises:
+        Fault: no worker comes up.
+    """
+    from runtime.services.sandbox.bundle import cache
+
+    worker = WorkerProcess(Launch("javascript", Engine.found(), 16_000_000))
+    try:
+        await worker.start()
+        state, _ = confinement(worker.facts["layers"])
+        found = cache.found(None)
+        known = engine(worker.facts["v8"], datetime.now(UTC).date())
+        return {**known, "confinement": state, "python": str(found) if found else ""}
+    except WorkerFailed as error:
+        raise Fault(f"no worker comes up: {error}") from None
+    finally:
+        worker.kill()
+        await worker.gone.wait()

@@ -221,6 +221,8 @@ class Pool:
             self._fill()
 
     def _failed(self, reason: str) -> None:
+        if not self._open:
+            return
         self.reason = reason
         self._changed.set()
         if self._resume is not None:

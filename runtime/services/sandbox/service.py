@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
@@ -28,6 +29,9 @@ logger = logging.getLogger("runtime.sandbox")
 
 SWEEP: Final = 0.5
 """Seconds between two looks at idle workers."""
+PAUSE: Final = 60.0
+"""Seconds after which Python is prepared once more where that failed, when it is asked for."""
+PREPARING: Final = "it is being prepared"
 LARGEST_INPUT: Final = 1_000_000
 LEAST_TIME: Final = 0.001
 LEAST_MEMORY: Final = 1_000_000
@@ -47,20 +51,21 @@ class SandboxService:
     def __init__(self, spec: SandboxSpec) -> None:
         self._spec = spec
         self._pools: dict[str, Pool] = {}
+        self._engine: Engine | None = None
         self._preparing: asyncio.Task[None] | None = None
+        self._tried = 0.0
         self._state: dict[str, str] = {}
         """Of languages that cannot be run yet: why."""
 
     async def start(self) -> None:
         self._state = {}
         try:
-            engine = await asyncio.to_thread(Engine.found)
+            engine = self._engine = await asyncio.to_thread(Engine.found)
             if "javascript" in self._spec.languages:
                 await self._open(self._launch("javascript", engine))
             if "python" in self._spec.languages:
-                self._state["python"] = "it is being prepared"
-                self._preparing = asyncio.create_task(self._prepare(engine))
-                if "javascript" not in self._spec.languages:
+                self._begin_python()
+                if "javascript" not in self._spec.languages and self._preparing is not None:
                     await self._preparing
         except WorkerFailed as error:
             raise StartFailed(
@@ -140,6 +145,7 @@ class SandboxService:
             )
         if language in self._pools:
             return self._pools[language]
+        self._try_again()
         reason = self._state.get(language, "the sandbox is stopping")
         raise NotReady(f"{language} cannot be run: {reason}", retry_after=5.0)
 
@@ -165,6 +171,17 @@ class SandboxService:
             logger.error("the sandbox runs no Python: %s", error)
         else:
             del self._state["python"]
+
+    def _try_again(self) -> None:
+        """Prepares Python once more where that failed a while ago."""
+        if self._preparing is not None and self._preparing.done() and time.monotonic() - self._tried > PAUSE:
+            self._begin_python()
+
+    def _begin_python(self) -> None:
+        assert self._engine is not None  # noqa: S101 - `start` has found it
+        self._tried = time.monotonic()
+        self._state["python"] = PREPARING
+        self._preparing = asyncio.create_task(self._prepare(self._engine))
 
     def _launch(self, language: Language, engine: Engine, bundle: Path | None = None) -> Launch:
         return Launch(language, engine, self._spec.memory, bundle)
