@@ -161,13 +161,13 @@ class SandboxService:
 
     async def _prepare(self, engine: Engine) -> None:
         """Makes Python ready, which takes a while where its bundle is not built yet."""
-        from runtime.services.sandbox.bundle import cache
+        from runtime.services.sandbox.bundle import background
 
         try:
-            folder = await asyncio.to_thread(cache.prepared, self._spec.cache, engine)
+            folder = await background.prepared(self._spec.cache, engine)
             await self._open(self._launch("python", engine, folder))
         except Exception as error:  # noqa: BLE001 - JavaScript serves on; health tells
-            self._state["python"] = str(error)
+            self._state["python"] = str(error).replace("\n ", "")
             logger.error("the sandbox runs no Python: %s", error)
         else:
             del self._state["python"]

@@ -147,13 +147,3 @@ async def test_every_job_begins_at_the_same_baseline() -> None:
                 compared += pid in known
                 assert known.setdefault(pid, state) == state, code
         assert compared >= 3, "the worker was replaced: nothing was compared"
-
-
-async def test_javascript_runs_where_python_cannot_be_had(tmp_path: Any) -> None:
-    (tmp_path / "file").write_text("no folder")
-    async with sandbox_of(languages=["javascript", "python"], cache=str(tmp_path / "file" / "below")) as sandbox:
-        while (health := await sandbox.health()).details["python"].get("state") == "it is being prepared":
-            await sandbox.execute("javascript", "1")
-        assert "cannot be kept" in health.details["python"]["state"]
-        assert health.status == "degraded"
-        assert (await sandbox.execute("javascript", "1 + 1")).output == 2
