@@ -130,6 +130,7 @@ class Isolate:
         self._answers: queue.SimpleQueue[tuple[int, Any]] = queue.SimpleQueue()
         self._callback = _Answered(lambda number, handle: self._answers.put((number, handle)))
         self._number = 0
+        self._arguments: Held | None = None
         self._context = self._functions.mr_init_context(self._callback)
         if heap is not None:
             self.limit_heap(heap)
@@ -154,7 +155,8 @@ class Isolate:
 
     def call(self, function: Held, argument: str | bytes, limit: float | None = None) -> Any:
         """Calls a function with one text; returns and raises as `evaluate` does."""
-        arguments = self.evaluate("[]")
+        arguments = self._arguments or self._empty_array()
+        self._arguments = None
         text = self._text(argument)
         try:
             self._free(self._functions.mr_array_push(self._context, arguments.handle, text))
@@ -167,6 +169,15 @@ class Isolate:
         finally:
             self._free(text)
             self.release(arguments)
+
+    def prepare_call(self) -> None:
+        """Does beforehand what the next call needs."""
+        self._arguments = self._empty_array()
+
+    def _empty_array(self) -> Held:
+        array = self.evaluate("[]")
+        assert isinstance(array, Held)  # noqa: S101 - an array is not a plain value
+        return array
 
     def release(self, held: Held) -> None:
         self._free(held.handle)
