@@ -5,10 +5,10 @@ BIN    := .venv/bin
 STAMP  := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test check format schema lock bench bench-events bench-jobs soak clean
+.PHONY: help install run test check format schema lock bench bench-events bench-jobs bench-sandbox soak clean
 
 help:  ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 install: $(STAMP)  ## .venv with the locked versions
 
@@ -53,6 +53,9 @@ bench-jobs: install  ## its rows on jobs alone: ARGS="--quick", ARGS="--only dra
 
 bench-events: install  ## the event bus beside FastStream, NATS JetStream and BullMQ, which it installs first
 	@$(BIN)/python benchmarks/events.py --setup
+
+bench-sandbox: install  ## the sandbox beside isolated-vm and a fresh Pyodide
+	@$(BIN)/python benchmarks/sandbox.py
 
 soak: install  ## long load and fault runs, not part of the tests
 	@$(BIN)/python -m pytest -m soak -s

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from runtime import __version__
 from runtime.kernel.component import Component, Ports, Service
-from runtime.outline import DELIVERING, Node, absent, catches_mail, channel_for, channels, outline
+from runtime.outline import DELIVERING, EXECUTING, Node, absent, catches_mail, channel_for, channels, outline
 from runtime.part import Part
 from runtime.plugins import Mark, Registry
 from runtime.services.absent import Absent
@@ -118,6 +118,7 @@ class Assembly:
             "storage.database": self._database,
             "storage.cache": self._cache,
             "events": self._events,
+            "sandbox": self._sandbox,
             "jobs": self._jobs,
             "outbox": self._outbox,
             "billing": self._billing,
@@ -269,6 +270,14 @@ class Assembly:
             return "Event bus (in memory)", in_memory, fields, live_fields(EventsSpec)
         return "Event bus", in_redis, fields, live_fields(EventsSpec)
 
+    def _sandbox(self) -> Made:
+        from runtime.services.sandbox.service import SandboxService
+        from runtime.services.sandbox.spec import SandboxSpec
+
+        spec = self._spec.sandbox
+        assert spec is not None  # noqa: S101 - the outline has seen it
+        return "Sandbox", lambda _: SandboxService(spec), self._data["sandbox"], live_fields(SandboxSpec)
+
     def _subscription(self, name: str) -> Made:
         from runtime.services.events.spec import SubscriptionSpec
         from runtime.services.events.subscription import Subscription
@@ -296,12 +305,15 @@ class Assembly:
         from runtime.services.jobs.adapters.saq import SaqBackend
         from runtime.services.jobs.service import JobQueues
         from runtime.services.notifications.workers import email_task
+        from runtime.services.sandbox.workers import execution_task
 
         def make(ports: Ports) -> Service:
             tasks = Registry(self._registry)
             for handler in DELIVERING:
                 if channel := channel_for(handler, self._data):
                     tasks.add(Mark("task", handler, email_task(ports[channel], ports["storage.cache"].held)))
+            if sandbox := ports.get("sandbox"):
+                tasks.add(Mark("task", EXECUTING, execution_task(sandbox)))
             backend = SaqBackend(ports["storage.redis"].client, self._prefix, instance=self._state.instance())
             return JobQueues(self._spec.queues, tasks, backend)
 
@@ -352,6 +364,7 @@ class Assembly:
                 transactions=ports["outbox"],
                 mask=self._logs.redactor.text,
                 platform=ports["events"].platform,
+                sandbox=ports.get("sandbox"),
             ),
             fields,
             live_fields(QueueSpec),
@@ -376,7 +389,8 @@ class Assembly:
     def _built(self, handler: str) -> bool:
         """Whether this version has what runs a queue's jobs."""
         delivers = handler in DELIVERING and channel_for(handler, self._data) is not None
-        return delivers or self._registry.get("task", handler) is not None
+        executes = handler == EXECUTING and self._spec.sandbox is not None
+        return delivers or executes or self._registry.get("task", handler) is not None
 
     def _channel(self, name: str) -> Made:
         from runtime.services.notifications.adapters.smtp import SmtpSender
@@ -413,6 +427,7 @@ class Assembly:
         from runtime.services.events.routes import StreamRoutes, description_controller
         from runtime.services.jobs.routes import JobRoutes, QueueRoutes
         from runtime.services.outbox.routes import OutboxRoutes
+        from runtime.services.sandbox.routes import SandboxRoutes
         from runtime.services.secrets.routes import EncryptionKeyRoutes, ProviderKeyRoutes, SecretRoutes
 
         settings = self._spec.api
@@ -427,12 +442,14 @@ class Assembly:
                 controllers=[
                     *(QueueRoutes, JobRoutes, StreamRoutes, OutboxRoutes, CreditRoutes),
                     *(SecretRoutes, ProviderKeyRoutes, EncryptionKeyRoutes),
+                    *([SandboxRoutes] if self._spec.sandbox else []),
                     description_controller(described),
                 ],
                 dependencies={
                     "jobs": ports["jobs"],
                     "events": ports["events"],
                     "outbox": ports["outbox"],
+                    "sandbox": ports.get("sandbox"),
                     "billing": ports.get("billing"),
                     "secrets": ports["secrets"],
                     "provider_keys": ports.get("secrets.provider-keys"),

@@ -11,11 +11,14 @@ from typing import Any, NamedTuple
 
 Data = Mapping[str, Any]
 
-SECTIONS = ("auth", "ai", "sandbox", "routines")
+SECTIONS = ("auth", "ai", "routines")
 """Sections that can be declared and that this version does not run."""
 
 DELIVERING = {"notifications.email": "smtp"}
 """Built-in handlers that deliver through a channel, and the kind of that channel."""
+
+EXECUTING = "sandbox.execute"
+"""The built-in handler that runs code in the sandbox."""
 
 
 class Node(NamedTuple):
@@ -99,13 +102,16 @@ def _nodes(data: Data) -> Iterator[Node]:
             yield Node(id_, ())
     in_memory = (data.get("events") or {}).get("backend") == "memory"
     yield Node("events", () if in_memory else ("storage.redis",))
-    yield Node("jobs", ("storage.redis", "storage.cache", *sorted(delivering)))
+    sandbox = ("sandbox",) if data.get("sandbox") is not None else ()
+    for id_ in sandbox:
+        yield Node(id_, ())
+    yield Node("jobs", ("storage.redis", "storage.cache", *sorted(delivering), *sandbox))
     yield Node("outbox", ("storage.database", "jobs", "events"))
     billing = ("billing",) if data.get("billing") is not None else ()
     for id_ in billing:
         yield Node(id_, ("storage.database", "events", "outbox"))
     for name in data.get("queues") or {}:
-        yield Node(f"jobs.{name}", ("jobs", "events", "outbox"))
+        yield Node(f"jobs.{name}", ("jobs", "events", "outbox", *sandbox))
     for name in data.get("schedules") or {}:
         yield Node(f"schedules.{name}", ("storage.cache", "jobs"))
     for name in (data.get("events") or {}).get("subscriptions") or {}:

@@ -43,7 +43,7 @@ def _leftovers() -> set[str]:
     found = {f"folder {path}" for path in Path(tempfile.gettempdir()).glob(f"runtime-test-{me.pid}-*")}
     for child in me.children(recursive=True):
         try:
-            if child.status() != psutil.STATUS_ZOMBIE:
+            if child.status() != psutil.STATUS_ZOMBIE and not _of_an_environment(child, me):
                 found.add(f"process {child.pid} {' '.join(child.cmdline())[:120]}")
         except psutil.NoSuchProcess:
             continue
@@ -51,3 +51,8 @@ def _leftovers() -> set[str]:
         if connection.status == psutil.CONN_LISTEN:
             found.add(f"port {connection.laddr.port}")
     return found
+
+
+def _of_an_environment(child: psutil.Process, me: psutil.Process) -> bool:
+    """Whether it is a worker of a running environment's sandbox, which comes and goes and ends with it."""
+    return child.ppid() != me.pid and any("sandbox/worker/__main__.py" in word for word in child.cmdline())

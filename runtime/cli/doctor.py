@@ -35,6 +35,7 @@ OPTIONAL = (
     ("aiosmtpd", "aiosmtpd", "channels.email.host: embedded", "embedded"),
     ("asyncpg", "asyncpg", "storage.database: postgresql://…", "postgresql"),
     ("hvac", "hvac", "${vault:…}", "vault"),
+    ("py_mini_racer", "mini-racer", "sandbox", "sandbox"),
 )
 """Module, distribution, what needs it, the extra that brings it."""
 
@@ -65,6 +66,7 @@ def examine() -> Iterator[Finding]:
     yield _system()
     for module, distribution, purpose, extra in OPTIONAL:
         yield _package(module, distribution, purpose, extra)
+    yield from _sandbox()
     yield _folder(Path.cwd())
     yield _descriptors()
 
@@ -86,6 +88,33 @@ def _package(module: str, distribution: str, purpose: str, extra: str) -> Findin
         remedy = f"pip install 'declarative-runtime[{extra}]'"
         return Finding(distribution, "absent", f"not installed; needed by {purpose}", remedy)
     return Finding(distribution, "ok", f"{metadata.version(distribution)}, for {purpose}")
+
+
+def _sandbox() -> Iterator[Finding]:
+    """Starts a worker, so that what is told is what this kernel does."""
+    import asyncio
+
+    from runtime.errors import Fault
+    from runtime.services.sandbox import machine
+
+    try:
+        details = asyncio.run(machine.examined())
+    except Fault as fault:
+        yield Finding("Sandbox", "absent", f"{fault.message}; needed by the section sandbox", fault.remedy)
+        return
+    confined = details["confinement"]
+    age = details.get("v8_age_days")
+    note = f"V8 {details['v8']}" + (f", whose branch became stable {age} days ago" if age is not None else "")
+    yield Finding("Sandbox", "ok", note)
+    layers = f"seccomp {'yes' if confined['seccomp'] else 'no'}, Landlock {confined['landlock'] or 'no'}"
+    if confined["status"] == "full":
+        yield Finding("Confinement", "ok", layers)
+    else:
+        yield Finding("Confinement", "absent", f"degraded: {layers}", "Use Linux 5.13 or newer, on x86-64 or arm64.")
+    if details["python"]:
+        yield Finding("Sandbox Python", "ok", details["python"])
+    else:
+        yield Finding("Sandbox Python", "absent", "not prepared; done on first need", "runtime sandbox build")
 
 
 def _folder(folder: Path) -> Finding:

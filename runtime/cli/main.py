@@ -32,6 +32,7 @@ COMMANDS = {
     "secrets": "where secrets come from, whether each is there, how old it is",
     "keys": "the keys that users' own provider keys are encrypted with",
     "notify": "send a notification by hand, look at caught mails",
+    "sandbox": "run code in a sandbox of its own, prepare its Python",
     "init": "a commented spec, a tasks module and a test, ready to run",
     "doctor": "what this machine lacks, and the command that brings it",
 }

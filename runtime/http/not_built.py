@@ -80,7 +80,6 @@ ROWS: Final = (
     Row("GET POST", "/v1/notifications/unsubscribe", "Unsubscribing"),
     Row("POST", "/v1/notifications/callbacks/{channel:str}", "The callbacks of channels"),
     Row("POST", "/v1/notifications/preview", "The preview of a notification"),
-    Row("POST", "/v1/sandbox/executions", "The sandbox"),
     Row("POST", "/v1/runtime/plan", "Planning over HTTP"),
     Row("POST", "/v1/runtime/apply", "Applying over HTTP"),
     Row("POST", "/v1/runtime/rollback", "Rolling back"),

@@ -130,10 +130,10 @@ async def test_an_error_inside_is_500_without_its_inside(
 
 
 async def test_what_is_not_built_is_501_after_the_key(client: httpx.AsyncClient) -> None:
-    said = await problem(client, "POST", "/v1/sandbox/executions", json={})
+    said = await problem(client, "POST", "/v1/runtime/plan", json={})
     assert said["status"] == 501
     assert "not built" in said["detail"]
-    assert (await client.post("/v1/sandbox/executions", headers={"Authorization": ""})).status_code == 401
+    assert (await client.post("/v1/runtime/plan", headers={"Authorization": ""})).status_code == 401
 
 
 async def test_a_path_pattern_of_the_unbuilt_is_501(client: httpx.AsyncClient) -> None:

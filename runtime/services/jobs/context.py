@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from runtime.services.jobs.backend import Claimed
     from runtime.services.jobs.ports import Jobs, JobView
     from runtime.services.outbox.ports import Transaction, Transactions
+    from runtime.services.sandbox.ports import Sandbox
 
 
 T = TypeVar("T")
@@ -31,11 +32,18 @@ class RunningJob:
         jobs: where further jobs go.
         events: where events go; None where the spec has no event bus.
         transactions: of the environment's database; None where there is none.
+        sandbox: where untrusted code runs; None where the spec has no sandbox.
     """
 
     def __init__(
-        self, claimed: Claimed, jobs: Jobs, events: Events | None, transactions: Transactions | None = None
+        self,
+        claimed: Claimed,
+        jobs: Jobs,
+        events: Events | None,
+        transactions: Transactions | None = None,
+        sandbox: Sandbox | None = None,
     ) -> None:
+        self._sandbox = sandbox
         self._claimed = claimed
         self._jobs = jobs
         self._events = events
@@ -70,6 +78,12 @@ class RunningJob:
     @property
     def saved(self) -> Any:
         return self._claimed.saved
+
+    @property
+    def sandbox(self) -> Sandbox:
+        if self._sandbox is None:
+            raise NotBuilt("running code from a job without a `sandbox` in the spec")
+        return self._sandbox
 
     def wait(self, coroutine: Coroutine[Any, Any, T]) -> T:
         """Waits for one of the other methods from a thread: `job.wait(job.progress(0.5))`."""

@@ -12,6 +12,7 @@ import msgspec
 
 from runtime.health import Status
 from runtime.services.outbox.ports import Transaction
+from runtime.services.sandbox.ports import Sandbox
 
 REMEMBERED: Final = 6 * 3600.0
 """Seconds for which a job's `once` is remembered."""
@@ -381,6 +382,11 @@ class JobContext(Protocol):
     @property
     def saved(self) -> Any:
         """What an earlier try has stored by `save`; None where none has."""
+        ...
+
+    @property
+    def sandbox(self) -> Sandbox:
+        """Runs untrusted code."""
         ...
 
     async def progress(self, fraction: float, message: str = "") -> None:

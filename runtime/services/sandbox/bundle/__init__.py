@@ -1,0 +1,1 @@
+"""Python for the sandbox: Pyodide, fetched once, prepared, and kept in a cache."""

@@ -1,0 +1,403 @@
+"""One worker process, seen from the service: it is started, given jobs, watched and ended.
+
+What comes out of it is hostile: a length that is too large, a frame that nobody asked for or an answer to another job
+ends the process.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Literal, cast
+
+from runtime.services.sandbox.errors import WorkerDied, WorkerFailed
+from runtime.services.sandbox.worker.protocol import LARGEST_HEAD, LENGTHS, packed
+
+if TYPE_CHECKING:
+    import socket
+    import subprocess
+
+    from runtime.services.sandbox.launch import Launch
+
+WorkerStatus = Literal["inactive", "starting", "idle", "processing", "terminating"]
+
+BOOT_LIMIT: Final = 60.0
+"""Seconds in which a process must be ready, on a machine that is busy."""
+LATE: Final = 0.03
+"""Seconds after a job's limit in which the worker must have ended it; then the process is killed."""
+LOOK: Final = 0.02
+"""Seconds between two looks at the memory of a worker that runs a job."""
+RENEWAL: Final = 5.0
+"""Seconds in which a worker must be ready for its next job."""
+SILENCE: Final = 3.0
+"""Seconds in which an idle worker must answer a ping."""
+_PAGE: Final = os.sysconf("SC_PAGE_SIZE")
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """A job on its way to a worker.
+
+    Args:
+        code: the source.
+        input: JSON text.
+        timeout: seconds.
+        memory: bytes.
+        output: bytes that result and console may have, each.
+    """
+
+    code: bytes
+    input: bytes
+    timeout: float
+    memory: int
+    output: int
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a worker said of a job; not believed yet.
+
+    Args:
+        outcome: `done`, `timeout`, `memory` or `crash`.
+        body: JSON text.
+        duration: seconds.
+        memory: bytes, by the engine.
+        growth: bytes that the process grew by while it ran, as far as it was seen.
+    """
+
+    outcome: str
+    body: bytes
+    duration: float
+    memory: int
+    growth: int
+
+
+class WorkerProcess(asyncio.Protocol):
+    """A worker.
+
+    Args:
+        launch: what it is started with.
+    """
+
+    def __init__(self, launch: Launch) -> None:
+        self.launch = launch
+        self.status: WorkerStatus = "inactive"
+        self.jobs = 0
+        self.facts: dict[str, Any] = {}
+        """What it said of itself when it was ready: V8, layers of confinement."""
+        self.since = time.monotonic()
+        """When it took its status."""
+        self.recycle = False
+        """Whether it should take no further job."""
+        self.first = 0
+        """Bytes of memory that it had when it was ready."""
+        self.peak = 0
+        """The most memory it has ever had, once it has ended."""
+        self.exit_code: int | None = None
+        self.gone = asyncio.Event()
+        self._loop = asyncio.get_running_loop()
+        self._buffer = bytearray()
+        self._ready: asyncio.Future[dict[str, Any]] = self._loop.create_future()
+        self._answer: asyncio.Future[Answer] | None = None
+        self._renewed: asyncio.Future[None] | None = None
+        self._digest: asyncio.Future[bytes] | None = None
+        self._number = 0
+        self._largest = 1 << 16
+        self._pinged: float | None = None
+        self._cause = "signal"
+        self._base = 0
+        self._highest = 0
+        self.grown = 0
+        """Bytes that it was seen to grow by during its last job."""
+        self._allowed = 0
+        self._deadline = 0.0
+        self._timer: asyncio.TimerHandle | None = None
+        self._process: subprocess.Popen[bytes] | None = None
+        self._transport: asyncio.Transport | None = None
+        self._reaper: asyncio.Task[None] | None = None
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid if self._process else 0
+
+    async def start(self) -> None:
+        """Returns when it can take a job.
+
+        Raises:
+            WorkerFailed: it cannot.
+        """
+        if self.gone.is_set():
+            raise WorkerFailed("it was ended before it started")
+        self._become("starting")
+        self._process, ours = self.launch.start()
+        self._reaper = self._loop.create_task(self._reap(self._process))
+        try:
+            await self._connect(ours)
+            async with asyncio.timeout(BOOT_LIMIT):
+                self.facts = await self._ready
+        except TimeoutError:
+            self.kill()
+            raise WorkerFailed(f"it was not ready within {BOOT_LIMIT:g} s") from None
+        except (WorkerDied, OSError) as error:
+            self.kill()
+            await self.gone.wait()
+            raise WorkerFailed(f"it ended while it started (exit code {self.exit_code}): {error}") from None
+        except BaseException:
+            self.kill()
+            raise
+        self._highest = int(self.facts.get("peak", 0))
+        self.first = self._base = self.resident()
+        self._become("idle")
+
+    def reserve(self) -> None:
+        """Takes an idle worker for a job, which follows."""
+        self._become("processing")
+
+    async def run(self, order: Order, *, allowance: int) -> Answer:
+        """Runs a job on a worker that has been reserved.
+
+        Args:
+            allowance: bytes that the process may grow by before it is killed.
+
+        Raises:
+            WorkerDied: it ended meanwhile, or had to be ended.
+        """
+        self.jobs += 1
+        self._number += 1
+        if self.status != "processing":
+            raise WorkerDied(self._cause)
+        self._answer = self._loop.create_future()
+        self._renewed = self._loop.create_future()
+        self._largest = 8 * order.output + (1 << 16)
+        self._allowed, self.grown = allowance, 0
+        self._base = self.resident() or self._base
+        head = {
+            "kind": "job",
+            "id": self._number,
+            "code": len(order.code),
+            "timeout": order.timeout,
+            "memory": order.memory,
+            "output": order.output,
+        }
+        self._deadline = self._loop.time() + order.timeout + LATE
+        self._send(head, order.code + order.input)
+        self._watch()
+        try:
+            return await self._answer
+        finally:
+            self._stop_watching()
+
+    async def renewed(self) -> bool:
+        """Waits until it can take its next job; False where it cannot."""
+        if self._renewed is None:
+            return False
+        try:
+            async with asyncio.timeout(RENEWAL):
+                await self._renewed
+        except (TimeoutError, WorkerDied):
+            self.kill()
+            return False
+        if self.status != "processing":
+            return False
+        self._become("idle")
+        return True
+
+    async def digest(self) -> bytes:
+        """What the state of an idle worker comes to: equal whenever it is the same.
+
+        Raises:
+            WorkerDied: it ended meanwhile.
+        """
+        self._digest = self._loop.create_future()
+        self._largest = 1 << 20
+        self._send({"kind": "digest"})
+        return await self._digest
+
+    def resident(self) -> int:
+        """Bytes of memory that it has now; 0 where the system does not tell."""
+        try:
+            return int(Path(f"/proc/{self.pid}/statm").read_bytes().split()[1]) * _PAGE
+        except (OSError, IndexError, ValueError):
+            return 0
+
+    def ping(self) -> None:
+        """Asks an idle worker for a sign of life; one that owed the last one for too long is killed."""
+        now = self._loop.time()
+        if self._pinged is None:
+            self._pinged = now
+            self._send({"kind": "ping"})
+        elif now - self._pinged > SILENCE:
+            self.kill()
+
+    def end(self) -> None:
+        """Lets it go: it ends when its socket is closed."""
+        if self.status != "terminating":
+            self._become("terminating")
+            if self._transport is not None:
+                self._transport.close()
+            self._loop.call_later(1.0, self._kill_late)
+
+    def kill(self, cause: str = "signal") -> None:
+        """Ends it at once; whoever waits for its answer gets `WorkerDied`."""
+        self._cause = cause
+        if self.status != "inactive":
+            self._become("terminating")
+        if self._process is None:
+            self.gone.set()
+        elif self._process.returncode is None:
+            self._process.kill()
+        if self._transport is not None:
+            self._transport.abort()
+        self._abandon()
+
+    # -- the socket --------------------------------------------------------------------------------------------------
+
+    async def _connect(self, ours: socket.socket) -> None:
+        await self._loop.create_unix_connection(lambda: self, sock=ours)
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's are no subclass of it
+
+    def data_received(self, data: bytes) -> None:
+        self._buffer += data
+        while len(self._buffer) >= LENGTHS.size:
+            head, body = LENGTHS.unpack_from(self._buffer)
+            if head > LARGEST_HEAD or body > self._largest:
+                self.kill("reply")
+                return
+            end = LENGTHS.size + head + body
+            if len(self._buffer) < end:
+                return
+            frame = bytes(self._buffer[LENGTHS.size : end])
+            del self._buffer[:end]
+            try:
+                self._receive(_head(frame[:head]), frame[head:])
+            except (ValueError, TypeError, KeyError, RecursionError):
+                self.kill("reply")
+                return
+
+    def connection_lost(self, _: Exception | None) -> None:
+        if self._process is not None and self._process.returncode is None:
+            self._process.kill() if self.status != "terminating" else None
+        self._abandon()
+
+    def _receive(self, head: dict[str, Any], body: bytes) -> None:
+        match head["kind"]:
+            case "ready" if not self._ready.done():
+                self._ready.set_result(head)
+            case "failed" if not self._ready.done():
+                self._ready.set_exception(WorkerFailed(_text(head["reason"])))
+            case "pong" if self._pinged is not None:
+                self._pinged = None
+            case "digest" if self._digest and not self._digest.done():
+                self._digest.set_result(body)
+            case "answer" if self._answer and not self._answer.done() and head["id"] == self._number:
+                self._answer.set_result(self._answered(head, body))
+            case "renewed" if self._answer and self._answer.done() and self._renewed and not self._renewed.done():
+                self._highest = max(self._highest, int(head["peak"]))
+                self._renewed.set_result(None)
+            case _:
+                raise ValueError("a frame that nobody asked for")
+
+    def _answered(self, head: dict[str, Any], body: bytes) -> Answer:
+        peak = int(head["peak"])
+        if peak > self._highest:
+            self._highest = peak
+            self.grown = max(self.grown, peak - self._base)
+        self.recycle = self.recycle or bool(head["recycle"])
+        return Answer(
+            _text(head["outcome"]), body, max(0.0, float(head["duration"])), max(0, int(head["memory"])), self.grown
+        )
+
+    def _send(self, head: dict[str, Any], body: bytes = b"") -> None:
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.write(packed(head, body))
+
+    # -- watching ----------------------------------------------------------------------------------------------------
+
+    def _watch(self) -> None:
+        now = self._loop.time()
+        if now >= self._deadline:
+            self.kill("deadline")
+            return
+        self._timer = self._loop.call_at(min(self._deadline, now + LOOK), self._look)
+
+    def _look(self) -> None:
+        self.grown = max(self.grown, self.resident() - self._base)
+        if self.grown > self._allowed:
+            self.kill("memory")
+        else:
+            self._watch()
+
+    def _stop_watching(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    # -- the end -----------------------------------------------------------------------------------------------------
+
+    def _become(self, status: WorkerStatus) -> None:
+        self.status = status
+        self.since = time.monotonic()
+
+    def _kill_late(self) -> None:
+        if self._process is not None and self._process.returncode is None:
+            self._process.kill()
+
+    def _abandon(self) -> None:
+        """Tells whoever waits for it that it has ended."""
+        self._stop_watching()
+        for waiting in (self._ready, self._answer, self._renewed, self._digest):
+            if waiting is not None and not waiting.done():
+                waiting.set_exception(WorkerDied(self._cause))
+                waiting.exception()  # it may be that nobody waits any more
+
+    async def _reap(self, process: subprocess.Popen[bytes]) -> None:
+        await self._ended(process.pid)
+        try:
+            _, status, usage = os.wait4(process.pid, os.WNOHANG)  # noqa: ASYNC222 - it has ended
+            self.exit_code = process.returncode = os.waitstatus_to_exitcode(status)
+            self.peak = usage.ru_maxrss * 1024
+        except ChildProcessError:
+            self.exit_code = process.returncode = -signal.SIGKILL
+        if self._transport is not None:
+            self._transport.abort()
+        self._abandon()
+        self._become("inactive")
+        self.gone.set()
+
+    async def _ended(self, pid: int) -> None:
+        """Waits until a child has ended; it is not reaped yet."""
+        if not hasattr(os, "pidfd_open"):
+            while os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:  # noqa: ASYNC110, ASYNC222
+                await asyncio.sleep(0.05)
+            return
+        descriptor = os.pidfd_open(pid)
+        ended = asyncio.Event()
+        self._loop.add_reader(descriptor, ended.set)
+        try:
+            await ended.wait()
+        finally:
+            self._loop.remove_reader(descriptor)
+            os.close(descriptor)
+
+    @property
+    def base(self) -> int:
+        """Bytes of memory that it had when it began its job."""
+        return self._base
+
+
+def _head(data: bytes) -> dict[str, Any]:
+    head = json.loads(data)
+    if not isinstance(head, dict):
+        raise TypeError("a head is an object")
+    return head
+
+
+def _text(value: Any) -> str:
+    return str(value)[:1000]
