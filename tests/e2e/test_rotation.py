@@ -76,7 +76,10 @@ def test_a_mounted_file_that_is_swapped(tmp_path: Path) -> None:
         assert since(environment, "notifications.email") == begun  # in place
         mount(mounted, "3", password="second-password")  # another file, the same value
         mount(mounted, "4", password="third-password")
-        until(lambda: len(environment.get("/v1/streams/system/events").body["items"]) == 2, environment)
+        until(
+            lambda: len(environment.get("/v1/streams/system/events?type=secret.rotated").body["items"]) == 2,
+            environment,
+        )
         assert "password" not in environment.output.replace("mounted/password", "")
 
 
@@ -126,7 +129,10 @@ def test_what_those_do_who_use_it(on_rotate: str, tmp_path: Path, openbao: OpenB
         if on_rotate == "ignore":
             openbao.put(f"{name}-marker", token="second-token")
             await_event(environment, "secret.rotated", name="marker")
-            names = [event["data"]["name"] for event in environment.get("/v1/streams/system/events").body["items"]]
+            names = [
+                event["data"]["name"]
+                for event in environment.get("/v1/streams/system/events?type=secret.rotated").body["items"]
+            ]
             assert names == ["marker"]
             return
         event = await_event(environment, "secret.rotated", name="mail")
@@ -172,7 +178,7 @@ def test_a_database_user_that_vault_lends_for_a_short_time(
                 stored = environment.request("PUT", "/v1/provider-keys/echo", {"key": f"a-key-of-a-user-{writes}"})
                 assert stored.status == 200, stored.body
                 writes += 1
-                return len(environment.get("/v1/streams/system/events").body["items"])
+                return len(environment.get("/v1/streams/system/events?type=secret.rotated").body["items"])
 
             until(lambda: rotated() >= 2, environment)
             assert writes > 10

@@ -306,7 +306,7 @@ async def test_a_killed_process_loses_nothing(bus: Any, mortal_server: Any, tmp_
     with _subscriber_process(mortal_server.socket, counted, instance):
         await until(lambda: len(set(counted.read_text().split())) == total, 20)
     ran = Counter(counted.read_text().split())
-    assert sum(ran.values()) - total <= 2 * 4
+    assert sum(ran.values()) - total <= 2 * 25  # what was handled and not acknowledged yet at each kill
     await client.aclose()
 
 
