@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import time
 from typing import TYPE_CHECKING
 
 import psutil
@@ -14,8 +15,7 @@ from runtime.testing import running
 from tests.load import Load, await_counted, valkey_of, write_spec
 
 if TYPE_CHECKING:
-    import time
-from pathlib import Path
+    from pathlib import Path
 
 
 @pytest.fixture

@@ -27,6 +27,9 @@ __all__ = ["openbao", "postgres"]
 SYSTEM: dict[str, Any] = {"streams": {"system": {"events": {"secret.rotated": {}, "service.health": {}}}}}
 
 
+ROTATED = "/v1/streams/system/events?type=secret.rotated"
+
+
 def write(folder: Path, **sections: Any) -> Path:
     spec = folder / "spec.yaml"
     base = {"version": 1, "name": "rotating", "storage": {"redis": "embedded"}, "events": SYSTEM}
@@ -77,7 +80,7 @@ def test_a_mounted_file_that_is_swapped(tmp_path: Path) -> None:
         mount(mounted, "3", password="second-password")  # another file, the same value
         mount(mounted, "4", password="third-password")
         until(
-            lambda: len(environment.get("/v1/streams/system/events?type=secret.rotated").body["items"]) == 2,
+            lambda: len(environment.get(ROTATED).body["items"]) == 2,
             environment,
         )
         assert "password" not in environment.output.replace("mounted/password", "")
@@ -129,10 +132,7 @@ def test_what_those_do_who_use_it(on_rotate: str, tmp_path: Path, openbao: OpenB
         if on_rotate == "ignore":
             openbao.put(f"{name}-marker", token="second-token")
             await_event(environment, "secret.rotated", name="marker")
-            names = [
-                event["data"]["name"]
-                for event in environment.get("/v1/streams/system/events?type=secret.rotated").body["items"]
-            ]
+            names = [event["data"]["name"] for event in environment.get(ROTATED).body["items"]]
             assert names == ["marker"]
             return
         event = await_event(environment, "secret.rotated", name="mail")
@@ -178,7 +178,7 @@ def test_a_database_user_that_vault_lends_for_a_short_time(
                 stored = environment.request("PUT", "/v1/provider-keys/echo", {"key": f"a-key-of-a-user-{writes}"})
                 assert stored.status == 200, stored.body
                 writes += 1
-                return len(environment.get("/v1/streams/system/events?type=secret.rotated").body["items"])
+                return len(environment.get(ROTATED).body["items"])
 
             until(lambda: rotated() >= 2, environment)
             assert writes > 10
