@@ -1,4 +1,4 @@
-"""Data in Redis that is not as it should be: what cannot be run is left out, and stops neither its queue nor a caller."""
+"""Data in Redis that is not as it should be: what cannot be run is left out, and stops nobody."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ async def spoil(client: Redis, job_id: str, how: str) -> None:
     if how == "junk":
         await client.set(key, b"\x00junk")
     elif how == "list":
-        await client.rpush(key, "junk")
+        await client.lpush(key, "junk")  # type: ignore[misc]
     elif how == "other JSON":
         await client.set(key, b"[1, 2]")
 
@@ -86,7 +86,7 @@ async def test_an_event_that_its_stream_does_not_take_keeps_no_job(bench: Any, c
     assert ended.result == "ran"
 
 
-class Wordless(Exception):
+class WordlessError(Exception):
     def __str__(self) -> str:
         raise ValueError("no words")
 
@@ -98,7 +98,7 @@ async def test_whatever_a_task_says_its_job_ends(bench: Any) -> None:
         await job.progress(0.5, "half \ud800")
         match payload["kind"]:
             case "wordless":
-                raise Wordless
+                raise WordlessError
             case "surrogate error":
                 raise ValueError("file \udcff")
             case "surrogate result":
@@ -134,8 +134,9 @@ async def test_whatever_a_task_says_its_job_ends(bench: Any) -> None:
 
 @pytest.mark.parametrize("name", ["key", "group", "owner", "once"])
 async def test_a_name_that_is_no_text_is_refused(bench: Any, client: Redis, name: str) -> None:
+    wrong: Any = {name: "half \ud800"}
     with pytest.raises(Invalid) as refused:
-        await bench(note).jobs.submit("q", Draft({}, **{name: "half \ud800"}))
+        await bench(note).jobs.submit("q", Draft({}, **wrong))
     assert refused.value.errors[0].pointer == f"/{name}"
     assert await client.keys() == []
 

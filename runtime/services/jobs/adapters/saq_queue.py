@@ -141,7 +141,7 @@ class KeptQueue(RedisQueue):
         return Exchanged(_texts(lost), _texts(told), claimed, seconds if seconds >= 0 else None)
 
     async def claimed(self, token: str) -> list[tuple[str, bytes | None, str | None]]:
-        """What the server holds for a claim whose answer was lost, as in `Exchanged`; the claim itself comes too late."""
+        """What the server holds for a claim whose answer was lost, as in `Exchanged`; it does nothing from now on."""
         found = await self.evaluate(scripts.CLAIMED, self.base, token)
         return [
             (id_.decode(), record, child.decode() if child else None)
