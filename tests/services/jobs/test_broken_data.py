@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from runtime.errors import Invalid, NotFound
-from runtime.services.jobs.backend import Announcement, Outcome
+from runtime.services.events.ports import Announcement
+from runtime.services.jobs.backend import Outcome
 from runtime.services.jobs.ports import Draft
 from runtime.services.jobs.service import limits
 
@@ -79,7 +80,7 @@ async def test_an_event_that_its_stream_does_not_take_keeps_no_job(bench: Any, c
 
     async def announcing(claimed: Any) -> Any:
         await work(claimed)
-        return Outcome("completed", result="ran", announcement=Announcement("no-stream", 10, ["name", "value"]))
+        return Outcome("completed", result="ran", announced=[Announcement("no-stream", 10, ["name", "value"])])
 
     worker._executor._work = announcing
     (ended,) = await at.ended(await at.jobs.enqueue("q", {}))
