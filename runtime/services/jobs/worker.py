@@ -91,8 +91,17 @@ class QueueWorker:
         ]
 
     async def watch(self) -> None:
-        if self._claimer is not None:
-            await self._claimer.watch()
+        claimer = self._claimer
+        if claimer is None:
+            return
+        claiming = asyncio.create_task(claimer.watch(), name=f"watch {self._queue}")
+        try:
+            done, _ = await asyncio.wait([claiming, *self._loops], return_when=asyncio.FIRST_COMPLETED)
+            if self._claimer is claimer:  # else it is being stopped
+                for loop in done:
+                    await loop
+        finally:
+            claiming.cancel()
 
     async def stop(self) -> None:
         claimer, self._claimer = self._claimer, None
