@@ -55,7 +55,6 @@ local function settle(id, kind, record, number, asked)
       returned = true
     end
   end
-  if ENDS[kind] and peculiar then redis.call('HDEL', base .. 'broken', id) end
   if not asked then return end
   if asked.group and peculiar then leave_group(base, asked.group) end
   for _, event in ipairs(asked.events or {}) do -- a stream that does not take it is no reason to keep the job
@@ -69,7 +68,7 @@ local function settle(id, kind, record, number, asked)
 end
 
 if outcomes > 0 then
-  local ids, done, completed, counts = {}, {}, {}, {}
+  local ids, done, ended, completed, counts = {}, {}, {}, {}, {}
   for k = 1, outcomes do ids[k] = ARGV[FIRST + (k - 1) * FIELDS] end
   local holders = redis.call('HMGET', base .. 'held', unpack(ids))
   peculiar = redis.call('EXISTS', base .. 'signals', base .. 'stalls', base .. 'broken', base .. 'grouped') > 0
@@ -86,6 +85,7 @@ if outcomes > 0 then
       else
         settle(id, kind, ARGV[at + 3], ARGV[at + 4], options ~= '' and cjson.decode(options))
         done[#done + 1] = id
+        if ENDS[kind] then ended[#ended + 1] = id end
         counts[kind] = (counts[kind] or 0) + 1
         if kind == 'completed' and keep > 0 then completed[#completed + 1] = id end
       end
@@ -97,6 +97,7 @@ if outcomes > 0 then
     if peculiar then
       redis.call('HDEL', base .. 'signals', unpack(done))
       redis.call('HDEL', base .. 'stalls', unpack(done))
+      if #ended > 0 then redis.call('HDEL', base .. 'broken', unpack(ended)) end
     end
     for kind, number in pairs(counts) do redis.call('HINCRBY', base .. 'stats', kind, number) end
   end
