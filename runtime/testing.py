@@ -28,7 +28,9 @@ from runtime.kernel.lock import running as running_on
 from runtime.state import StateFolder
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from runtime.part import Role
 
 FINISHED = frozenset({"completed", "failed", "cancelled"})
 
@@ -55,7 +57,7 @@ class RunningEnvironment:
         self.process = process
         self.state = state
         self.url = holder.address
-        self.key = state.operator_key.read_text().strip()
+        self.key = state.operator_key.read_text().strip() if state.operator_key.exists() else ""
         self._output = output
 
     @property
@@ -130,6 +132,8 @@ def running(
     changes: Mapping[str, Any] | None = None,
     environ: Mapping[str, str] | None = None,
     state: Path | None = None,
+    role: Role = "all",
+    queues: Sequence[str] = (),
     timeout: float = 30.0,
 ) -> Iterator[RunningEnvironment]:
     """Runs a spec through the real command, and stops it at the end.
@@ -139,6 +143,8 @@ def running(
         changes: what to change in it, merged over it as an overlay: `{"queues": {"mail": {"concurrency": 1}}}`.
         environ: further environment variables.
         state: the state folder; a temporary one by default.
+        role: which part of it runs, as `runtime apply --role` takes it. A worker has no API.
+        queues: of a worker, those whose jobs it runs; all by default.
         timeout: seconds until `/readyz` must answer.
 
     Raises:
@@ -156,23 +162,31 @@ def running(
         root = folder / "spec.yaml"
         root.write_text(json.dumps(overlay))  # JSON is YAML
         output = folder / "output.txt"
+        chosen = ["--queues", ",".join(queues)] if queues else []
         with output.open("wb") as sink:
             process = subprocess.Popen(
-                [sys.executable, "-m", "runtime", "apply", str(root)],
+                [sys.executable, "-m", "runtime", "apply", str(root), "--role", role, *chosen],
                 stdout=sink,
                 stderr=subprocess.STDOUT,
                 stdin=subprocess.DEVNULL,
                 env={**os.environ, **(environ or {})},
             )
         try:
-            yield RunningEnvironment(process, home, _await_ready(process, home, output, timeout), output)
+            yield RunningEnvironment(process, home, _await_ready(process, home, output, role, timeout), output)
         finally:
             _end(process)
 
 
-def _await_ready(process: subprocess.Popen[bytes], state: StateFolder, output: Path, timeout: float) -> Holder:
+def _await_ready(
+    process: subprocess.Popen[bytes], state: StateFolder, output: Path, role: Role, timeout: float
+) -> Holder:
     deadline = time.monotonic() + timeout
     while process.poll() is None and time.monotonic() < deadline:
+        if role == "worker":  # nobody can ask it; it says so itself
+            if ": a worker of " in output.read_text(errors="replace"):
+                return Holder(process.pid)
+            time.sleep(0.02)
+            continue
         known = running_on(state.path)
         if known is not None and known.address and known.pid == process.pid:
             return known  # the address is there once `/readyz` answers

@@ -125,7 +125,20 @@ def _wrong(name: str, detail: str, remedy: str) -> Invalid:
     return Invalid(f"`{name.rpartition('/')[2]}`: {detail}", errors=[Pointer(f"/{name}", detail)], remedy=remedy)
 
 
+def require_alone(job: NewJob) -> None:
+    """Refuses a member of a family that another job could stand for: whoever waits for it would wait for ever.
+
+    Raises:
+        Invalid: it has a key whose policy is not `reject`.
+    """
+    if job.key is not None and job.on_duplicate != "reject":
+        detail = f"`{job.on_duplicate}` is not for a job that has children or is a child"
+        raise _wrong("on_duplicate", detail, "Use `reject`, or leave out the key.")
+
+
 def _require_name(name: str, value: str | None) -> None:
+    if value is not None and not value.isascii() and any("\ud800" <= each <= "\udfff" for each in value):
+        raise _wrong(name, "half a character (a lone surrogate)", "Send valid UTF-8.")
     if value is not None and not 0 < len(value) <= LONGEST_NAME:
         raise Invalid(
             f"a job's {name} has 1 to {LONGEST_NAME} characters, this one has {len(value)}",

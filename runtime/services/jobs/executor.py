@@ -7,10 +7,12 @@ import logging
 import math
 from typing import TYPE_CHECKING, Final
 
+from runtime.services.jobs.backend import Outcome
+
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from runtime.services.jobs.backend import Claimed, Ending, Outcome
+    from runtime.services.jobs.backend import Claimed, Ending
 
 logger = logging.getLogger("runtime.jobs")
 
@@ -97,6 +99,9 @@ class Executor:
             outcome = await self._work(trial.claimed)
         except asyncio.CancelledError:
             outcome = self._judge(trial.claimed, trial.ending, False)
+        except BaseException as error:
+            logger.exception("%s: what it came to cannot be told", trial.claimed.id)
+            outcome = Outcome("failed", error=f"what it came to cannot be told ({type(error).__name__})")
         else:
             if trial.ending is not None and (trial.ending == "timeout" or outcome.status != "completed"):
                 outcome = self._judge(trial.claimed, trial.ending, False)

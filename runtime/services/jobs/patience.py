@@ -32,13 +32,14 @@ class Patience:
         self._asked: set[Claimed] = set()
         self._changed = asyncio.Event()
         self._active: ActiveJobs | None = None
+        self._following: float | None = None
         self.adopt(spec)
 
     def adopt(self, spec: QueueSpec) -> None:
         """Takes over a queue's section."""
         if spec.long_running is None:
             self._active = None
-        else:
+        elif self._active is None or self._active.long_running != spec.long_running:
             self._active = ActiveJobs(spec.long_running, math.inf)
 
     def start(self, claimed: Claimed) -> None:
@@ -47,9 +48,9 @@ class Patience:
             self._active.add(
                 claimed.id, now, owner=claimed.owner, premium=claimed.premium, paused_before=claimed.paused_before
             )
-            if not self._running:
-                self._changed.set()
             self._running[claimed.id] = claimed
+            if self._active.starts_early(claimed.id, self._following):
+                self._changed.set()
         self._runner.start(claimed)
 
     def end(self, claimed: Claimed, ending: Ending) -> None:
@@ -71,14 +72,14 @@ class Patience:
         """Warns, pauses and stops until it is cancelled."""
         loop = asyncio.get_running_loop()
         while True:
-            following = None
+            self._changed.clear()
+            self._following = None
             if self._active is not None:
                 for step in self._active.due(loop.time()):
                     self._take(step)
-                following = self._active.next_due()
-            self._changed.clear()
+                self._following = self._active.next_due()
             try:
-                async with asyncio.timeout_at(following):
+                async with asyncio.timeout_at(self._following):
                     await self._changed.wait()
             except TimeoutError:
                 pass

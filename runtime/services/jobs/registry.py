@@ -142,6 +142,11 @@ class ActiveJobs:
         """When to ask again, if nothing begins, pauses or goes on before; None where nothing will be due."""
         return min((at for active in self._jobs.values() if (at := self._at(active)) is not None), default=None)
 
+    def starts_early(self, job: str, following: float | None) -> bool:
+        """Whether the next step of a known job is due before a moment; None is never."""
+        at = self._at(self._jobs[job])
+        return at is not None and (following is None or at < following)
+
     def _step(self, active: _Active, now: float) -> Step | None:
         at = self._at(active)
         if at is None or now < at:

@@ -11,7 +11,7 @@ import msgspec
 from runtime.errors import Conflict, Invalid, NotBuilt, NotFound, Pointer, TooLarge
 from runtime.services.document import Document
 from runtime.services.jobs.backend import Backend, Limits, NewJob, Stored
-from runtime.services.jobs.drafts import new_job
+from runtime.services.jobs.drafts import new_job, require_alone
 from runtime.services.jobs.health import queue_health
 from runtime.services.jobs.payload import AT, PayloadType
 from runtime.services.jobs.ports import ENDED, Draft, JobStatus, JobView, QueueView, Refusal, Replayed
@@ -160,6 +160,8 @@ class JobQueues:
         self.mark(queue)
         try:
             job = new_job(queue, spec, draft)
+            if parent is not None or draft.children:
+                require_alone(job)
             self.parse(queue, draft.payload)
         except Invalid as error:
             errors = [Pointer(place + each.pointer, each.detail) for each in error.errors]

@@ -95,8 +95,17 @@ class QueueWorker:
         ]
 
     async def watch(self) -> None:
-        if self._claimer is not None:
-            await self._claimer.watch()
+        claimer = self._claimer
+        if claimer is None:
+            return
+        claiming = asyncio.create_task(claimer.watch(), name=f"watch {self._queue}")
+        try:
+            done, _ = await asyncio.wait([claiming, *self._loops], return_when=asyncio.FIRST_COMPLETED)
+            if self._claimer is claimer:  # else it is being stopped
+                for loop in done:
+                    await loop
+        finally:
+            claiming.cancel()
 
     async def stop(self) -> None:
         claimer, self._claimer = self._claimer, None
@@ -236,7 +245,10 @@ def about(claimed: Claimed) -> dict[str, Any]:
 
 
 def _wanted(after: str | float) -> float:
-    delay = seconds(after) if isinstance(after, str) else float(after)
+    try:
+        delay = seconds(after) if isinstance(after, str) else float(after)
+    except (TypeError, ValueError):
+        delay = None
     if delay is None or not 0 <= delay <= LONGEST_DELAY:
         logger.error('Retry(after=%r) is no duration to wait: write it as "30s"', after)
         return 0.0
@@ -245,7 +257,7 @@ def _wanted(after: str | float) -> float:
 
 def _kept(value: Any) -> Any:
     result = plain(value)
-    size = len(json.dumps(result, allow_nan=False))
+    size = len(json.dumps(result, allow_nan=False, ensure_ascii=False).encode())
     if size > LARGEST_RESULT:
         raise ValueError(f"it has {size:,} bytes as JSON, and at most {LARGEST_RESULT:,} are kept")
     return result
@@ -255,7 +267,10 @@ def _sentence(error: BaseException) -> str:
     """What a job's record says of an exception: never a traceback."""
     if isinstance(error, Fault):
         return error.message[:LONGEST_ERROR]
-    said = str(error).strip()
+    try:
+        said = str(error).strip()
+    except Exception:  # noqa: BLE001 - a task's exception may have words of its own, and these may fail
+        said = "it cannot be put into words"
     if isinstance(error, Retry | Reject):
         return said[:LONGEST_ERROR]
     if isinstance(error, TimedOut):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from runtime.errors import Conflict, NotFound
+from runtime.errors import Conflict, Invalid, NotFound
 from runtime.services.jobs.ports import Draft
 from tests.services.jobs.conftest import Bench
 
@@ -181,3 +181,78 @@ async def test_a_job_that_runs_long_is_reported_then_paused_then_stopped(bench: 
     assert (ended.status, ended.error) == ("failed", "it ran too long although its owner had been warned")
     assert said[2:] == [("stopped", "ada")]
     assert begun == [1, 1]
+
+
+async def test_a_replayed_child_is_not_counted_twice(bench: Any) -> None:
+    tries: list[int] = []
+
+    async def flaky(job: JobContext, payload: dict[str, Any]) -> Any:
+        if payload.get("flaky"):
+            tries.append(1)
+            if len(tries) == 1:
+                raise ValueError("no")
+        return [child.status for child in await job.children()]
+
+    at = bench(flaky, retry={"attempts": 1})
+    family = [Draft({"flaky": True}), Draft({}, delay=3600.0)]
+    parent = await at.jobs.submit("q", Draft({}, children=family, runs_anyway=True))
+    await at.work()
+    first, second = [await at.jobs.get(child) for child in parent.children]
+    await at.ended(first)
+    await at.jobs.retry(first.id)
+    assert (await at.ended(first))[0].status == "completed"
+    assert (await at.jobs.get(parent.id)).status == "blocked"  # the other child has not ended
+    await at.jobs.cancel(second.id)
+    assert (await at.ended(parent))[0].result == ["completed", "cancelled"]
+
+
+async def test_a_parent_is_replayed_although_several_children_have_failed(bench: Any) -> None:
+    at = bench(step, retry={"attempts": 1}, concurrency=1)
+    parent = await at.jobs.submit("q", Draft({}, children=[Draft({"fails": True}), Draft({"fails": True})]))
+    await at.work()
+    await at.ended(*[await at.jobs.get(child) for child in parent.children], parent)
+    await at.jobs.retry(parent.id)
+    (ended,) = await at.ended(parent)
+    assert (ended.status, ended.result) == ("completed", [None, None])
+
+
+@pytest.mark.parametrize("policy", ["replace", "debounce", "throttle"])
+async def test_nobody_stands_for_a_member_of_a_family(bench: Any, policy: Any) -> None:
+    """Whoever waits for the job that was replaced would wait for ever."""
+    at = bench(step)
+    alone = Draft({"n": 1}, key="ada", on_duplicate=policy, window=1.0)
+    for draft, pointer in (
+        (Draft({}, key="ada", on_duplicate=policy, window=1.0, children=[Draft({"n": 1})]), "/on_duplicate"),
+        (Draft({}, children=[alone]), "/children/0/on_duplicate"),
+    ):
+        with pytest.raises(Invalid) as refused:
+            await at.jobs.submit("q", draft)
+        assert refused.value.errors[0].pointer == pointer
+    parent = await at.jobs.submit("q", Draft({}, children=[Draft({"n": 1}, key="ada", delay=0.2)]))
+    other = await at.jobs.submit("q", Draft({"n": 2}, key="ada", on_duplicate="replace"))
+    assert (other.duplicate, other.id in parent.children) == (None, False)
+    await at.work()
+    assert (await at.ended(parent))[0].result == [1]
+
+
+async def test_long_jobs_are_watched_over_changes_and_beside_premium_ones(bench: Any) -> None:
+    begun: list[str] = []
+
+    async def endless(job: JobContext, payload: dict[str, Any]) -> None:
+        begun.append(job.id)
+        await asyncio.sleep(3600)
+
+    at = bench(endless, long_running="200ms", priority_by={"premium": -1}, concurrency=2)
+    worker = await at.work()
+    premium = await at.jobs.submit("q", Draft({}, owner="ada", marks=["premium"]))
+    while begun != [premium.id]:
+        await asyncio.sleep(0.005)
+    plain = await at.jobs.submit("q", Draft({}, owner="bob"))
+    while len(begun) < 2:
+        await asyncio.sleep(0.005)
+    await worker.update({"concurrency": 3})
+    async with asyncio.timeout(5):
+        while (await at.jobs.get(plain.id)).status != "paused":
+            await asyncio.sleep(0.01)
+    assert (await at.jobs.get(premium.id)).status == "running"
+    await at.jobs.cancel(premium.id)

@@ -8,6 +8,8 @@ import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 from runtime.services.jobs.ports import Reject, Retry
 
 if TYPE_CHECKING:
@@ -258,3 +260,24 @@ async def test_a_task_enqueues_and_publishes(bench: Any) -> None:
     await at.work()
     (ended,) = await at.ended(await at.jobs.enqueue("q", {}))
     assert (await at.ended(await at.jobs.get(ended.result)))[0].status == "completed"
+
+
+async def test_a_worker_of_which_a_part_has_broken_says_so(bench: Any) -> None:
+    """Whoever supervises it starts it again."""
+
+    async def nothing(job: JobContext, payload: dict[str, Any]) -> None: ...
+
+    async def broken() -> None:
+        raise ArithmeticError("a part of the worker")
+
+    at = bench(nothing)
+    worker = await at.work()
+    watching = asyncio.create_task(worker.watch())
+    await asyncio.sleep(0)
+    assert not watching.done()
+    watching.cancel()
+    worker._loops.append(asyncio.create_task(broken()))
+    with pytest.raises(ArithmeticError):
+        async with asyncio.timeout(5):
+            await worker.watch()
+    worker._loops.pop()

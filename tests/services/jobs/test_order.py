@@ -139,7 +139,7 @@ async def test_a_group_has_its_own_slots_and_holds_up_nobody(bench: Any) -> None
     redis: Any = at.backend._redis
     assert not await redis.exists("rt:test:{jobs.q}:limited", "rt:test:{jobs.q}:parked:greedy")
     grouped = await redis.hgetall("rt:test:{jobs.q}:grouped")
-    assert set(grouped.values()) <= {b"0"}
+    assert grouped == {}
 
 
 async def test_a_group_has_its_own_rate(bench: Any) -> None:
@@ -170,3 +170,44 @@ async def test_a_delayed_job_starts_when_it_is_due(bench: Any) -> None:
     await at.ended(*jobs)
     assert min(late) >= -0.01
     assert sorted(late)[1] < 0.25  # long before the next look that is taken anyway
+
+
+async def test_a_full_group_with_the_better_priority_holds_up_nobody(bench: Any) -> None:
+    over = asyncio.Event()
+
+    async def task(job: JobContext, payload: dict[str, Any]) -> None:
+        if payload.get("waits"):
+            await over.wait()
+
+    at = bench(task, concurrency=2, groups={"concurrency": 1})
+    greedy = [Draft({"waits": True}, group="greedy", priority=-1) for _ in range(200)]
+    waiting = await at.jobs.enqueue_all("q", greedy)
+    modest = await at.jobs.submit("q", Draft({}, group="modest"))
+    await at.work()
+    await at.ended(modest, timeout=4)
+    over.set()
+    await at.ended(*waiting)
+
+
+@pytest.mark.parametrize("changed", [{"concurrency": 3}, {}])
+async def test_a_limit_of_groups_that_is_changed_strands_nobody(bench: Any, changed: dict[str, int]) -> None:
+    begun: list[str] = []
+    over = asyncio.Event()
+
+    async def task(job: JobContext, payload: dict[str, Any]) -> None:
+        begun.append(job.id)
+        await over.wait()
+
+    at = bench(task, concurrency=3, groups={"concurrency": 1})
+    worker = await at.work()
+    jobs = await at.jobs.enqueue_all("q", [Draft({}, group="one") for _ in range(5)])
+    while not begun:
+        await asyncio.sleep(0.005)
+    await worker.update({"groups": changed})
+    async with asyncio.timeout(6):
+        while len(begun) < 3:
+            await asyncio.sleep(0.01)
+    over.set()
+    await at.ended(*jobs)
+    redis: Any = at.backend._redis
+    assert not await redis.exists(*("rt:test:{jobs.q}:" + name for name in ("limited", "grouped", "parked:one")))

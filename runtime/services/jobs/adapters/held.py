@@ -86,13 +86,14 @@ class Held:
     async def tell(self, fraction: float, message: str) -> None:
         self.record.progress = fraction
         if message:
-            self.record.meta.message = message
+            self.record.meta.message = readable(message) or ""
         try:
             await self.keeper.mark([self])
         except AWAY:
             pass  # it is stored with the next word, or with the outcome
 
     async def save(self, value: Any) -> None:
+        encoded(Record(result=value))  # what cannot be stored is refused before it is part of the record
         self.record.meta.saved = value
         with answering(self.keeper.kept.redis):
             await self.keeper.mark([self])
@@ -105,20 +106,20 @@ class Held:
 
 def closing(held: Held, outcome: Outcome, limits: Limits) -> tuple[Any, ...]:
     """What a worker hands in for a job: see `lua/exchange.lua`."""
-    record, status = held.record, outcome.status
+    record, status, problem = held.record, outcome.status, readable(outcome.error)
     record.touched = milliseconds()
     number: float = 0
     if status == "completed":
         record.attempts, record.result, record.error, record.progress = held.attempt, outcome.result, None, 1.0
         number = int(limits.result_ttl * 1000)
     elif status in ("failed", "cancelled"):
-        record.attempts, record.error = held.attempt, outcome.error
+        record.attempts, record.error = held.attempt, problem
         number = max(1, int((limits.dead_ttl if status == "failed" else limits.result_ttl) * 1000))
     else:
         record.started = 0
         record.meta.paused_before |= outcome.ran_long
         if status == "retry":
-            record.attempts, record.error, record.progress, number = held.attempt, outcome.error, 0.0, outcome.delay
+            record.attempts, record.error, record.progress, number = held.attempt, problem, 0.0, outcome.delay
     if status in FINAL:
         record.status, record.completed = FINAL[status], record.touched
         if status != "failed":
@@ -126,6 +127,11 @@ def closing(held: Held, outcome: Outcome, limits: Limits) -> tuple[Any, ...]:
     else:
         record.status = "queued"
     return (held.id, held.token, status, encoded(record), number, _options(record, outcome))
+
+
+def readable(text: str | None) -> str | None:
+    """A text in a form that can be stored, where something in it is no character, such as a byte of a file's name."""
+    return text and text.encode("utf-8", "backslashreplace").decode()
 
 
 def _options(record: Record, outcome: Outcome) -> str:

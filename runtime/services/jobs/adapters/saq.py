@@ -151,7 +151,7 @@ class SaqBackend:
         """What the script is asked beyond storing a job; '' for nothing."""
         options: dict[str, Any] = {}
         if job.key:
-            options |= {"key": job.key, "policy": job.on_duplicate, "window": int(job.window * 1000)}
+            options |= {"key": job.key, "policy": job.on_duplicate, "window": max(1, int(job.window * 1000))}
         if job.once:
             options |= {"once": job.once, "once_for": max(1, int(job.once_ttl * 1000))}
         if job.awaits:

@@ -140,17 +140,20 @@ class KeptQueue(RedisQueue):
         seconds = float(pause)
         return Exchanged(_texts(lost), _texts(told), claimed, seconds if seconds >= 0 else None)
 
-    async def claimed(self, token: str) -> list[tuple[str, bytes]]:
-        """What the server holds for a claim whose answer was lost: id and record."""
+    async def claimed(self, token: str) -> list[tuple[str, bytes | None, str | None]]:
+        """What the server holds for a claim whose answer was lost, as in `Exchanged`; it does nothing from now on."""
         found = await self.evaluate(scripts.CLAIMED, self.base, token)
-        return [(id_.decode(), record) for id_, record in zip(found[::2], found[1::2], strict=True)]
+        return [
+            (id_.decode(), record, child.decode() if child else None)
+            for id_, record, child in zip(found[::3], found[1::3], found[2::3], strict=True)
+        ]
 
     async def tick(self, worker: str, instance: str, process: str, limits: Limits, most: int) -> Ticked:
         """Shows that a worker is alive, and takes jobs over from those that are gone."""
-        grouped = "1" if limits.group_slots else "0"
+        limited = "1" if limits.group_slots or limits.group_rate else "0"
         answer = await self.evaluate(
             scripts.TICK,
-            *(self.base, worker, limits.lease, instance, process, most, limits.stalls, limits.priority, grouped),
+            *(self.base, worker, limits.lease, instance, process, most, limits.stalls, limits.priority, limited),
         )
         told, mine, returned, more = answer
         return Ticked(
@@ -276,7 +279,9 @@ def dead_before(limits: Limits) -> int:
 
 def _anew(record: Record) -> Record:
     """A failed job as it is before its first try."""
-    return Record(kwargs=record.kwargs, retries=record.retries, queued=milliseconds(), meta=record.meta)
+    # Its parent has been told that it failed, and waits for it no more.
+    meta = msgspec.structs.replace(record.meta, parent=None, paused_before=False, message="")
+    return Record(kwargs=record.kwargs, retries=record.retries, queued=milliseconds(), meta=meta)
 
 
 def _rules(limits: Limits) -> str:

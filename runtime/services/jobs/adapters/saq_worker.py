@@ -213,13 +213,11 @@ class KeepingWorker(Worker[Context]):
     async def _hand_over(self, want: int) -> None:
         outcomes, self._outcomes = self._outcomes[:MOST_AT_ONCE], self._outcomes[MOST_AT_ONCE:]
         want = max(0, want)
-        self._claims += 1
-        token = f"{self.id}#{self._claims}"
         self._asked += want
         self._handing_in += len(outcomes)
         seen = self._seen
         try:
-            answer = await self._sent(token, want, outcomes)
+            token, answer = await self._sent(want, outcomes)
         except BaseException:
             self._outcomes = outcomes + self._outcomes
             raise
@@ -244,26 +242,37 @@ class KeepingWorker(Worker[Context]):
         if self._outcomes or (self._wanted() > 0 and not self._empty):
             self._look.set()
 
-    async def _sent(self, token: str, want: int, outcomes: list[tuple[Held, tuple[Any, ...]]]) -> Exchanged:
-        """One call. Where its answer is lost, it is made again, with what the first one may have claimed."""
-        pause, again = SHORTEST_PAUSE, False
+    async def _sent(self, want: int, outcomes: list[tuple[Held, tuple[Any, ...]]]) -> tuple[str, Exchanged]:
+        """One call: its token and its answer.
+
+        Where the answer is lost, what the call has claimed is looked up, and from then on it does nothing even if it
+        reaches the server late. Then a new one is made.
+        """
+        pause, given_up = SHORTEST_PAUSE, ""
         parts = [part for _, part in outcomes]
+        token = self._token()
+        again = False
         while True:
             try:
-                if again:
-                    for id_, stored in await self.kept.claimed(token):
-                        self._take(id_, token, stored, None)
+                if given_up:
+                    for id_, stored, broken in await self.kept.claimed(given_up):
+                        self._take(id_, given_up, stored, broken)
                         want = max(0, want - 1)
+                    given_up, token = "", self._token()
                 answer = await self.kept.exchange(self.id, token, want, parts, self.limits, self._wire)
             except AWAY as error:
                 self._away(error)
-                again = True
+                again, given_up = True, token
             else:
                 if again:
                     answer.lost.clear()  # the first call may have handed them in
-                return answer
+                return token, answer
             await asyncio.sleep(pause)
             pause = min(LONGEST_PAUSE, pause * 2)
+
+    def _token(self) -> str:
+        self._claims += 1
+        return f"{self.id}#{self._claims}"
 
     def _take(self, id_: str, token: str, stored: bytes | None, broken: str | None) -> None:
         known = self._held.get(id_)
@@ -271,8 +280,9 @@ class KeepingWorker(Worker[Context]):
             return
         record = decoded(stored)
         if record is None or record.status in ("complete", "failed", "aborted"):
-            if stored:
-                logger.error("%s: its record cannot be run and is left out", id_)
+            logger.error(
+                "%s: its record cannot be run and is left out", id_, extra={"job": id_, "queue": self.kept.name}
+            )
             self._drop(id_, token)
             return
         held = Held(id_, token, record, self)
@@ -408,6 +418,8 @@ class KeepingWorker(Worker[Context]):
         """Ends a job whose worker is gone and that shall not run again."""
         record = decoded(stored)
         token = f"{self.id}#0"
+        if (known := self._held.get(id_)) is not None and known.token == token:
+            return
         if record is None:
             self._drop(id_, token)
             return

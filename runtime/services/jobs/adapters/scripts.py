@@ -19,6 +19,8 @@ keeps them together:
     workers          zset    workers; the score is until when each counts as alive
     pulse            hash    when a worker was last seen, and until when silence is forgiven
     signals          hash    held jobs whose holder is told something: `cancel`, `pause`
+    buried           hash    jobs of dead workers that another one ends -> why: `cancel`, or how many were lost
+    void:<token>     string  a claim that was given up; it has a time to live
     stalls           hash    how often an unfinished job has lost its worker
     keys             hash    the key of an unfinished job -> its id
     once:<name>      string  the id of the job that was given the name; it has a time to live

@@ -11,13 +11,14 @@ if redis.call('HEXISTS', base .. 'held', id) == 1 then
   redis.call('HSET', base .. 'signals', id, 'cancel')
   return 'told'
 end
-local known = redis.call('GET', name)
+local known = record_of(base, id)
 if known and redis.sha1hex(known) ~= ARGV[3] then return 'changed' end
 if not known or not take_out(base, id) then return 'ended' end
 redis.call('SET', name, ARGV[4], 'PX', ARGV[5])
 if ARGV[6] ~= '' then free_key(base, ARGV[6], id) end
 redis.call('HDEL', base .. 'place', id)
 redis.call('HDEL', base .. 'stalls', id)
+redis.call('HDEL', base .. 'broken', id)
 redis.call('HINCRBY', base .. 'stats', 'cancelled', 1)
 if ARGV[7] ~= '' then tell_parent(cjson.decode(ARGV[7]), id, 'cancelled') end
 return 'cancelled'

@@ -90,25 +90,47 @@ local function take_out(base, id)
   return group ~= '' and redis.call('ZREM', base .. 'parked:' .. group, id) == 1
 end
 
+-- A record; nothing where there is none. A key of another type stops no script.
+local function record_of(base, id)
+  return redis.call('MGET', base .. 'job:' .. id)[1]
+end
+
+-- The unfinished job that has a key; false where there is none. The record of one that has ended has a time to live.
+local function owner_of(base, key)
+  local owner = redis.call('HGET', base .. 'keys', key)
+  return owner and redis.call('PTTL', base .. 'job:' .. owner) == -1 and owner
+end
+
 local function free_key(base, key, id)
   if redis.call('HGET', base .. 'keys', key) == id then redis.call('HDEL', base .. 'keys', key) end
 end
 
--- A child has ended: its parent waits for one less.
+-- A job that was counted among those of its group that run is so no more.
+local function leave_group(base, group)
+  local running = tonumber(redis.call('HGET', base .. 'grouped', group))
+  if not running then return end
+  if running > 1 then
+    redis.call('HINCRBY', base .. 'grouped', group, -1)
+  else
+    redis.call('HDEL', base .. 'grouped', group)
+  end
+  redis.call('ZADD', base .. 'limited', 'XX', 0, group)
+end
+
+-- A child has ended: its parent waits for one less. One that was released before, cancelled or replaced is not told.
 local function tell_parent(parent, id, kind)
-  local left = redis.call('HINCRBY', parent.base .. 'awaits', parent.id, -1)
+  local base = parent.base
+  if redis.call('HEXISTS', base .. 'awaits', parent.id) == 0 then return end
+  local left = redis.call('HINCRBY', base .. 'awaits', parent.id, -1)
   local fails = kind ~= 'completed' and not parent.run
-  if fails then redis.call('HSETNX', parent.base .. 'broken', parent.id, id) end
-  if redis.call('EXISTS', parent.base .. 'job:' .. parent.id) == 0 then
-    redis.call('HDEL', parent.base .. 'awaits', parent.id)
-    redis.call('HDEL', parent.base .. 'broken', parent.id)
-  elseif left == 0 or (fails and left > 0) then
-    redis.call('HDEL', parent.base .. 'awaits', parent.id)
-    local priority, group = placed(parent.base, parent.id, parent.usual)
-    line_up(parent.base, parent.id, priority, group)
+  if redis.call('EXISTS', base .. 'job:' .. parent.id) == 0 then
+    redis.call('HDEL', base .. 'awaits', parent.id)
+  elseif left <= 0 or fails then
+    if fails then redis.call('HSET', base .. 'broken', parent.id, id) end
+    redis.call('HDEL', base .. 'awaits', parent.id)
+    local priority, group = placed(base, parent.id, parent.usual)
+    line_up(base, parent.id, priority, group)
     close_ranks()
-    wake(parent.base)
-  elseif left < 0 then -- it has been released before, or cancelled
-    redis.call('HDEL', parent.base .. 'awaits', parent.id)
+    wake(base)
   end
 end

@@ -14,7 +14,7 @@ while #found < 2 * most do
   offset = offset + #page / 2
   for i = 1, #page, 2 do
     local shown = tonumber(page[i + 1]) == tonumber(after) and page[i] >= ARGV[4]
-    local record = not shown and #found < 2 * most and redis.call('GET', base .. 'job:' .. page[i])
+    local record = not shown and #found < 2 * most and record_of(base, page[i])
     if record then
       found[#found + 1] = page[i]
       found[#found + 1] = record

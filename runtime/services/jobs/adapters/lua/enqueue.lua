@@ -17,13 +17,12 @@ for q = 1, queues do
 end
 local count = (#ARGV - first + 1) / 7
 
-if redis.call('EXISTS', bases[tonumber(ARGV[first])] .. 'job:' .. ARGV[first + 1]) == 1 then return {'stored'} end
-
-local taken, options = {'taken'}, {}
+local taken, options, certain = {'taken'}, {}, nil -- `certain` is the first record that no other job stands for
 for i = 1, count do
   local at = first + (i - 1) * 7
-  if ARGV[at + 6] ~= '' then
-    local base, id, asked = bases[tonumber(ARGV[at])], ARGV[at + 1], cjson.decode(ARGV[at + 6])
+  local base, id, asked = bases[tonumber(ARGV[at])], ARGV[at + 1], ARGV[at + 6] ~= '' and cjson.decode(ARGV[at + 6])
+  if not certain and not (asked and asked.key and asked.policy ~= 'reject') then certain = base .. 'job:' .. id end
+  if asked then
     options[i] = asked
     local owner, name = false, 'once'
     if asked.once then
@@ -31,7 +30,7 @@ for i = 1, count do
       if owner == id then return {'stored'} end
     end
     if not owner and asked.key and asked.policy == 'reject' then
-      owner, name = redis.call('HGET', base .. 'keys', asked.key), 'key'
+      owner, name = owner_of(base, asked.key), 'key'
     end
     if owner then
       taken[#taken + 1] = i - 1
@@ -40,6 +39,7 @@ for i = 1, count do
     end
   end
 end
+if certain and redis.call('EXISTS', certain) == 1 then return {'stored'} end
 if #taken > 1 then return taken end
 
 local answer = {'stored'}
@@ -47,6 +47,13 @@ local function stands_for(i, id, how)
   answer[#answer + 1] = i - 1
   answer[#answer + 1] = id
   answer[#answer + 1] = how
+end
+
+-- Whether no other job waits for this one, and it for none: only then may another take its place.
+local function stands_alone(base, id)
+  local readable, record = pcall(cjson.decode, record_of(base, id) or '')
+  local meta = readable and type(record) == 'table' and record.meta or {}
+  return not meta.parent and not meta.children
 end
 
 -- Answers with the id under which a job is stored, nil where another one stands for it, and with its delay.
@@ -63,9 +70,10 @@ local function named(i, base, id, delay, asked)
     return id, delay
   end
   if asked.policy == 'debounce' then delay = math.max(delay, asked.window / 1000) end
-  local owner = asked.policy ~= 'reject' and redis.call('HGET', base .. 'keys', asked.key)
-  if owner and owner ~= id and take_out(base, owner) then
+  local owner = asked.policy ~= 'reject' and owner_of(base, asked.key)
+  if owner and owner ~= id and stands_alone(base, owner) and take_out(base, owner) then
     redis.call('HDEL', base .. 'place', owner)
+    redis.call('HDEL', base .. 'stalls', owner)
     stands_for(i, owner, 'replaced')
     id = owner
   end

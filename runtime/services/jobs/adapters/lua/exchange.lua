@@ -17,9 +17,14 @@ local limits = ARGV[10] ~= '' and cjson.decode(ARGV[10]) or {}
 local outcomes = tonumber(ARGV[11])
 local FIRST, FIELDS = 12, 6
 local ENDS = {completed = true, failed = true, cancelled = true}
-local LEAVES_ITS_SIGNAL = {failed = true, retry = true, back = true, paused = true}
+local HEEDS = {failed = true, retry = true, back = true, paused = true}
+
+-- A call that its worker has given up does nothing any more: see `claimed.lua`.
+local hindered = redis.call('EXISTS', base .. 'paused', base .. 'void:' .. token) > 0
+if hindered and redis.call('EXISTS', base .. 'void:' .. token) == 1 then return {{}, {}, {}, {}, {}, '-1'} end
 
 local lost, told = {}, {}
+local peculiar = false -- whether any job has a signal, has lost a worker, has a failed child or counts for its group
 local returned = false
 
 local function settle(id, kind, record, number, asked)
@@ -32,7 +37,11 @@ local function settle(id, kind, record, number, asked)
   elseif kind == 'cancelled' then
     redis.call('SET', name, record, 'PX', number)
   elseif kind == 'gone' then
+    local _, group = placed(base, id, usual)
+    if group ~= '' then leave_group(base, group) end
     redis.call('HDEL', base .. 'place', id)
+    redis.call('HDEL', base .. 'broken', id)
+    if redis.call('PTTL', name) == -1 then redis.call('PEXPIRE', name, dead_ttl) end
   else
     if record ~= '' then redis.call('SET', name, record) end
     if kind == 'paused' then
@@ -47,12 +56,9 @@ local function settle(id, kind, record, number, asked)
     end
   end
   if not asked then return end
-  if asked.group and limits.group_slots then
-    redis.call('HINCRBY', base .. 'grouped', asked.group, -1)
-    if redis.call('ZSCORE', base .. 'limited', asked.group) then redis.call('ZADD', base .. 'limited', 0, asked.group) end
-  end
-  for _, event in ipairs(asked.events or {}) do
-    redis.call('XADD', event.stream, 'MAXLEN', '~', event.most, '*', unpack(event.fields))
+  if asked.group and peculiar then leave_group(base, asked.group) end
+  for _, event in ipairs(asked.events or {}) do -- a stream that does not take it is no reason to keep the job
+    redis.pcall('XADD', event.stream, 'MAXLEN', '~', event.most, '*', unpack(event.fields))
   end
   if ENDS[kind] then
     if asked.key then free_key(base, asked.key, id) end
@@ -62,34 +68,43 @@ local function settle(id, kind, record, number, asked)
 end
 
 if outcomes > 0 then
-  local ids, done, completed, counts = {}, {}, {}, {}
+  local ids, done, ended, completed, counts = {}, {}, {}, {}, {}
   for k = 1, outcomes do ids[k] = ARGV[FIRST + (k - 1) * FIELDS] end
   local holders = redis.call('HMGET', base .. 'held', unpack(ids))
-  local signalled = redis.call('EXISTS', base .. 'signals') == 1
+  peculiar = redis.call('EXISTS', base .. 'signals', base .. 'stalls', base .. 'broken', base .. 'grouped') > 0
   for k = 1, outcomes do
     local at = FIRST + (k - 1) * FIELDS
     local id, kind, options = ids[k], ARGV[at + 2], ARGV[at + 5]
     if holders[k] ~= ARGV[at + 1] then
       lost[#lost + 1] = id
-    elseif signalled and LEAVES_ITS_SIGNAL[kind] and redis.call('HGET', base .. 'signals', id) == 'cancel' then
-      told[#told + 1] = id
     else
-      settle(id, kind, ARGV[at + 3], ARGV[at + 4], options ~= '' and cjson.decode(options))
-      done[#done + 1] = id
-      counts[kind] = (counts[kind] or 0) + 1
-      if kind == 'completed' and keep > 0 then completed[#completed + 1] = id end
+      local signal = peculiar and HEEDS[kind] and redis.call('HGET', base .. 'signals', id)
+      if signal == 'pause' and kind ~= 'failed' then kind = 'paused' end
+      if signal == 'cancel' then
+        told[#told + 1] = id
+      else
+        settle(id, kind, ARGV[at + 3], ARGV[at + 4], options ~= '' and cjson.decode(options))
+        done[#done + 1] = id
+        if ENDS[kind] then ended[#ended + 1] = id end
+        counts[kind] = (counts[kind] or 0) + 1
+        if kind == 'completed' and keep > 0 then completed[#completed + 1] = id end
+      end
     end
   end
+  if close_ranks() then returned = true end -- before it is held no more: an error in between loses no job
   if #done > 0 then
     redis.call('HDEL', base .. 'held', unpack(done))
-    if signalled then redis.call('HDEL', base .. 'signals', unpack(done)) end
-    if redis.call('EXISTS', base .. 'stalls') == 1 then redis.call('HDEL', base .. 'stalls', unpack(done)) end
+    if peculiar then
+      redis.call('HDEL', base .. 'signals', unpack(done))
+      redis.call('HDEL', base .. 'stalls', unpack(done))
+      if #ended > 0 then redis.call('HDEL', base .. 'broken', unpack(ended)) end
+    end
     for kind, number in pairs(counts) do redis.call('HINCRBY', base .. 'stats', kind, number) end
   end
   if #completed > 0 then
     local over = redis.call('LPUSH', base .. 'ended', unpack(completed)) - keep
     if over > 0 then
-      local gone = redis.call('RPOP', base .. 'ended', over)
+      local gone = redis.call('RPOP', base .. 'ended', math.min(over, 1000))
       for i, id in ipairs(gone) do gone[i] = base .. 'job:' .. id end
       redis.call('UNLINK', unpack(gone))
     end
@@ -101,13 +116,14 @@ end
 
 local due = redis.call('ZRANGEBYSCORE', base .. 'delayed', '-inf', now, 'LIMIT', 0, 500)
 if #due > 0 then
-  redis.call('ZREM', base .. 'delayed', unpack(due))
   for _, id in ipairs(due) do
     local priority, group = placed(base, id, usual)
     line_up(base, id, priority, group)
   end
+  close_ranks()
+  redis.call('ZREM', base .. 'delayed', unpack(due))
+  returned = true
 end
-if close_ranks() then returned = true end
 
 -- How many of `count` may begin now under a rate, and seconds until one more may. A window slides: the starts of the
 -- last `count` are remembered, and one more is free when the oldest of them has left the window.
@@ -176,8 +192,8 @@ local function reopen()
 end
 
 local ids, served = {}, {}
-local function claim(count)
-  local popped = redis.call('ZPOPMIN', base .. 'waiting', count)
+local function hold(popped)
+  local held = {}
   for i = 1, #popped, 2 do
     local id, score = popped[i], tonumber(popped[i + 1])
     local free, again = true, nil
@@ -188,6 +204,8 @@ local function claim(count)
     end
     if free then
       ids[#ids + 1] = id
+      held[#held + 1] = id
+      held[#held + 1] = token
       priority = math.floor(score / STEP + 0.5)
       local tag = score - priority * STEP
       if tag >= 0 then served['v:' .. priority] = tag end
@@ -197,11 +215,22 @@ local function claim(count)
       redis.call('ZADD', base .. 'limited', again, group)
     end
   end
+  if #held > 0 then redis.call('HSET', base .. 'held', unpack(held)) end
+end
+
+-- Takes jobs out of the line, so many at most, and holds those that may begin; what cannot be held stands in it again.
+local function claim(count)
+  local popped = redis.call('ZPOPMIN', base .. 'waiting', count)
+  local done, problem = pcall(hold, popped)
+  if not done then
+    for i = 1, #popped, 2 do redis.call('ZADD', base .. 'waiting', popped[i + 1], popped[i]) end
+    error(problem, 0)
+  end
   return #popped / 2
 end
 
 local records, broken = {}, {}
-if want > 0 and redis.call('EXISTS', base .. 'paused') == 0 then
+if want > 0 and not hindered then
   local room = want
   if most >= 0 then room = math.min(room, most - redis.call('HLEN', base .. 'held')) end
   if limits.rate and room > 0 then
@@ -211,20 +240,19 @@ if want > 0 and redis.call('EXISTS', base .. 'paused') == 0 then
   end
   if limits.group_slots or limits.group_rate then reopen() end
   local rounds = 0
-  while #ids < room and rounds < 20 do
+  while #ids < room do
+    if rounds == 20 then -- those in front may not begin: the next call goes on behind them
+      sooner(0.001)
+      break
+    end
     rounds = rounds + 1
     if claim(room - #ids) == 0 then break end
   end
   if #ids > 0 then
     redis.call('ZADD', base .. 'workers', 'NX', now + lease, worker)
-    local names, held, fields = {}, {}, {}
-    for i, id in ipairs(ids) do
-      names[i] = base .. 'job:' .. id
-      held[2 * i - 1] = id
-      held[2 * i] = token
-    end
+    local names, fields = {}, {}
+    for i, id in ipairs(ids) do names[i] = base .. 'job:' .. id end
     records = redis.call('MGET', unpack(names))
-    redis.call('HSET', base .. 'held', unpack(held))
     for name, tag in pairs(served) do
       fields[#fields + 1] = name
       fields[#fields + 1] = string.format('%.0f', tag)
@@ -232,7 +260,6 @@ if want > 0 and redis.call('EXISTS', base .. 'paused') == 0 then
     if #fields > 0 then redis.call('HSET', base .. 'turns', unpack(fields)) end
     if redis.call('EXISTS', base .. 'broken') == 1 then
       broken = redis.call('HMGET', base .. 'broken', unpack(ids))
-      redis.call('HDEL', base .. 'broken', unpack(ids))
     end
     if limits.rate then spend(base .. 'starts', limits.rate, #ids) end
   end

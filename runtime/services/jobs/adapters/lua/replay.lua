@@ -9,8 +9,8 @@ local answers = {}
 for at = 3, #ARGV, 6 do
   local id, key, priority, group = ARGV[at], ARGV[at + 3], ARGV[at + 4], ARGV[at + 5]
   local name = base .. 'job:' .. id
-  local known = redis.call('GET', name)
-  local owner = key ~= '' and redis.call('HGET', base .. 'keys', key)
+  local known = record_of(base, id)
+  local owner = key ~= '' and owner_of(base, key)
   if not known or redis.sha1hex(known) ~= ARGV[at + 1] then
     answers[#answers + 1] = ''
   elseif owner then

@@ -3,7 +3,7 @@
 -- Answers {record or false, `running`, `scheduled`, `paused`, `blocked` or ``, when it is due or false}.
 
 local base, id = ARGV[1], ARGV[2]
-local record = redis.call('GET', base .. 'job:' .. id)
+local record = record_of(base, id)
 if not record then return {false, '', false} end
 if redis.call('HEXISTS', base .. 'held', id) == 1 then return {record, 'running', false} end
 local due = redis.call('ZSCORE', base .. 'delayed', id)

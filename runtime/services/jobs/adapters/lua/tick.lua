@@ -1,7 +1,7 @@
 -- A worker shows that it is alive, and takes jobs over from those that are gone.
 --
 -- ARGV  base, worker, lease (s), prefix of this instance's workers, prefix of this process's workers, most jobs at once,
---       times that a job may lose its worker, usual priority, whether groups are counted ('1')
+--       times that a job may lose its worker, usual priority, whether groups have limits ('1')
 --
 -- A worker of this instance in another process is gone for certain: the instance's lock lets only one process run.
 -- Any other is gone when its lease has expired, unless no worker at all could be seen for a while: then the server was
@@ -12,7 +12,7 @@
 
 local base, worker, lease = ARGV[1], ARGV[2], tonumber(ARGV[3])
 local instance, process, most = ARGV[4], ARGV[5], tonumber(ARGV[6])
-local lives, usual, grouped = tonumber(ARGV[7]), tonumber(ARGV[8]), ARGV[9] == '1'
+local lives, usual, limited = tonumber(ARGV[7]), tonumber(ARGV[8]), ARGV[9] == '1'
 local REMEMBERED = 500
 
 redis.call('ZADD', base .. 'workers', now + lease, worker)
@@ -32,24 +32,26 @@ for i = 1, #known, 2 do
   if silent or former then gone[name], some = true, true end
 end
 
-local mine, back, more = {}, 0, false
+local back, more = 0, false
 local function take_over(id, token)
   local times = redis.call('HINCRBY', base .. 'stalls', id, 1)
   local priority, group = placed(base, id, usual)
-  local why = redis.call('HGET', base .. 'signals', id) == 'cancel' and 'cancel' or times > lives and tostring(times)
+  local signal = redis.call('HGET', base .. 'signals', id)
+  local why = signal == 'cancel' and 'cancel' or times > lives and tostring(times)
   if why then
     redis.call('HSET', base .. 'held', id, worker .. '#0')
-    mine[#mine + 1] = id
-    mine[#mine + 1] = redis.call('GET', base .. 'job:' .. id) or ''
-    mine[#mine + 1] = why
+    redis.call('HSET', base .. 'buried', id, why)
     return
   end
-  redis.call('HDEL', base .. 'held', id)
-  if grouped and group ~= '' then
-    redis.call('HINCRBY', base .. 'grouped', group, -1)
-    if redis.call('ZSCORE', base .. 'limited', group) then redis.call('ZADD', base .. 'limited', 0, group) end
+  if group ~= '' then leave_group(base, group) end
+  if signal == 'pause' then
+    redis.call('ZADD', base .. 'resting', now, id)
+    redis.call('HDEL', base .. 'signals', id)
+  else
+    put_back(base, id, priority, group)
+    close_ranks()
   end
-  put_back(base, id, priority, group)
+  redis.call('HDEL', base .. 'held', id)
 end
 
 if some then
@@ -66,11 +68,40 @@ if some then
       end
     end
   until cursor == '0' or more
-  if close_ranks() then wake(base) end
+  if back > 0 then wake(base) end
   if not more then
     for name in pairs(gone) do redis.call('ZREM', base .. 'workers', name) end
   end
 end
+
+-- Told until they are ended: an answer may get lost.
+local mine = {}
+if redis.call('EXISTS', base .. 'buried') == 1 then
+  local buried = redis.call('HGETALL', base .. 'buried')
+  for i = 1, #buried, 2 do
+    local id, holder = buried[i], redis.call('HGET', base .. 'held', buried[i]) or ''
+    if holder == worker .. '#0' then
+      mine[#mine + 1] = id
+      mine[#mine + 1] = record_of(base, id) or ''
+      mine[#mine + 1] = buried[i + 1]
+    elseif string.sub(holder, -2) ~= '#0' then
+      redis.call('HDEL', base .. 'buried', id)
+    end
+  end
+end
+
+-- Groups at their limit are looked at again: it may have been changed. Where there is none any more, they stand in line.
+local full = redis.call('ZRANGEBYSCORE', base .. 'limited', limited and '+inf' or '-inf', '+inf', 'LIMIT', 0, 100)
+for _, group in ipairs(full) do
+  if limited then
+    redis.call('ZADD', base .. 'limited', 0, group)
+  else
+    local parked = redis.call('ZPOPMIN', base .. 'parked:' .. group, 500)
+    for i = 1, #parked, 2 do redis.call('ZADD', base .. 'waiting', parked[i + 1], parked[i]) end
+    if #parked < 1000 then redis.call('ZREM', base .. 'limited', group) end
+  end
+end
+if #full > 0 then wake(base) end
 
 -- Groups that have had no job for long are forgotten: their last tag is behind the one that is served.
 if redis.call('HLEN', base .. 'turns') > REMEMBERED then
