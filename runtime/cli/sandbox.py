@@ -54,6 +54,8 @@ def _run(args: argparse.Namespace) -> int:
         raise UsageFault(f"the ending of {args.file} names no language", remedy="Say --language javascript or python.")
     given = _input(args.input)
     code = sys.stdin.read() if args.file == "-" else _read(Path(args.file))
+    if language == "python":
+        _prepare(spec.cache)
     done = asyncio.run(_executed(spec, language, code, given, args))
     _show(done, as_json=args.json)
     return 0 if done.status == "ok" else 1
@@ -119,11 +121,14 @@ def _show(done: Execution, *, as_json: bool) -> None:
 
 
 def _build(folder: Path | None) -> int:
+    print(f"Python for the sandbox is ready in {_prepare(folder)}")
+    return 0
+
+
+def _prepare(folder: Path | None) -> Path:
     from runtime.cli.progress import Progress
     from runtime.services.sandbox.bundle import cache
     from runtime.services.sandbox.launch import Engine
 
     with Progress() as progress:
-        built = cache.prepared(folder, Engine.found(), progress.show)
-    print(f"Python for the sandbox is ready in {built}")
-    return 0
+        return cache.prepared(folder, Engine.found(), progress.show)

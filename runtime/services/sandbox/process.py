@@ -7,7 +7,6 @@ ends the process.
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import signal
 import time
@@ -16,7 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, cast
 
 from runtime.services.sandbox.errors import WorkerDied, WorkerFailed
-from runtime.services.sandbox.worker.protocol import LARGEST_HEAD, LENGTHS, packed
+from runtime.services.sandbox.frames import SMALL, FrameReader
+from runtime.services.sandbox.worker.protocol import packed
 
 if TYPE_CHECKING:
     import socket
@@ -36,6 +36,8 @@ RENEWAL: Final = 5.0
 """Seconds in which a worker must be ready for its next job."""
 SILENCE: Final = 3.0
 """Seconds in which an idle worker must answer a ping."""
+MOST: Final = 1 << 40
+"""Seconds or bytes: a figure that is larger is a lie."""
 _PAGE: Final = os.sysconf("SC_PAGE_SIZE")
 
 
@@ -101,13 +103,12 @@ class WorkerProcess(asyncio.Protocol):
         self.exit_code: int | None = None
         self.gone = asyncio.Event()
         self._loop = asyncio.get_running_loop()
-        self._buffer = bytearray()
+        self._reader = FrameReader()
         self._ready: asyncio.Future[dict[str, Any]] = self._loop.create_future()
         self._answer: asyncio.Future[Answer] | None = None
         self._renewed: asyncio.Future[None] | None = None
         self._digest: asyncio.Future[bytes] | None = None
         self._number = 0
-        self._largest = 1 << 16
         self._pinged: float | None = None
         self._cause = "signal"
         self._base = 0
@@ -173,7 +174,7 @@ class WorkerProcess(asyncio.Protocol):
             raise WorkerDied(self._cause)
         self._answer = self._loop.create_future()
         self._renewed = self._loop.create_future()
-        self._largest = 8 * order.output + (1 << 16)
+        self._reader.largest = 8 * order.output + SMALL
         self._allowed, self.grown = allowance, 0
         self._base = self.resident() or self._base
         head = {
@@ -214,7 +215,7 @@ class WorkerProcess(asyncio.Protocol):
             WorkerDied: it ended meanwhile.
         """
         self._digest = self._loop.create_future()
-        self._largest = 1 << 20
+        self._reader.largest = 1 << 20
         self._send({"kind": "digest"})
         return await self._digest
 
@@ -264,22 +265,11 @@ class WorkerProcess(asyncio.Protocol):
         self._transport = cast("asyncio.Transport", transport)  # uvloop's are no subclass of it
 
     def data_received(self, data: bytes) -> None:
-        self._buffer += data
-        while len(self._buffer) >= LENGTHS.size:
-            head, body = LENGTHS.unpack_from(self._buffer)
-            if head > LARGEST_HEAD or body > self._largest:
-                self.kill("reply")
-                return
-            end = LENGTHS.size + head + body
-            if len(self._buffer) < end:
-                return
-            frame = bytes(self._buffer[LENGTHS.size : end])
-            del self._buffer[:end]
-            try:
-                self._receive(_head(frame[:head]), frame[head:])
-            except (ValueError, TypeError, KeyError, RecursionError):
-                self.kill("reply")
-                return
+        try:
+            for frame in self._reader.frames(data):
+                self._receive(frame.head, frame.body)
+        except (ValueError, TypeError, KeyError, OverflowError, RecursionError):
+            self.kill("reply")
 
     def connection_lost(self, _: Exception | None) -> None:
         if self._process is not None and self._process.returncode is None:
@@ -310,9 +300,9 @@ class WorkerProcess(asyncio.Protocol):
             self._highest = peak
             self.grown = max(self.grown, peak - self._base)
         self.recycle = self.recycle or bool(head["recycle"])
-        return Answer(
-            _text(head["outcome"]), body, max(0.0, float(head["duration"])), max(0, int(head["memory"])), self.grown
-        )
+        duration = min(max(0.0, float(head["duration"])), MOST)
+        memory = min(max(0, int(head["memory"])), MOST)
+        return Answer(_text(head["outcome"]), body, duration, memory, min(self.grown, MOST))
 
     def _send(self, head: dict[str, Any], body: bytes = b"") -> None:
         if self._transport is not None and not self._transport.is_closing():
@@ -390,13 +380,6 @@ class WorkerProcess(asyncio.Protocol):
     def base(self) -> int:
         """Bytes of memory that it had when it began its job."""
         return self._base
-
-
-def _head(data: bytes) -> dict[str, Any]:
-    head = json.loads(data)
-    if not isinstance(head, dict):
-        raise TypeError("a head is an object")
-    return head
 
 
 def _text(value: Any) -> str:

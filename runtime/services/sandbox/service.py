@@ -105,8 +105,8 @@ class SandboxService:
             details |= machine.engine(facts["v8"], datetime.now(UTC).date())
             details["confinement"], missing = machine.confinement(facts["layers"])
             troubles += [f"confinement: degraded: {what}" for what in missing]
-        if self._pools and not any(pool.ready for pool in self._pools.values()):
-            return Health("down", "; ".join(troubles) or "no worker is ready", details)
+        if self._pools and all(pool.reason and not pool.ready for pool in self._pools.values()):
+            return Health("down", "; ".join(troubles), details)
         return Health("degraded", "; ".join(troubles), details) if troubles else Health(details=details)
 
     async def execute(

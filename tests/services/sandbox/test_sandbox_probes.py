@@ -22,9 +22,13 @@ ORDINARY = 12_345
 """A user who owns nothing."""
 
 
-def report(language: str, *, cache: Path | None = None, user: int | None = None) -> dict[str, Any]:
+SAMPLE = 50
+"""Attacks in Python of a run that is no soak: some of them end the interpreter, and another takes a second to boot."""
+
+
+def report(language: str, *, most: int = 1000, cache: Path | None = None, user: int | None = None) -> dict[str, Any]:
     seed = random.SystemRandom().randrange(10**6)
-    command = [sys.executable, "-m", "tests.services.sandbox.probes", language, str(seed)]
+    command = [sys.executable, "-m", "tests.services.sandbox.probes", language, str(seed), str(most)]
     identity: dict[str, Any] = {"user": user, "group": user, "extra_groups": []} if user else {}
     done = subprocess.run(
         command + ([str(cache)] if cache else []),
@@ -52,10 +56,15 @@ def test_no_javascript_escapes() -> None:
 
 
 def test_no_python_escapes() -> None:
-    found = report("python", cache=bundle().parent)
+    found = report("python", most=SAMPLE, cache=bundle().parent)
 
-    assert found["probes"] == len(python.PROBES)
-    assert found["statuses"]["ok"] >= 20  # else it is the sandbox that fails, and not the attacks
+    assert found["probes"] == SAMPLE
+    assert found["statuses"]["ok"] >= 3  # else it is the sandbox that fails, and not the attacks
+
+
+@pytest.mark.soak
+def test_no_python_escapes_of_all() -> None:
+    assert report("python", cache=bundle().parent)["probes"] == len(python.PROBES)
 
 
 @pytest.mark.soak

@@ -116,6 +116,7 @@ ANSWER = "{'kind': 'answer', 'id': 1, 'outcome': 'done', 'duration': 0.1, 'memor
         ("os.read(fd, 99); send({'kind': 'pong'}); time.sleep(60)", "reply"),
         ("os.read(fd, 99); os.write(fd, struct.pack('>II', 2, 0) + b'[]'); time.sleep(60)", "reply"),
         (f"os.read(fd, 99); send({ANSWER.replace('0.1', repr('x'))}); time.sleep(60)", "reply"),
+        (f"os.read(fd, 99); send({ANSWER.replace('0.1', '1e999')} | {{'memory': 1e999}}); time.sleep(60)", "reply"),
         ("os.read(fd, 99); sys.exit(0)", "signal"),
         ("os.read(fd, 99); os.close(fd); time.sleep(60)", "signal"),
     ],
@@ -151,12 +152,7 @@ async def test_a_worker_that_does_not_answer_in_time_is_killed() -> None:
 
 
 async def test_a_worker_that_cannot_start_says_why() -> None:
-    class Broken(Impostor):
-        def start(self) -> Any:
-            process, ours = super().start()
-            return process, ours
-
-    worker = WorkerProcess(Broken("x"))  # type: ignore[arg-type]
+    worker = WorkerProcess(Impostor(""))  # type: ignore[arg-type]
     worker.kill()
     with pytest.raises(WorkerFailed, match="before it started"):
         await worker.start()

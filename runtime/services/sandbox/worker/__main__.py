@@ -42,7 +42,7 @@ def main() -> None:
             return take_snapshot(options, channel)
         language, facts = boot(options)
     except Exception as error:  # noqa: BLE001 - nobody else could tell the service why
-        return channel.send({"kind": "failed", "reason": f"{type(error).__name__}: {error}"[:1000]})
+        return channel.send({"kind": "failed", "reason": f"{type(error).__name__}: {error}"[:500]})
     channel.send({"kind": "ready", **facts})
     try:
         serve(channel, language)

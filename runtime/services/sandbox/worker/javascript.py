@@ -57,7 +57,7 @@ class JavaScript:
         except ScriptError:
             return self._result("crash", b"{}", began, recycle=True)
         if answer.startswith(b'{"uncompiled":'):
-            answer = self._explained(job, answer)
+            answer = self._explained(job, answer, began + job.timeout)
         return self._result("done", answer, began)
 
     def renew(self) -> None:
@@ -92,11 +92,11 @@ class JavaScript:
         except ScriptError:
             return b"{}"
 
-    def _explained(self, job: Job, answer: bytes) -> bytes:
+    def _explained(self, job: Job, answer: bytes, deadline: float) -> bytes:
         """The error of a source that does not compile, with its line: V8 tells it only to the one who hands it in."""
         error = {"type": "SyntaxError", "message": json.loads(answer)["uncompiled"]}
         try:
-            self._isolate.evaluate(job.code, LAST_WORDS)
+            self._isolate.evaluate(job.code, max(0.001, deadline - time.perf_counter()))
         except ScriptError as told:
             if place := _PLACE.match(str(told)):
                 error |= {"line": int(place[1]), "column": len(place[2]) + 1}
