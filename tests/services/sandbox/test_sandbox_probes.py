@@ -71,10 +71,11 @@ def test_no_python_escapes_of_all() -> None:
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can become somebody else")
 @pytest.mark.parametrize("language", ["javascript", "python"])
 def test_none_escapes_where_the_service_runs_as_an_ordinary_user(language: str) -> None:
-    if subprocess.run(
-        [sys.executable, "-c", "import runtime"], user=ORDINARY, group=ORDINARY, cwd=ROOT, check=False
-    ).returncode:
-        pytest.skip("an ordinary user cannot read this Python or this folder")
+    command = [sys.executable, "-c", "import runtime"]
+    try:
+        subprocess.run(command, user=ORDINARY, group=ORDINARY, extra_groups=[], cwd=ROOT, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("an ordinary user cannot run this Python, or not read this folder")
     folder = Path(tempfile.mkdtemp(prefix=f"runtime-test-{os.getpid()}-"))
     try:
         if language == "python":
