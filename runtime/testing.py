@@ -165,7 +165,7 @@ def running(
         chosen = ["--queues", ",".join(queues)] if queues else []
         with output.open("wb") as sink:
             process = subprocess.Popen(
-                [sys.executable, "-m", "runtime", "apply", str(root), "--role", role, *chosen],
+                [sys.executable, "-m", "runtime", "apply", "--role", role, *chosen, str(root)],
                 stdout=sink,
                 stderr=subprocess.STDOUT,
                 stdin=subprocess.DEVNULL,
