@@ -6,16 +6,17 @@ import itertools
 import logging
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import anyio
 
 from runtime import __version__
 from runtime.assembly import Assembly, demonstrations
-from runtime.errors import Fault
+from runtime.errors import AlreadyRunning, Fault
 from runtime.kernel.journal import Journal
-from runtime.kernel.lock import StateLock, running
+from runtime.kernel.lock import StateLock
 from runtime.kernel.reconcile import Kernel
 from runtime.kernel.status import ComponentStatus
 from runtime.outline import catches_mail, channels
@@ -103,7 +104,7 @@ class Environment:
             if vitals is not None:
                 vitals.look_soon()
 
-        with logs, self._lock() as lock:
+        with logs, self._locked() as lock:
             self.state.create()
             async with anyio.create_task_group() as tasks:
                 async with Kernel(on_change=changed, journal=Journal(self.state.journal)) as self.kernel:
@@ -127,17 +128,25 @@ class Environment:
         if failure is not None and not self._over.is_set():  # else a signal came first, and is why it failed
             raise failure
 
-    def _lock(self) -> StateLock:
-        """The lock of the state folder; of a worker beside others, that of the first free folder within."""
-        spec = str(self.loaded.file)
-        if not self.part.beside_others:
-            return StateLock(self.state.own, spec=spec)
-        whole = self.state
+    @contextmanager
+    def _locked(self) -> Iterator[StateLock]:
+        """Holds the state folder; for a worker beside others, the first free folder within."""
+        spec, whole = str(self.loaded.file), self.state
         for number in itertools.count(1):
-            self.state = whole.beside(number)
-            if running(self.state.own) is None:
+            if self.part.beside_others:
+                self.state = whole.beside(number)
+            lock = StateLock(self.state.own, spec=spec)
+            try:
+                lock.acquire()
+            except AlreadyRunning:
+                if not self.part.beside_others:
+                    raise
+            else:
                 break
-        return StateLock(self.state.own, spec=spec)
+        try:
+            yield lock
+        finally:
+            lock.release()
 
     async def _until_over(self, vitals: Vitals) -> None:
         """Watches the components until the end begins: what happens from then on is no change of health."""

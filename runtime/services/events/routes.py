@@ -236,7 +236,8 @@ class StreamRoutes(Controller):
             ),
         ] = None,
     ) -> EventStream:
-        followed = events.follow(stream, after=last_event_id or after or "$", types=frozenset(types or ()))
+        begin = last_event_id or after or (await events.stream(stream)).last  # fixed before the answer says `open`
+        followed = events.follow(stream, after=begin, types=frozenset(types or ()))
         return EventStream(followed, _server_event)
 
 

@@ -278,7 +278,7 @@ def dead_before(limits: Limits) -> int:
 
 
 def _anew(record: Record) -> Record:
-    """A failed job as it is before its first try."""
+    """A failed job as it is before its first try, but for what it has saved."""
     # Its parent has been told that it failed, and waits for it no more.
     meta = msgspec.structs.replace(record.meta, parent=None, paused_before=False, message="")
     return Record(kwargs=record.kwargs, retries=record.retries, queued=milliseconds(), meta=meta)
