@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -71,9 +72,9 @@ async def test_a_stream_that_declares_it_hears_what_becomes_of_jobs(bench: Any, 
     at.workers.append(worker)
     bad = await at.jobs.enqueue("q", {"order": 2, "fails": True})
     await at.ended(bad)
-    events = await bus.read("orders")
-    while not events:
-        events = await bus.read("orders")
+    async with asyncio.timeout(5):
+        while not (events := await bus.read("orders")):
+            await asyncio.sleep(0.005)
     assert [(event.type, event.data) for event in events] == [
         ("job.failed", {"job": bad.id, "queue": "q", "error": "ValueError: no"})
     ]
