@@ -67,7 +67,7 @@ async def test_what_its_stream_does_not_take_fails_the_try_at_once(bench: Any, b
 async def test_a_stream_that_declares_it_hears_what_becomes_of_jobs(bench: Any, bus: EventBus) -> None:
     at = bench(pay, retry={"attempts": 1})
     worker = QueueWorker("q", at.specs["q"], at.jobs, bus, platform=bus.platform)
-    await bus.start()
+    telling = asyncio.create_task(bus.platform.run())
     await worker.start()
     at.workers.append(worker)
     bad = await at.jobs.enqueue("q", {"order": 2, "fails": True})
@@ -78,4 +78,5 @@ async def test_a_stream_that_declares_it_hears_what_becomes_of_jobs(bench: Any, 
     assert [(event.type, event.data) for event in events] == [
         ("job.failed", {"job": bad.id, "queue": "q", "error": "ValueError: no"})
     ]
+    telling.cancel()
     await bus.stop()
