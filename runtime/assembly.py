@@ -104,6 +104,7 @@ class Assembly:
             "jobs": self._jobs,
             "outbox": self._outbox,
             "billing": self._billing,
+            "auth": self._auth,
             "http": self._http,
         }
         if id_ in whole:
@@ -266,6 +267,17 @@ class Assembly:
 
         return "Credits", make, self._data["billing"], frozenset()
 
+    def _auth(self) -> Made:
+        from runtime.services.auth.service import Auth
+
+        spec = self._spec.auth
+        assert spec is not None  # noqa: S101 - the outline has seen it
+
+        def make(ports: Ports) -> Service:
+            return Auth(spec, ports["storage.database"])
+
+        return "Accounts and keys", make, self._data["auth"], frozenset()
+
     def _worker(self, name: str) -> Made:
         from runtime.services.jobs.spec import QueueSpec
         from runtime.services.jobs.worker import QueueWorker
@@ -334,10 +346,12 @@ class Assembly:
     # -- the API -----------------------------------------------------------------------------------------------------
 
     def _http(self) -> Made:
+        from runtime.http.access import FirstOf
         from runtime.http.api import Api
         from runtime.http.operator_key import OperatorKey
         from runtime.http.server import HttpServer
         from runtime.http.spec import ApiSpec
+        from runtime.services.auth.routes.api_keys import ApiKeyRoutes
         from runtime.services.billing.routes import CreditRoutes
         from runtime.services.events.asyncapi import document
         from runtime.services.events.live import JobTopics, LiveSession, StreamTopics
@@ -349,6 +363,8 @@ class Assembly:
 
         def make(ports: Ports) -> Service:
             # The event bus has started: it has refused schemas that cannot be read.
+            auth = ports.get("auth")
+            operator = OperatorKey.open(self._state.operator_key)
             described = document(self._spec.events, self._spec.name, __version__)
             api = Api(
                 settings,
@@ -360,6 +376,7 @@ class Assembly:
                     StreamRoutes,
                     OutboxRoutes,
                     CreditRoutes,
+                    ApiKeyRoutes,
                     description_controller(described),
                 ],
                 dependencies={
@@ -367,8 +384,9 @@ class Assembly:
                     "events": ports["events"],
                     "outbox": ports["outbox"],
                     "billing": ports.get("billing"),
+                    "api_keys": auth.api_keys if auth else None,
                 },
-                access=OperatorKey.open(self._state.operator_key),
+                access=FirstOf(operator, auth.api_keys) if auth else operator,
                 health=self._health,
                 view=self._view,
                 cache=ports["storage.cache"].held,

@@ -29,6 +29,7 @@ COMMANDS = {
     "down": "stop a running environment",
     "jobs": "put jobs into queues by hand, look at them, cancel and retry them",
     "events": "publish and follow events, see what could not be handled",
+    "api-keys": "API keys with scopes: create, list, revoke",
     "notify": "send a notification by hand, look at caught mails",
     "init": "a commented spec, a tasks module and a test, ready to run",
     "doctor": "what this machine lacks, and the command that brings it",
@@ -128,7 +129,7 @@ def overview() -> str:
 
 
 def _module(name: str) -> Any:
-    module = f"runtime.cli.{name}"
+    module = f"runtime.cli.{name.replace('-', '_')}"
     try:
         return import_module(module)
     except ModuleNotFoundError as error:

@@ -64,7 +64,7 @@ class Guard:
             Unauthenticated, Forbidden, TooMany: the caller may not pass.
         """
         credential, wrong = _credential(scope)
-        caller = await self._access.caller(credential) if credential else None
+        caller = await self._access.caller(credential, address_of(scope)) if credential else None
         if caller is not None:
             scope["user"] = caller
             if needed and not caller.may(needed):

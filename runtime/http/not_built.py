@@ -55,8 +55,6 @@ ROWS: Final = (
     Row("GET PUT", "/v1/profile", "The profile of a user"),
     Row("GET POST", "/v1/users", "The list of users"),
     Row("GET DELETE", "/v1/users/{id:str}", "The list of users"),
-    Row("GET POST", "/v1/api-keys", "The list of API keys"),
-    Row("DELETE", "/v1/api-keys/{id:str}", "The list of API keys"),
     Row("GET PUT DELETE", "/v1/provider-keys/{provider:str}", "The store of provider keys"),
     Row("GET", "/v1/queues", "The list of queues"),
     Row("GET", "/v1/queues/{queue:str}", "The view of a queue"),
