@@ -274,7 +274,14 @@ class Assembly:
         assert spec is not None  # noqa: S101 - the outline has seen it
 
         def make(ports: Ports) -> Service:
-            return Auth(spec, ports["storage.database"])
+            issuer = spec.jwt.issuer or self._spec.api.public_url or f"urn:runtime:{self._spec.name}"
+            return Auth(
+                spec,
+                ports["storage.database"],
+                keys=self._loaded.root / spec.jwt.keys if spec.jwt.keys else self._state.path / "keys",
+                issuer=issuer,
+                audience=spec.jwt.audience or self._spec.name,
+            )
 
         return "Accounts and keys", make, self._data["auth"], frozenset()
 
@@ -352,6 +359,7 @@ class Assembly:
         from runtime.http.server import HttpServer
         from runtime.http.spec import ApiSpec
         from runtime.services.auth.routes.api_keys import ApiKeyRoutes
+        from runtime.services.auth.routes.signing_keys import SigningKeyRoutes
         from runtime.services.billing.routes import CreditRoutes
         from runtime.services.events.asyncapi import document
         from runtime.services.events.live import JobTopics, LiveSession, StreamTopics
@@ -377,6 +385,7 @@ class Assembly:
                     OutboxRoutes,
                     CreditRoutes,
                     ApiKeyRoutes,
+                    SigningKeyRoutes,
                     description_controller(described),
                 ],
                 dependencies={
@@ -385,6 +394,7 @@ class Assembly:
                     "outbox": ports["outbox"],
                     "billing": ports.get("billing"),
                     "api_keys": auth.api_keys if auth else None,
+                    "signing": auth,
                 },
                 access=FirstOf(operator, auth.api_keys) if auth else operator,
                 health=self._health,

@@ -30,6 +30,7 @@ COMMANDS = {
     "jobs": "put jobs into queues by hand, look at them, cancel and retry them",
     "events": "publish and follow events, see what could not be handled",
     "api-keys": "API keys with scopes: create, list, revoke",
+    "signing-keys": "keys that access tokens are signed with: list, rotate",
     "notify": "send a notification by hand, look at caught mails",
     "init": "a commented spec, a tasks module and a test, ready to run",
     "doctor": "what this machine lacks, and the command that brings it",

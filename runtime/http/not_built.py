@@ -39,7 +39,6 @@ class Row(NamedTuple):
 
 ROWS: Final = (
     Row("GET", "/", "The dashboard"),
-    Row("GET", "/.well-known/jwks.json", "The service of accounts"),
     Row("POST", "/v1/auth/signup", "The service of accounts"),
     Row("POST", "/v1/auth/login", "The service of accounts"),
     Row("POST", "/v1/auth/switch", "The service of accounts"),

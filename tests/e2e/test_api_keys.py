@@ -87,3 +87,16 @@ def test_health_says_what_is_there_and_what_is_not(at: RunningEnvironment) -> No
     service = at.get("/healthz").body["services"]["auth"]
     assert service["healthy"] is True
     assert service["details"]["auth"]["api_keys"] >= 0
+
+
+def test_signing_keys_are_public_and_rotate(at: RunningEnvironment) -> None:
+    published = at.request("GET", "/.well-known/jwks.json", headers={"Authorization": ""})
+    assert (published.status, published.headers["cache-control"]) == (200, "public, max-age=300")
+    assert len(published.body["keys"]) == 1
+    made = at.post("/v1/signing-keys/rotate", {})
+    assert (made.status, made.body["state"]) == (201, "published")
+    assert at.post("/v1/signing-keys/rotate", {}).status == 409
+    spec = str(at.state.path.parent / "spec.yaml")
+    command = [sys.executable, "-m", "runtime", "signing-keys", "list", spec]
+    assert made.body["kid"] in subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert at.request("GET", "/v1/signing-keys", headers={"Authorization": ""}).status == 401

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from runtime.http.access import Caller
 
@@ -84,5 +84,43 @@ class ApiKeys(Protocol):
 
         Raises:
             NotFound: the caller has no such key.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class SigningKeyView:
+    """A signing key as a caller sees it.
+
+    Args:
+        kid: its thumbprint (RFC 7638).
+        state: `published` (it will sign), `active` (it signs), `retired` (its tokens are still good).
+        since: Unix time from which it signs; zero or less for one from the spec.
+    """
+
+    kid: str
+    state: str
+    since: float
+
+
+class Signing(Protocol):
+    """The keys that access tokens are signed with, for the routes."""
+
+    def jwks(self) -> Mapping[str, Any]:
+        """The public halves of all keys (RFC 7517)."""
+        ...
+
+    def views(self) -> list[SigningKeyView]:
+        """All keys, the newest first."""
+        ...
+
+    async def rotate(self, *, compromised: bool = False) -> SigningKeyView:
+        """Makes the next key.
+
+        Args:
+            compromised: it signs at once, and all tokens of the others are refused from now on.
+
+        Raises:
+            Conflict: the keys come from the spec, or the next one is published already.
         """
         ...
