@@ -269,21 +269,35 @@ class Assembly:
 
     def _auth(self) -> Made:
         from runtime.services.auth.service import Auth
+        from runtime.services.auth.spec import AuthSpec
 
-        spec = self._spec.auth
+        spec, name = self._spec.auth, self._spec.name
         assert spec is not None  # noqa: S101 - the outline has seen it
+        api = self._spec.api
 
         def make(ports: Ports) -> Service:
-            issuer = spec.jwt.issuer or self._spec.api.public_url or f"urn:runtime:{self._spec.name}"
             return Auth(
                 spec,
                 ports["storage.database"],
-                keys=self._loaded.root / spec.jwt.keys if spec.jwt.keys else self._state.path / "keys",
-                issuer=issuer,
-                audience=spec.jwt.audience or self._spec.name,
+                ports["outbox"],
+                ports["storage.redis"].client,
+                ports["events"].platform,
+                name=name,
+                prefix=self._prefix,
+                folder=self._loaded.root / spec.jwt.keys if spec.jwt.keys else self._state.path / "keys",
+                issuer=spec.jwt.issuer or api.public_url or f"urn:runtime:{name}",
+                audience=spec.jwt.audience or name,
+                mail=self._mail_queue(),
+                origins=frozenset([*api.cors.origins, *([api.public_url] if api.public_url else [])]),
             )
 
-        return "Accounts and keys", make, self._data["auth"], frozenset()
+        return "Accounts and keys", make, self._data["auth"], live_fields(AuthSpec)
+
+    def _mail_queue(self) -> str | None:
+        """The queue whose jobs are mails that are delivered."""
+        handler = "notifications.email"
+        queues = (name for name, queue in self._spec.queues.items() if queue.handler == handler)
+        return next(queues, None) if channel_for(handler, self._data) else None
 
     def _worker(self, name: str) -> Made:
         from runtime.services.jobs.spec import QueueSpec
@@ -358,8 +372,11 @@ class Assembly:
         from runtime.http.operator_key import OperatorKey
         from runtime.http.server import HttpServer
         from runtime.http.spec import ApiSpec
+        from runtime.services.auth.routes.accounts import AccountRoutes
         from runtime.services.auth.routes.api_keys import ApiKeyRoutes
+        from runtime.services.auth.routes.sessions import SessionRoutes
         from runtime.services.auth.routes.signing_keys import SigningKeyRoutes
+        from runtime.services.auth.routes.users import ProfileRoutes, UserRoutes
         from runtime.services.billing.routes import CreditRoutes
         from runtime.services.events.asyncapi import document
         from runtime.services.events.live import JobTopics, LiveSession, StreamTopics
@@ -384,6 +401,10 @@ class Assembly:
                     StreamRoutes,
                     OutboxRoutes,
                     CreditRoutes,
+                    AccountRoutes,
+                    SessionRoutes,
+                    ProfileRoutes,
+                    UserRoutes,
                     ApiKeyRoutes,
                     SigningKeyRoutes,
                     description_controller(described),
@@ -395,8 +416,12 @@ class Assembly:
                     "billing": ports.get("billing"),
                     "api_keys": auth.api_keys if auth else None,
                     "signing": auth,
+                    "sessions": auth.sessions if auth else None,
+                    "accounts": auth.accounts if auth else None,
+                    "browsers": auth.browsers if auth else None,
                 },
-                access=FirstOf(operator, auth.api_keys) if auth else operator,
+                access=FirstOf(operator, auth) if auth else operator,
+                visitors=auth.browsers if auth else None,
                 health=self._health,
                 view=self._view,
                 cache=ports["storage.cache"].held,

@@ -101,7 +101,7 @@ def _nodes(data: Data) -> Iterator[Node]:
     for id_ in billing:
         yield Node(id_, ("storage.database", "events", "outbox"))
     if data.get("auth") is not None:
-        yield Node("auth", ("storage.database",))
+        yield Node("auth", ("storage.database", "storage.redis", "events", "outbox"))
     for name in data.get("queues") or {}:
         yield Node(f"jobs.{name}", ("jobs", "events", "outbox"))
     for name in data.get("schedules") or {}:

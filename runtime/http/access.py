@@ -81,6 +81,18 @@ class Access(Protocol):
         ...
 
 
+class Visitors(Protocol):
+    """Whoever knows the callers that come by cookies."""
+
+    async def caller(self, scope: Scope) -> Caller | None:
+        """The caller that the cookies of a request belong to; None where they belong to nobody.
+
+        Raises:
+            Forbidden: the request is a change, and no page of ours has sent it.
+        """
+        ...
+
+
 class FirstOf:
     """Access by the first that knows a credential.
 

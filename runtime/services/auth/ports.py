@@ -124,3 +124,234 @@ class Signing(Protocol):
             Conflict: the keys come from the spec, or the next one is published already.
         """
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """Somebody who has an account.
+
+    Args:
+        email: the address that they sign in with.
+        verified_at: when it was proven to be theirs; None for one whom an operator made.
+        scopes: what they may do beside looking after themselves.
+        languages: the first one first, BCP 47.
+        has_password: false for one who was invited and has not signed up.
+    """
+
+    id: str
+    email: str
+    verified_at: datetime | None
+    scopes: tuple[str, ...]
+    name: str | None
+    time_zone: str | None
+    languages: tuple[str, ...]
+    created_at: datetime
+    has_password: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Visitor:
+    """What a request says of the browser that sent it.
+
+    Args:
+        address: where it comes from.
+        agent: its `User-Agent`.
+        refresh: its refresh token.
+        device: what it was given at an earlier sign-in.
+    """
+
+    address: str
+    agent: str = ""
+    refresh: str | None = None
+    device: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Signed:
+    """A session after a sign-in, a switch or a refresh.
+
+    Args:
+        session: its id.
+        access: an access token of the current account.
+        life: seconds for which that is good.
+        refresh: the refresh token; None where the browser's own stays.
+        refresh_life: seconds until the session ends.
+        csrf: what a page sends along with each change.
+        current: the account that it acts for now.
+        users: all its accounts.
+        device: a token by which the device is known again; None where it is known.
+    """
+
+    session: str
+    access: str
+    life: float
+    refresh: str | None
+    refresh_life: float
+    csrf: str
+    current: User
+    users: tuple[User, ...]
+    device: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """A session as the account sees it that is signed in to it."""
+
+    session: str
+    agent: str
+    first_address: str
+    last_address: str
+    created_at: datetime
+    used_at: datetime
+    expires_at: datetime
+
+
+class Sessions(Protocol):
+    """Sessions of browsers, for the routes."""
+
+    async def sign_in(self, visitor: Visitor, session: str | None, email: str, password: str) -> Signed:
+        """Signs an account in. The accounts of the session before go with it into a new one.
+
+        Raises:
+            Unauthenticated: the address or the password is wrong; which of them, nobody is told.
+            TooMany: there were too many wrong ones.
+            Conflict: the session holds as many accounts as it may.
+        """
+        ...
+
+    async def refresh(self, visitor: Visitor) -> Signed:
+        """New tokens for the refresh token.
+
+        Raises:
+            Unauthenticated: it is not good; where it was used before, its session ends.
+        """
+        ...
+
+    async def switch(self, session: str, user: str) -> Signed:
+        """Makes another account of the session the current one.
+
+        Raises:
+            NotFound: it is not in the session.
+        """
+        ...
+
+    async def show(self, session: str) -> Signed:
+        """The session as it stands, with a fresh access token."""
+        ...
+
+    async def sign_out(self, session: str, user: str | None) -> Signed | None:
+        """Signs one account out, or all of them.
+
+        Returns:
+            The session with the accounts that are left; None where it has ended.
+        """
+        ...
+
+    async def devices(self, user: str) -> list[Device]:
+        """The sessions that an account is signed in to."""
+        ...
+
+    async def revoke(self, user: str, session: str) -> None:
+        """Signs an account out of one session, everywhere within a second.
+
+        Raises:
+            NotFound: it is not signed in there.
+        """
+        ...
+
+    async def revoke_others(self, user: str, keep: str | None, reason: str = "owner") -> int:
+        """Signs an account out of all sessions but one; returns out of how many."""
+        ...
+
+
+class Accounts(Protocol):
+    """Accounts, for the routes. What is asked for an address is answered alike, whether or not it has an account."""
+
+    async def sign_up(self, address: str, email: str, password: str) -> None:
+        """Sends a code, or word that there is an account.
+
+        Raises:
+            Forbidden: the spec's `signup` does not allow it.
+            Invalid: the password is not good enough.
+            TooMany: too many codes were asked for.
+        """
+        ...
+
+    async def verify(self, address: str, email: str, code: str) -> None:
+        """Takes a code that was sent to an address: makes the account, or notes the address as verified.
+
+        Raises:
+            Invalid: the code is wrong or over.
+        """
+        ...
+
+    async def ask_reset(self, address: str, email: str) -> None:
+        """Sends a code for a new password."""
+        ...
+
+    async def reset(self, address: str, email: str, code: str, password: str) -> None:
+        """Sets a new password and ends all sessions of the account.
+
+        Raises:
+            Invalid: the code is wrong or over, or the password is not good enough.
+        """
+        ...
+
+    async def change_password(self, caller: Caller, address: str, present: str, password: str) -> None:
+        """Sets a new password and ends the account's other sessions.
+
+        Raises:
+            Invalid: the present one is wrong, or the new one is not good enough.
+            TooMany: there were too many wrong ones.
+        """
+        ...
+
+    async def user(self, id_: str) -> User:
+        """One account.
+
+        Raises:
+            NotFound: there is none.
+        """
+        ...
+
+    async def further_emails(self, id_: str) -> Mapping[str, datetime | None]:
+        """Its further addresses, and when each was verified."""
+        ...
+
+    async def change_profile(
+        self,
+        id_: str,
+        address: str,
+        *,
+        name: str | None,
+        time_zone: str | None,
+        languages: Sequence[str],
+        emails: Sequence[str],
+    ) -> User:
+        """Changes what an account says of itself; new addresses get a code each.
+
+        Raises:
+            Invalid: no such time zone, language or address.
+        """
+        ...
+
+    async def users(self, *, before: str | None, most: int) -> list[User]:
+        """All accounts, the newest first."""
+        ...
+
+    async def add(self, email: str, password: str | None, *, verified: bool, scopes: Sequence[str]) -> User:
+        """Makes an account by hand; without a password it is an invitation.
+
+        Raises:
+            Conflict: the address has one.
+            Invalid: the address, a scope or the password is wrong.
+        """
+        ...
+
+    async def remove(self, id_: str) -> None:
+        """Removes an account with its sessions and keys.
+
+        Raises:
+            NotFound: there is none.
+        """
+        ...

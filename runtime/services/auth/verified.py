@@ -33,12 +33,14 @@ class Entry(NamedTuple):
         id: of the key or the session.
         expires: Unix time.
         subjects: what ends it when it is revoked: `key:…`, `session:…`, `user:…`.
+        csrf: what a page sends along with each change, of a session.
     """
 
     caller: Caller
     id: str
     expires: float
     subjects: tuple[str, ...]
+    csrf: str = ""
 
 
 class Verified:

@@ -20,9 +20,9 @@ from runtime.spec.units import Rate
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from runtime.services.auth.service import Auth
+    from tests.services.auth.conftest import Site
 
-    Auths = Callable[..., Awaitable[Auth]]
+    Auths = Callable[..., Awaitable[Site]]
 
 OPERATOR = Caller("key:operator", frozenset({ADMIN}))
 WRITER = Caller("user:ada", frozenset({"jobs:write", "keys:write"}))
