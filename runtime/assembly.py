@@ -122,6 +122,7 @@ class Assembly:
             "jobs": self._jobs,
             "outbox": self._outbox,
             "billing": self._billing,
+            "auth": self._auth,
             "http": self._http,
         }
         if id_ in whole:
@@ -346,6 +347,38 @@ class Assembly:
 
         return "Credits", make, self._data["billing"], frozenset()
 
+    def _auth(self) -> Made:
+        from runtime.services.auth.service import Auth
+        from runtime.services.auth.spec import AuthSpec
+
+        spec, name = self._spec.auth, self._spec.name
+        assert spec is not None  # noqa: S101 - the outline has seen it
+        api = self._spec.api
+
+        def make(ports: Ports) -> Service:
+            return Auth(
+                spec,
+                ports["storage.database"],
+                ports["outbox"],
+                ports["storage.redis"].client,
+                ports["events"].platform,
+                name=name,
+                prefix=self._prefix,
+                folder=self._loaded.root / spec.jwt.keys if spec.jwt.keys else self._state.path / "keys",
+                issuer=spec.jwt.issuer or api.public_url or f"urn:runtime:{name}",
+                audience=spec.jwt.audience or name,
+                mail=self._mail_queue(),
+                origins=frozenset([*api.cors.origins, *([api.public_url] if api.public_url else [])]),
+            )
+
+        return "Accounts and keys", make, self._data["auth"], live_fields(AuthSpec)
+
+    def _mail_queue(self) -> str | None:
+        """The queue whose jobs are mails that are delivered."""
+        handler = "notifications.email"
+        queues = (name for name, queue in self._spec.queues.items() if queue.handler == handler)
+        return next(queues, None) if channel_for(handler, self._data) else None
+
     def _worker(self, name: str) -> Made:
         from runtime.services.jobs.spec import QueueSpec
         from runtime.services.jobs.worker import QueueWorker
@@ -417,10 +450,16 @@ class Assembly:
     # -- the API -----------------------------------------------------------------------------------------------------
 
     def _http(self) -> Made:
+        from runtime.http.access import FirstOf
         from runtime.http.api import Api
         from runtime.http.operator_key import OperatorKey
         from runtime.http.server import HttpServer
         from runtime.http.spec import ApiSpec
+        from runtime.services.auth.routes.accounts import AccountRoutes
+        from runtime.services.auth.routes.api_keys import ApiKeyRoutes
+        from runtime.services.auth.routes.sessions import SessionRoutes
+        from runtime.services.auth.routes.signing_keys import SigningKeyRoutes
+        from runtime.services.auth.routes.users import ProfileRoutes, UserRoutes
         from runtime.services.billing.routes import CreditRoutes
         from runtime.services.events.asyncapi import document
         from runtime.services.events.live import JobTopics, LiveSession, StreamTopics
@@ -434,6 +473,8 @@ class Assembly:
 
         def make(ports: Ports) -> Service:
             # The event bus has started: it has refused schemas that cannot be read.
+            auth = ports.get("auth")
+            operator = OperatorKey.open(self._state.operator_key)
             described = document(self._spec.events, self._spec.name, __version__)
             api = Api(
                 settings,
@@ -443,6 +484,7 @@ class Assembly:
                     *(QueueRoutes, JobRoutes, StreamRoutes, OutboxRoutes, CreditRoutes),
                     *(SecretRoutes, ProviderKeyRoutes, EncryptionKeyRoutes),
                     *([SandboxRoutes] if self._spec.sandbox else []),
+                    *(AccountRoutes, SessionRoutes, ProfileRoutes, UserRoutes, ApiKeyRoutes, SigningKeyRoutes),
                     description_controller(described),
                 ],
                 dependencies={
@@ -453,8 +495,14 @@ class Assembly:
                     "billing": ports.get("billing"),
                     "secrets": ports["secrets"],
                     "provider_keys": ports.get("secrets.provider-keys"),
+                    "api_keys": auth.api_keys if auth else None,
+                    "signing": auth,
+                    "sessions": auth.sessions if auth else None,
+                    "accounts": auth.accounts if auth else None,
+                    "browsers": auth.browsers if auth else None,
                 },
-                access=OperatorKey.open(self._state.operator_key),
+                access=FirstOf(operator, auth) if auth else operator,
+                visitors=auth.browsers if auth else None,
                 health=self._health,
                 view=self._view,
                 cache=ports["storage.cache"].held,

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 Data = Mapping[str, Any]
 
-SECTIONS = ("auth", "ai", "routines")
+SECTIONS = ("ai", "routines")
 """Sections that can be declared and that this version does not run."""
 
 DELIVERING = {"notifications.email": "smtp"}
@@ -110,6 +110,8 @@ def _nodes(data: Data) -> Iterator[Node]:
     billing = ("billing",) if data.get("billing") is not None else ()
     for id_ in billing:
         yield Node(id_, ("storage.database", "events", "outbox"))
+    if data.get("auth") is not None:
+        yield Node("auth", ("storage.database", "storage.redis", "events", "outbox"))
     for name in data.get("queues") or {}:
         yield Node(f"jobs.{name}", ("jobs", "events", "outbox", *sandbox))
     for name in data.get("schedules") or {}:

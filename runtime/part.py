@@ -15,7 +15,7 @@ Role = Literal["all", "api", "worker"]
 class Part:
     """The part of an environment that one process runs.
 
-    `api` leaves out the workers of queues and the subscribers; `worker` leaves out the API and the
+    `api` leaves out the workers of queues and the subscribers; `worker` leaves out the API, the accounts and the
     schedules, and is one of any number.
 
     Args:
@@ -41,7 +41,7 @@ class Part:
         if self.role == "api":
             return not working
         if self.role == "worker":
-            if section in ("http", "schedules"):
+            if section in ("http", "schedules", "auth"):
                 return False
             if working and self.queues is not None:
                 return section == "jobs" and name in self.queues

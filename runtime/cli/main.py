@@ -31,6 +31,8 @@ COMMANDS = {
     "events": "publish and follow events, see what could not be handled",
     "secrets": "where secrets come from, whether each is there, how old it is",
     "keys": "the keys that users' own provider keys are encrypted with",
+    "api-keys": "API keys with scopes: create, list, revoke",
+    "signing-keys": "keys that access tokens are signed with: list, rotate",
     "notify": "send a notification by hand, look at caught mails",
     "sandbox": "run code in a sandbox of its own, prepare its Python",
     "init": "a commented spec, a tasks module and a test, ready to run",
@@ -131,7 +133,7 @@ def overview() -> str:
 
 
 def _module(name: str) -> Any:
-    module = f"runtime.cli.{name}"
+    module = f"runtime.cli.{name.replace('-', '_')}"
     try:
         return import_module(module)
     except ModuleNotFoundError as error:

@@ -17,6 +17,7 @@ from litestar.routes import HTTPRoute
 from litestar.types import Scope
 
 from runtime.errors import Fault
+from runtime.spec.units import Rate
 
 ADMIN: Final = "runtime:admin"
 
@@ -44,10 +45,21 @@ class Caller:
     Args:
         id: stable and safe to log: `key:operator`, `address:127.0.0.1`.
         scopes: what it may do.
+        owner: whose credits and data it uses, where that is another than itself: the user of an API key.
+        rate: its own limit; None where the environment's holds.
+        session: the id of the session that it came by; None for a key.
     """
 
     id: str
     scopes: frozenset[str] = frozenset()
+    owner: str | None = None
+    rate: Rate | None = None
+    session: str | None = None
+
+    @property
+    def account(self) -> str:
+        """Whose credits and data it uses."""
+        return self.owner or self.id
 
     def may(self, name: str) -> bool:
         """Whether it holds a scope, `runtime:admin` being all of them."""
@@ -55,11 +67,47 @@ class Caller:
 
 
 class Access(Protocol):
-    """Whoever knows the callers: the operator's key now, accounts and API keys when they exist."""
+    """Whoever knows the callers: the operator's key, accounts, API keys."""
 
-    async def caller(self, credential: str) -> Caller | None:
-        """The caller that a bearer token or an API key belongs to; None where it belongs to nobody."""
+    async def caller(self, credential: str, address: str) -> Caller | None:
+        """The caller that a bearer token or an API key belongs to; None where it belongs to nobody.
+
+        Args:
+            address: where it comes from.
+
+        Raises:
+            TooMany: this address has shown too many wrong ones for one more to be worth a look.
+        """
         ...
+
+
+class Visitors(Protocol):
+    """Whoever knows the callers that come by cookies."""
+
+    async def caller(self, scope: Scope) -> Caller | None:
+        """The caller that the cookies of a request belong to; None where they belong to nobody.
+
+        Raises:
+            Forbidden: the request is a change, and no page of ours has sent it.
+        """
+        ...
+
+
+class FirstOf:
+    """Access by the first that knows a credential.
+
+    Args:
+        known: asked in their order.
+    """
+
+    def __init__(self, *known: Access) -> None:
+        self._known = known
+
+    async def caller(self, credential: str, address: str) -> Caller | None:
+        for access in self._known:
+            if (caller := await access.caller(credential, address)) is not None:
+                return caller
+        return None
 
 
 def caller_of(connection: Scope) -> Caller:

@@ -20,7 +20,7 @@ from litestar.enums import MediaType, ScopeType
 from litestar.openapi.config import OpenAPIConfig
 from litestar.types import ASGIApp, Receive, Scope, Send
 
-from runtime.http.access import OPEN, Access, Caller, caller_of, require_declared, scope
+from runtime.http.access import OPEN, Access, Caller, Visitors, caller_of, require_declared, scope
 from runtime.http.body import Bodies
 from runtime.http.docs import POLICY, page
 from runtime.http.guard import Guard, Refused
@@ -104,6 +104,7 @@ class Api:
         metrics_path: str = "/metrics",
         sockets: Mapping[str, Session] | None = None,
         refused: Refused | None = None,
+        visitors: Visitors | None = None,
     ) -> None:
         self.live = Live(settings.rate_limit, settings.max_body)
         self.limiter = Limiter(redis, f"{prefix}limit:")
@@ -117,7 +118,7 @@ class Api:
             routes,
             middleware=[
                 Options,
-                partial(Guard, access=access, limiter=self.limiter, live=self.live, refused=refused),
+                partial(Guard, access=access, limiter=self.limiter, live=self.live, refused=refused, visitors=visitors),
                 partial(RateLimit, limiter=self.limiter, live=self.live),
                 partial(Bodies, live=self.live),
                 partial(Idempotency, cache=cache),
@@ -138,7 +139,9 @@ class Api:
         )
         require_declared(self.litestar)
         inner = NotBuiltRoutes(self.litestar, self.litestar)
-        guard = Guard(self.litestar, access=access, limiter=self.limiter, live=self.live, refused=refused)
+        guard = Guard(
+            self.litestar, access=access, limiter=self.limiter, live=self.live, refused=refused, visitors=visitors
+        )
         origins = {*settings.cors.origins, *([settings.public_url] if settings.public_url else [])}
         self._sockets = WebSockets(sockets or {}, guard, self.limiter, self.live, frozenset(origins))
         self._handle: ASGIApp = SecurityHeaders(RequestId(Observe(inner, metrics)))
@@ -206,6 +209,7 @@ def _cors(origins: Sequence[str]) -> CORSConfig | None:
             "Idempotency-Key",
             "Last-Event-ID",
             "X-API-Key",
+            "X-CSRF-Token",
             "X-Request-ID",
         ],
         allow_credentials="*" not in origins,

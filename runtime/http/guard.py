@@ -13,7 +13,7 @@ from typing import Final
 from litestar.types import ASGIApp, Receive, Scope, Send
 
 from runtime.errors import Forbidden, RequestFault, TooMany, Unauthenticated
-from runtime.http.access import Access, Caller, address_of, declared
+from runtime.http.access import Access, Caller, Visitors, address_of, declared
 from runtime.http.headers import header
 from runtime.http.limits import Limiter
 from runtime.http.live import Live
@@ -24,7 +24,7 @@ WRONG: Final = Rate(30, 60.0)
 """How often an address may show a wrong credential."""
 
 _REMEDY: Final = (
-    "Send the header Authorization: Bearer rt_…; the operator's key is in operator.key of the state folder."
+    "Sign in, or send the header Authorization: Bearer rt_…; the operator's key is in operator.key of the state folder."
 )
 
 
@@ -36,9 +36,16 @@ class Guard:
     """Finds the caller of each request and holds it against what the route declares."""
 
     def __init__(
-        self, app: ASGIApp, access: Access, limiter: Limiter, live: Live, refused: Refused | None = None
+        self,
+        app: ASGIApp,
+        access: Access,
+        limiter: Limiter,
+        live: Live,
+        refused: Refused | None = None,
+        visitors: Visitors | None = None,
     ) -> None:
         self._app = app
+        self._visitors = visitors
         self._refused = refused
         self._access = access
         self._limiter = limiter
@@ -64,7 +71,11 @@ class Guard:
             Unauthenticated, Forbidden, TooMany: the caller may not pass.
         """
         credential, wrong = _credential(scope)
-        caller = await self._access.caller(credential) if credential else None
+        caller = None
+        if credential:
+            caller = await self._access.caller(credential, address_of(scope))
+        elif not wrong and self._visitors is not None:
+            caller = await self._visitors.caller(scope)
         if caller is not None:
             scope["user"] = caller
             if needed and not caller.may(needed):

@@ -55,7 +55,7 @@ class Record(msgspec.Struct, omit_defaults=True):
     """What is kept of a key.
 
     Args:
-        state: `running`; `done`; `unkept`: done, but its answer was too large or a stream.
+        state: `running`; `done`; `unkept`: done, but its answer was too large, a stream, or held a secret.
         print: a digest of the request.
     """
 
@@ -100,7 +100,7 @@ class Idempotency:
             raise InProgress("the first request of this Idempotency-Key still runs", retry_after=1.0)
         elif first.state == "unkept":
             raise Conflict(
-                "this request was already done; its answer was too large to keep",
+                "this request was already done; its answer is not kept",
                 remedy="Look up its result instead of sending it again.",
             )
         else:
@@ -124,7 +124,8 @@ class Idempotency:
             except (Fault, RedisError, OSError) as error:  # the work is done: its caller shall know
                 _log.warning("an idempotency key could not be kept", extra={"reason": str(error)})
 
-        answer = _Answer(mine.print, send, keep)
+        secret = bool(scope["route_handler"].opt.get("secret_answer"))
+        answer = _Answer(mine.print, send, keep, secret=secret)
         renewal = asyncio.create_task(self._renew(key, mine))
         try:
             await self._app(scope, receive, answer.send)
@@ -148,11 +149,14 @@ class _Answer:
     on that.
 
     One that grows too large, or a stream, goes out as it comes; its record says only that the work was
-    done.
+    done. So does that of a route which declares `opt={"secret_answer": True, …}`.
     """
 
-    def __init__(self, print_: str, send: Send, keep: Callable[[Record | None], Awaitable[None]]) -> None:
+    def __init__(
+        self, print_: str, send: Send, keep: Callable[[Record | None], Awaitable[None]], *, secret: bool
+    ) -> None:
         self.complete = False
+        self._secret = secret
         self._print = print_
         self._send = send
         self._keep = keep
@@ -198,7 +202,7 @@ class _Answer:
         status = self._start["status"]
         if status >= HTTPStatus.INTERNAL_SERVER_ERROR or status == HTTPStatus.TOO_MANY_REQUESTS:
             return None
-        if self._passing:
+        if self._passing or self._secret:
             return Record("unkept", self._print)
         headers = [
             (name.decode("latin-1"), value.decode("latin-1"))

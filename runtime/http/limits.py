@@ -166,8 +166,9 @@ class RateLimit:
         if scope["route_handler"].opt.get("unlimited"):
             await self._app(scope, receive, send)
             return
-        limit = self._live.rate_limit
-        verdict = await self._limiter.hit(caller_of(scope).id, limit)
+        caller = caller_of(scope)
+        limit = caller.rate or self._live.rate_limit
+        verdict = await self._limiter.hit(caller.id, limit)
         add_to_answer(
             scope,
             (b"ratelimit-limit", b"%d" % limit.count),

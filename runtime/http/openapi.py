@@ -23,6 +23,12 @@ _SCHEMES: Final = {
         "name": "X-API-Key",
         "description": "The same key, as a header.",
     },
+    "session": {
+        "type": "apiKey",
+        "in": "cookie",
+        "name": "__Host-access",
+        "description": "A browser's session; changes need its `csrf` in `X-CSRF-Token`.",
+    },
 }
 
 _PROBLEM: Final = {
@@ -93,7 +99,7 @@ def _complete(operation: dict[str, Any], method: str, needed: str | None) -> Non
     if needed is None:
         operation["security"] = []
     else:
-        operation["security"] = [{"bearer": []}, {"key": []}]
+        operation["security"] = [{"bearer": []}, {"key": []}, {"session": []}]
         operation["x-scope"] = needed
         responses["401"] = {"description": "There is no valid key.", **_ANSWER}
         responses["403"] = {"description": f"The key does not have the scope {needed}.", **_ANSWER}

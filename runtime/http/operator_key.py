@@ -1,7 +1,7 @@
 """The operator's key: made at the first start, good for everything, kept in a file that only its owner may
 read.
 
-It guards the API until accounts and API keys exist. Its form is `rt_`, 43 characters of 32 random bytes,
+It is how the first accounts and API keys are made. Its form is `rt_`, 43 characters of 32 random bytes,
 and 6 characters of a checksum, by which a scanner tells a leaked key from noise and a mistyped one is
 refused without a look-up.
 """
@@ -28,17 +28,18 @@ _LENGTH: Final = len(PREFIX) + 43 + 6
 def new_key() -> str:
     """A fresh random key."""
     body = urlsafe_b64encode(secrets.token_bytes(_RANDOM)).rstrip(b"=").decode()
-    return f"{PREFIX}{body}{_checksum(body)}"
+    return f"{PREFIX}{body}{checksum(body)}"
 
 
 def well_formed(key: str) -> bool:
     """Whether a text can be a key at all: its form and its checksum are right."""
     if len(key) != _LENGTH or not key.startswith(PREFIX) or not key.isascii():
         return False
-    return hmac.compare_digest(key[-6:], _checksum(key[len(PREFIX) : -6]))
+    return hmac.compare_digest(key[-6:], checksum(key[len(PREFIX) : -6]))
 
 
-def _checksum(body: str) -> str:
+def checksum(body: str) -> str:
+    """Six characters that tell a mistyped key."""
     digest = hashlib.blake2b(body.encode(), digest_size=4, person=b"runtime-key").digest()
     return urlsafe_b64encode(digest).rstrip(b"=").decode()
 
@@ -76,7 +77,7 @@ class OperatorKey:
                 remedy="Check that the folder exists and belongs to this user.",
             ) from error
 
-    async def caller(self, credential: str) -> Caller | None:
+    async def caller(self, credential: str, address: str) -> Caller | None:
         """The operator, where the credential is its key; compared in constant time."""
         digest = hashlib.sha256(credential.encode("utf-8", "surrogateescape")).digest()
         return _OPERATOR if hmac.compare_digest(digest, self._digest) else None

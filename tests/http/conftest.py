@@ -65,8 +65,8 @@ class Keys:
         self._operator = OperatorKey(operator)
         self.others: dict[str, Caller] = {}
 
-    async def caller(self, credential: str) -> Caller | None:
-        return self.others.get(credential) or await self._operator.caller(credential)
+    async def caller(self, credential: str, address: str) -> Caller | None:
+        return self.others.get(credential) or await self._operator.caller(credential, address)
 
 
 class Bench:

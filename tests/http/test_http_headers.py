@@ -85,7 +85,7 @@ async def test_the_document_is_openapi_3_1(client: httpx.AsyncClient) -> None:
     assert document["openapi"].startswith("3.1")
     operation = document["paths"]["/v1/things"]["post"]
     assert operation["x-scope"] == "things:write"
-    assert operation["security"] == [{"bearer": []}, {"key": []}]
+    assert operation["security"] == [{"bearer": []}, {"key": []}, {"session": []}]
     assert "Idempotency-Key" in [parameter["name"] for parameter in operation["parameters"]]
     problem = operation["responses"]["default"]["content"]["application/problem+json"]["schema"]
     assert problem == {"$ref": "#/components/schemas/Problem"}

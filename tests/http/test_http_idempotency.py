@@ -170,7 +170,7 @@ async def test_an_answer_too_large_to_keep_is_not_made_twice(bench: Bench, keyed
     assert len(first.content) > 1_100_000
     again = await keyed.post("/v1/things/large", headers=KEY)
     assert again.status_code == 409
-    assert "too large to keep" in again.json()["detail"]
+    assert "is not kept" in again.json()["detail"]
     assert bench.done.made == ["large"]
 
 

@@ -23,12 +23,12 @@ async def test_it_is_made_once_and_read_again(tmp_path: Path) -> None:
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     again = OperatorKey.open(path)
     for access in (first, again):
-        caller = await access.caller(key)
+        caller = await access.caller(key, "127.0.0.1")
         assert caller is not None
         assert caller.id == "key:operator"
         assert caller.may("anything:at-all")
-        assert await access.caller(key[:-1]) is None
-        assert await access.caller("") is None
+        assert await access.caller(key[:-1], "127.0.0.1") is None
+        assert await access.caller("", "127.0.0.1") is None
     assert [entry.name for entry in tmp_path.iterdir()] == ["operator.key"]
 
 

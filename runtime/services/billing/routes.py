@@ -118,8 +118,8 @@ class CreditRoutes(Controller):
         after: After = None,
     ) -> CreditsShown:
         ledger = _declared(billing)
-        wanted = account or caller.id
-        if wanted != caller.id and not caller.may(ADMIN):
+        wanted = account or caller.account
+        if wanted != caller.account and not caller.may(ADMIN):
             raise Forbidden("this needs the scope runtime:admin: it is another's account")
         found = await ledger.entries(wanted, before=_position(after) if after else None, limit=limit + 1)
         stands = await ledger.balance(wanted)

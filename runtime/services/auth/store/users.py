@@ -1,0 +1,143 @@
+"""Users, their further e-mail addresses and the devices that they have signed in from."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import Column, DateTime, MetaData, String, Table, Text, delete, func, select, update
+
+from runtime.services.auth.ports import User
+from runtime.storage.rows import add as add_row
+from runtime.storage.rows import utc
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
+metadata = MetaData()
+
+users = Table(
+    "users",
+    metadata,
+    Column("id", String(40), primary_key=True),
+    Column("email", String(320), nullable=False, unique=True),
+    Column("verified_at", DateTime(timezone=True)),
+    Column("password", String(300)),
+    Column("scopes", Text, nullable=False),
+    Column("name", String(200)),
+    Column("time_zone", String(64)),
+    Column("languages", String(400), nullable=False),
+    Column("created_at", DateTime(timezone=True), nullable=False),
+)
+
+emails = Table(
+    "user_emails",
+    metadata,
+    Column("user", String(40), primary_key=True),
+    Column("email", String(320), primary_key=True),
+    Column("verified_at", DateTime(timezone=True)),
+)
+
+devices = Table(
+    "user_devices",
+    metadata,
+    Column("user", String(40), primary_key=True),
+    Column("digest", String(64), primary_key=True),
+    Column("used_at", DateTime(timezone=True), nullable=False),
+)
+
+
+async def add(connection: AsyncConnection, user: User, password: str | None) -> bool:
+    """Adds a user; false where the address has one."""
+    row = {
+        "id": user.id,
+        "email": user.email,
+        "verified_at": user.verified_at,
+        "password": password,
+        "scopes": " ".join(user.scopes),
+        "languages": "",
+        "created_at": user.created_at,
+    }
+    return await add_row(connection, users, row)
+
+
+async def by_email(connection: AsyncConnection, email: str) -> tuple[User, str | None] | None:
+    """A user and the hash of the password."""
+    return _found((await connection.execute(select(users).where(users.c.email == email))).one_or_none())
+
+
+async def find(connection: AsyncConnection, id_: str) -> tuple[User, str | None] | None:
+    """A user and the hash of the password."""
+    return _found((await connection.execute(select(users).where(users.c.id == id_))).one_or_none())
+
+
+async def page(connection: AsyncConnection, before: str | None, most: int) -> list[User]:
+    """Users, the newest first: their ids are in the order of time."""
+    query = select(users).order_by(users.c.id.desc()).limit(most)
+    if before is not None:
+        query = query.where(users.c.id < before)
+    return [_user(row) for row in await connection.execute(query)]
+
+
+async def change(connection: AsyncConnection, id_: str, **values: Any) -> None:
+    """Changes columns of a user."""
+    await connection.execute(update(users).where(users.c.id == id_).values(**values))
+
+
+async def remove(connection: AsyncConnection, id_: str) -> None:
+    for table in (emails, devices):
+        await connection.execute(delete(table).where(table.c.user == id_))
+    await connection.execute(delete(users).where(users.c.id == id_))
+
+
+async def count(connection: AsyncConnection) -> int:
+    return (await connection.execute(select(func.count()).select_from(users))).scalar_one()
+
+
+async def further(connection: AsyncConnection, id_: str) -> dict[str, datetime | None]:
+    """A user's further addresses, and when each was verified."""
+    rows = await connection.execute(select(emails).where(emails.c.user == id_).order_by(emails.c.email))
+    return {row.email: utc(row.verified_at) if row.verified_at else None for row in rows}
+
+
+async def add_email(connection: AsyncConnection, id_: str, email: str) -> None:
+    await add_row(connection, emails, {"user": id_, "email": email, "verified_at": None})
+
+
+async def verify_email(connection: AsyncConnection, id_: str, email: str) -> None:
+    which = (emails.c.user == id_) & (emails.c.email == email)
+    await connection.execute(update(emails).where(which).values(verified_at=datetime.now(UTC)))
+
+
+async def remove_email(connection: AsyncConnection, id_: str, email: str) -> None:
+    await connection.execute(delete(emails).where(emails.c.user == id_, emails.c.email == email))
+
+
+async def knows(connection: AsyncConnection, id_: str, digest: str) -> bool:
+    """Whether a user has signed in from a device."""
+    query = select(devices.c.user).where(devices.c.user == id_, devices.c.digest == digest)
+    return (await connection.execute(query)).first() is not None
+
+
+async def know(connection: AsyncConnection, id_: str, digest: str) -> None:
+    """Notes that a user has signed in from a device."""
+    row = {"user": id_, "digest": digest, "used_at": datetime.now(UTC)}
+    await add_row(connection, devices, row)
+
+
+def _found(row: Any) -> tuple[User, str | None] | None:
+    return (_user(row), row.password) if row else None
+
+
+def _user(row: Any) -> User:
+    return User(
+        row.id,
+        row.email,
+        utc(row.verified_at) if row.verified_at else None,
+        tuple(row.scopes.split()),
+        row.name,
+        row.time_zone,
+        tuple(row.languages.split()),
+        utc(row.created_at),
+        row.password is not None,
+    )
