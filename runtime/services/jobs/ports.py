@@ -81,7 +81,7 @@ class QueueView:
         resting: jobs that were paused one by one.
         blocked: jobs that wait for their children.
         paused: whether its workers begin no jobs.
-        concurrency: how many jobs run at once, over all workers; where the spec gives bounds, the upper one.
+        concurrency: how many jobs a worker runs at once; where the spec gives bounds, the upper one, over all workers.
         rate: jobs that may begin in a unit of time, over all workers, `30/m`.
         health: `operational`, `degraded` or `down` by the thresholds of the spec.
         reason: why, where it is not operational.

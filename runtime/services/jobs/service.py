@@ -307,7 +307,7 @@ def limits(spec: QueueSpec) -> Limits:
         dead_ttl=spec.dead_letter.ttl,
         keep=spec.keep,
         priority=spec.priority,
-        most=wanted if isinstance(wanted, int) else wanted.max,
+        most=None if isinstance(wanted, int) else wanted.max,
         rate=spec.rate,
         group_slots=spec.groups.concurrency,
         group_rate=spec.groups.rate,

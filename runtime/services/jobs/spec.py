@@ -84,7 +84,7 @@ class QueueSpec(Section):
     )
     concurrency: Live[Positive | ConcurrencyRange] = setting(
         5,
-        "How many jobs run at once, over all workers: a number, or bounds between which it follows the backlog.",
+        "How many jobs a worker runs at once; or bounds between which it follows the backlog, over all workers.",
         example={"min": 1, "max": 10},
     )
     timeout: Duration = setting("5m", "How long one try of a job may take.", example="60s")

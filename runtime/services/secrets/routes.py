@@ -83,19 +83,19 @@ class ProviderKeyRoutes(Controller):
         request: Request[Any, Any, Any],
         provider_keys: Port[ProviderKeys | None],
     ) -> ProviderKeyView:
-        return await _declared(provider_keys).store(caller_of(request.scope).id, provider, data.key)
+        return await _declared(provider_keys).store(caller_of(request.scope).account, provider, data.key)
 
     @get("/{provider:str}", summary="What is known of your key; never the key")
     async def view(
         self, provider: FromPath[str], request: Request[Any, Any, Any], provider_keys: Port[ProviderKeys | None]
     ) -> ProviderKeyView:
-        return await _declared(provider_keys).view(caller_of(request.scope).id, provider)
+        return await _declared(provider_keys).view(caller_of(request.scope).account, provider)
 
     @delete("/{provider:str}", summary="Forget your key of a provider")
     async def delete(
         self, provider: FromPath[str], request: Request[Any, Any, Any], provider_keys: Port[ProviderKeys | None]
     ) -> None:
-        await _declared(provider_keys).delete(caller_of(request.scope).id, provider)
+        await _declared(provider_keys).delete(caller_of(request.scope).account, provider)
 
 
 class EncryptionKeyRoutes(Controller):

@@ -123,7 +123,7 @@ async def test_a_rate_holds_over_all_workers(bench: Any) -> None:
 
 async def test_no_more_run_at_once_than_the_spec_says_over_all_workers(bench: Any) -> None:
     diary = Diary(0.005)
-    at = bench(diary.task, concurrency=3)
+    at = bench(diary.task, concurrency={"min": 3, "max": 3})
     await run(at, [Draft({}) for _ in range(60)], workers=4)
     assert diary.most["all"] == 3
 
