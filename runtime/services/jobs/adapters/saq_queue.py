@@ -11,7 +11,7 @@ import hashlib
 import json
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 from saq.job import Job, Status
@@ -235,6 +235,9 @@ class KeptQueue(RedisQueue):
     async def leave(self, worker: str) -> None:
         """A worker has stopped: what it may still hold, by a claim that was cut short, is free at once."""
         await self.redis.zadd(self.namespace("workers"), {worker: 0}, xx=True)
+        wake, redis = self.namespace("wake"), cast("Any", self.redis)
+        if not await redis.llen(wake):  # a sign may have reached it as it left: another one looks
+            await redis.rpush(wake, "1")
 
 
 def base_of(prefix: str, queue: str) -> str:

@@ -104,7 +104,7 @@ class KeepingWorker(Worker[Context]):
         self._empty = False
         self._claims = self._asked = self._handing_in = 0
         self._signs = blocking_client(self.kept.redis, WAIT)
-        self._wire = blocking_client(self.kept.redis, WAIT, connections=CALLS)
+        self._wire = blocking_client(self.kept.redis, WAIT, connections=CALLS + 1)
         self._leases.keep(self.kept.namespace("workers"), self.id, self.limits.lease)
         loops = [self._tick, self._await_signs, self._mark_long, *[self._exchange] * CALLS]
         self._loops = [asyncio.create_task(loop(), name=f"{loop.__name__} {self.kept.name}") for loop in loops]
@@ -323,22 +323,30 @@ class KeepingWorker(Worker[Context]):
     # Waiting for work
 
     async def _await_signs(self) -> None:
+        """Waits at the server while there is nothing to do, and claims at once what a sign has told of."""
         pause = SHORTEST_PAUSE
+        signs: Any = self._signs
+        shared: Any = self.kept.redis
         while True:
-            await self._idle.wait()
+            if not (self._empty and self._wanted() > 0):
+                await self._idle.wait()
             self._idle.clear()
-            signs: Any = self._signs
-            shared: Any = self.kept.redis
             try:
                 sign: Any = await signs.blpop([self.kept.namespace("wake")], WAIT)
-                if sign is not None and self._wanted() <= 0:  # it was meant for one that has a slot free
+                want = self._wanted()
+                if want > 0:
+                    self._seen += 1
+                    self._empty = False
+                    await self._hand_over(want)
+                    self._reached()
+                elif sign is not None:  # it was meant for one that has a slot free
                     await shared.rpush(sign[0], sign[1])
                 pause = SHORTEST_PAUSE
             except AWAY as error:
                 self._away(error)
                 await asyncio.sleep(pause)
                 pause = min(LONGEST_PAUSE, pause * 2)
-            self._look_now()
+                self._look_now()
 
     def _look_now(self) -> None:
         self._seen += 1
