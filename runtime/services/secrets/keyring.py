@@ -193,7 +193,7 @@ class KeyRing:
             if (key.name, key.mark) == (name, mark):
                 return key
         for key in known:
-            if mark != TRANSIT and hmac.compare_digest(key.mark, mark):
+            if mark != TRANSIT and hmac.compare_digest(key.mark.encode(), mark.encode()):
                 return key
         why = "another key has its name now" if name in self._keys else "secrets.encryption.keys has no such key"
         raise Unopenable(f'it was encrypted with "{name}" ({mark}), and {why}')

@@ -65,6 +65,7 @@ async def test_workers_cost_nothing_while_the_server_is_away_and_go_on_by_themse
     await client.aclose()
 
 
+@pytest.mark.soak  # a quarter of a minute
 async def test_a_server_that_hangs_loses_nothing(mortal_server: Any, tmp_path: Path) -> None:
     """Longer than a command is waited for: calls that were given up still reach the server when it comes back."""
     section = {"concurrency": 20, "lease": "1s", "max_stalled": 50}

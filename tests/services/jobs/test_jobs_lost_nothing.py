@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from runtime.errors import Unreachable
+from runtime.services.ending import end_tasks
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
@@ -252,8 +253,7 @@ async def test_only_the_holder_may_end_a_job(bench: Any) -> None:
     await begun.wait()
     claimer: Any = first._claimer
     claimer._leases.drop(claimer.kept.namespace("workers"), claimer.id)  # no more signs of life
-    for loop in claimer._loops:
-        loop.cancel()
+    await end_tasks(claimer._loops)
     await at.work()
     (ended,) = await at.ended(job)
     assert (ended.result, ended.attempts) == (2, 1)

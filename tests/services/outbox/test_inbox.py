@@ -201,6 +201,7 @@ async def test_killed_at_its_worst_moment_each_effect_is_there_once(
     assert len(await at.published()) == 1
 
 
+@pytest.mark.soak
 async def test_killed_again_and_again_each_effect_is_there_once(
     place: Build, shared_server: Server, url: str, tmp_path: Path
 ) -> None:
