@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import random
 import time
 import weakref
@@ -17,9 +16,8 @@ from runtime.health import Health
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    import redis.asyncio
-
     from runtime.storage.credentials import Credentials
+    from runtime.storage.wire import WiredRedis
 
 CONNECTIONS = 64
 PATIENCE = 3.0
@@ -42,9 +40,9 @@ class Redis(ABC):
 
     def __init__(self, refused: Callable[[], None] | None = None) -> None:
         self._refused = refused
-        self._client: redis.asyncio.Redis | None = None
-        self._probe: redis.asyncio.Redis | None = None
-        self._dedicated: weakref.WeakSet[redis.asyncio.Redis] = weakref.WeakSet()
+        self._client: WiredRedis | None = None
+        self._probe: WiredRedis | None = None
+        self._dedicated: weakref.WeakSet[WiredRedis] = weakref.WeakSet()
 
     @property
     @abstractmethod
@@ -62,9 +60,8 @@ class Redis(ABC):
     async def stop(self) -> None: ...
 
     @property
-    def client(self) -> redis.asyncio.Redis:
-        """The client that all share. Answers are bytes. At most `CONNECTIONS` commands are under way at once;
-        more wait.
+    def client(self) -> WiredRedis:
+        """The client that all share. Answers are bytes. Commands of all callers travel at once, over one connection.
 
         Not for commands that block: those need `dedicated()`.
         """
@@ -72,15 +69,12 @@ class Redis(ABC):
             raise Fault("storage.redis: not started", remedy="Declare `storage.redis` as a need.")
         return self._client
 
-    def dedicated(self, *, connections: int = 1) -> redis.asyncio.Redis:
-        """A further client with connections of its own, for reads that block (`XREADGROUP … BLOCK`).
+    def dedicated(self) -> WiredRedis:
+        """A further client with a connection of its own, for reads that block (`XREADGROUP … BLOCK`).
 
         It waits for an answer as long as the command does. Close it with `aclose()`.
-
-        Args:
-            connections: at most so many at once; more wait for one.
         """
-        client = connect(self._options(), connections=connections, limit=None, patience=PATIENCE, refused=self._refused)
+        client = connect(self._options(), connections=1, limit=None, patience=PATIENCE, refused=self._refused)
         self._dedicated.add(client)
         return client
 
@@ -113,14 +107,16 @@ class Redis(ABC):
     async def _refresh(self) -> None:
         """Closes the connections that nobody uses at the moment; new ones are opened when they are wanted."""
         for client in self._clients():
+            client.wire.renew()
             await client.connection_pool.disconnect(inuse_connections=False)
 
-    def _clients(self) -> list[redis.asyncio.Redis]:
+    def _clients(self) -> list[WiredRedis]:
         return [client for client in (self._client, self._probe, *self._dedicated) if client is not None]
 
     async def _close(self) -> None:
         """Closes the connections; the clients stay usable and would open new ones."""
         for client in self._clients():
+            client.wire.close()
             await client.connection_pool.disconnect()
 
 
@@ -131,12 +127,12 @@ def connect(
     limit: float | None,
     patience: float,
     refused: Callable[[], None] | None = None,
-) -> redis.asyncio.Redis:
+) -> WiredRedis:
     """A client; it connects when it is used.
 
     Args:
         options: how to reach the server.
-        connections: at most so many; a command waits for a free one.
+        connections: at most so many for transactions; one waits for a free one.
         limit: seconds that an answer may take; `None` for commands that block.
         patience: seconds for which a command is tried again when the connection breaks.
         refused: called when the server refuses the password. It may have been changed a moment ago, so the command is
@@ -149,6 +145,8 @@ def connect(
     from redis.exceptions import AuthenticationError, AuthorizationError
     from redis.exceptions import ConnectionError as Broken
     from redis.exceptions import TimeoutError as TooLate
+
+    from runtime.storage.wire import WiredRedis
 
     class Patience(Retry):
         """Tries again until a time has passed, not a number of times: redis-py nests its retries."""
@@ -190,24 +188,12 @@ def connect(
         **options,
     }
     kind = made.get("connection_class", Connection)
-    made["connection_class"] = _packing(kind)
     if issubclass(kind, Connection):
         made |= {"socket_keepalive": True, "socket_keepalive_options": _keepalive()}
     pool = redis.asyncio.BlockingConnectionPool(max_connections=connections, timeout=COMMAND_LIMIT, **made)
-    return redis.asyncio.Redis.from_pool(pool)
-
-
-@functools.cache
-def _packing(kind: type[Any]) -> type[Any]:
-    """A kind of connection that packs its commands by hiredis: redis-py does so for sync connections alone."""
-    from hiredis import pack_command
-
-    class Packing(kind):  # type: ignore[misc]  # a class that is known only now
-        def pack_command(self, *args: Any) -> list[bytes]:
-            first = args[0].encode() if isinstance(args[0], str) else args[0]
-            return [pack_command((*first.split(), *args[1:]))]  # `CONFIG GET` is two words
-
-    return Packing
+    client = WiredRedis(pool, limit=limit, patience=retry if patience > 0 else None)
+    client.auto_close_connection_pool = True
+    return client
 
 
 def _keepalive() -> dict[int, int]:

@@ -98,7 +98,7 @@ class RemoteRedis(Redis):
         probe = connect(options, connections=1, limit=REACH_LIMIT, patience=0.0)
         try:
             with anyio.fail_after(REACH_LIMIT):
-                await probe.execute_command("PING")  # type: ignore[no-untyped-call]
+                await probe.execute_command("PING")
                 await self._inspect(probe)
         except TimeoutError as error:
             raise self._silent() from error

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from msgspec.structs import replace
-from redis.asyncio import Redis
 
 from runtime.errors import Invalid, NotFound
 from runtime.plugins import Mark
@@ -21,6 +20,7 @@ from runtime.services.events.ports import Missed, NewEvent
 from runtime.services.events.service import EventBus
 from runtime.services.events.spec import EventsSpec, SubscriptionSpec
 from runtime.services.events.subscription import Subscription
+from tests.wired import wired
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -97,7 +97,7 @@ async def bus(request: pytest.FixtureRequest, valkey: ValkeyServer) -> AsyncIter
         yield made
         await _stop(made)
         return
-    async with Redis(unix_socket_path=str(valkey.path), max_connections=32) as client:
+    async with wired(valkey.path) as client:
         made = Bus(RedisStreams(client, f"rt:{secrets.token_hex(4)}:", source="test"))
         yield made
         await _stop(made)

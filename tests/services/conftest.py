@@ -13,15 +13,16 @@ from typing import TYPE_CHECKING
 
 import pytest
 import redis
-import redis.asyncio
 import redis.retry
-from redis.asyncio.retry import Retry
-from redis.backoff import ConstantBackoff, NoBackoff
+from redis.backoff import NoBackoff
 
 from runtime.storage.valkey import binary
+from tests.wired import wired
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
+
+    from runtime.storage.wire import WiredRedis
 
 
 class Server:
@@ -61,13 +62,8 @@ class Server:
             self._process.wait()
             self._process = None
 
-    def client(self, *, retries: int = 0) -> redis.asyncio.Redis:
-        return redis.asyncio.Redis(
-            unix_socket_path=str(self.socket),
-            max_connections=64,
-            retry=Retry(ConstantBackoff(0.05), retries),
-            socket_timeout=5,
-        )
+    def client(self, *, retries: int = 0) -> WiredRedis:
+        return wired(self.socket, patience=0.05 * retries)
 
     def close(self) -> None:
         self.kill()
@@ -92,7 +88,7 @@ def mortal_server() -> Iterator[Server]:
 
 
 @pytest.fixture
-async def client(shared_server: Server) -> AsyncIterator[redis.asyncio.Redis]:
+async def client(shared_server: Server) -> AsyncIterator[WiredRedis]:
     """A client of an empty server."""
     client = shared_server.client()
     await client.flushall()

@@ -203,6 +203,6 @@ async def test_a_connection_that_was_cut_while_idle_is_no_outage(valkey: ValkeyS
     remote = RemoteRedis(valkey.url)
     await remote.start()
     assert (await remote.health()).status == "operational"
-    await remote.client.execute_command("CLIENT", "KILL", "TYPE", "normal")  # type: ignore[no-untyped-call]
+    await remote.client.execute_command("CLIENT", "KILL", "TYPE", "normal")
     assert (await remote.health()).status == "operational"
     await remote.stop()

@@ -88,7 +88,7 @@ async def test_the_password_of_a_redis(way: str) -> None:
             nonlocal broken
             while not over.is_set():
                 try:
-                    await waiting.execute_command("BLPOP", "nothing", 0.05)  # type: ignore[no-untyped-call]
+                    await waiting.execute_command("BLPOP", "nothing", 0.05)
                 except redis.ConnectionError:  # killed below; whoever waits does not repeat by itself
                     broken += 1
 
@@ -125,9 +125,9 @@ async def test_another_user_of_a_redis() -> None:
             await admin.execute_command("ACL", "SETUSER", user, "on", f">{user}-password", "~*", "+@all")  # type: ignore[no-untyped-call]
         remote = RemoteRedis(f"redis://first:first-password@127.0.0.1:{own.port}/0")
         await remote.start()
-        assert await remote.client.execute_command("ACL", "WHOAMI") == b"first"  # type: ignore[no-untyped-call]
+        assert await remote.client.execute_command("ACL", "WHOAMI") == b"first"
         await remote.update({"url": f"redis://second:second-password@127.0.0.1:{own.port}/0"})
         await admin.execute_command("ACL", "DELUSER", "first")  # type: ignore[no-untyped-call]
-        assert await remote.client.execute_command("ACL", "WHOAMI") == b"second"  # type: ignore[no-untyped-call]
+        assert await remote.client.execute_command("ACL", "WHOAMI") == b"second"
         await admin.aclose()
         await remote.stop()

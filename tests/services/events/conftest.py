@@ -16,7 +16,7 @@ from runtime.services.events.subscription import Subscription
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
-    import redis.asyncio
+    from runtime.storage.wire import WiredRedis
 
 
 class Bus:
@@ -28,7 +28,7 @@ class Bus:
         instance: see `RedisStreams`.
     """
 
-    def __init__(self, client: redis.asyncio.Redis, events: dict[str, Any], instance: str = "") -> None:
+    def __init__(self, client: WiredRedis, events: dict[str, Any], instance: str = "") -> None:
         self.client = client
         self.spec = EventsSpec.model_validate(events)
         self.streams = RedisStreams(client, "rt:test:", source="test", instance=instance)
@@ -67,11 +67,11 @@ async def until(condition: Callable[[], Any], timeout: float = 10.0) -> None:
 
 
 @pytest.fixture
-async def bus(client: redis.asyncio.Redis) -> AsyncIterator[Callable[..., Bus]]:
+async def bus(client: WiredRedis) -> AsyncIterator[Callable[..., Bus]]:
     """Makes a `Bus` with the stream `s` and the event types `a.b` and `c.d`."""
     made: list[Bus] = []
 
-    def build(*, over: redis.asyncio.Redis | None = None, instance: str = "", **section: Any) -> Bus:
+    def build(*, over: WiredRedis | None = None, instance: str = "", **section: Any) -> Bus:
         streams: dict[str, Any] = {"s": {"events": {"a.b": {}, "c.d": {}}}}
         made.append(Bus(over or client, {"streams": streams, **section}, instance))
         return made[-1]

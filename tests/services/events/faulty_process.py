@@ -13,15 +13,12 @@ import sys
 import time
 from typing import Any
 
-import redis.asyncio
-from redis.asyncio.retry import Retry
-from redis.backoff import ConstantBackoff
-
 from runtime.plugins import Mark
 from runtime.services.events.adapters.redis import RedisStreams
 from runtime.services.events.service import EventBus
 from runtime.services.events.spec import EventsSpec, SubscriptionSpec
 from runtime.services.events.subscription import Subscription
+from tests.wired import wired
 
 LEASE = 1.0
 
@@ -46,9 +43,7 @@ async def main(socket: str, path: str) -> None:
         write("end", event)
 
     signal.signal(signal.SIGUSR1, jump)
-    client = redis.asyncio.Redis(
-        unix_socket_path=socket, max_connections=32, retry=Retry(ConstantBackoff(0.05), 40), socket_timeout=5
-    )
+    client = wired(socket, patience=2.0)
     events = EventBus(
         EventsSpec.model_validate({"streams": {"s": {"events": {"a.b": {}}}}}), RedisStreams(client, "rt:test:")
     )

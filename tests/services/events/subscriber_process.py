@@ -7,13 +7,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import redis.asyncio
-
 from runtime.plugins import Mark
 from runtime.services.events.adapters.redis import RedisStreams
 from runtime.services.events.service import EventBus
 from runtime.services.events.spec import EventsSpec, SubscriptionSpec
 from runtime.services.events.subscription import Subscription
+from tests.wired import wired
 
 
 async def main(socket: str, counted: Path, instance: str) -> None:
@@ -22,7 +21,7 @@ async def main(socket: str, counted: Path, instance: str) -> None:
         with counted.open("a") as file:
             file.write(f"{event.data['n']}\n")
 
-    client = redis.asyncio.Redis(unix_socket_path=socket, max_connections=32)
+    client = wired(socket)
     streams = RedisStreams(client, "rt:test:", instance=instance)
     events = EventBus(EventsSpec.model_validate({"streams": {"s": {"events": {"a.b": {}}}}}), streams)
     spec = SubscriptionSpec.model_validate({"stream": "s", "handler": "h", "from": "beginning", "concurrency": 4})

@@ -14,10 +14,10 @@ from runtime.errors import Fault, Invalid, NotFound, TooLarge, Unreachable
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from redis.asyncio import Redis
+    from runtime.storage.wire import WiredRedis
 
 
-async def test_an_event_is_stored_as_a_cloud_event(bus: Any, client: Redis) -> None:
+async def test_an_event_is_stored_as_a_cloud_event(bus: Any, client: WiredRedis) -> None:
     at = bus()
     event = await at.events.publish("s", "a.b", {"amount": "1.50"}, key="ada")
     ((position, fields),) = await client.xrange(at.streams.key("s", "log"))
@@ -35,7 +35,7 @@ async def test_an_event_is_stored_as_a_cloud_event(bus: Any, client: Redis) -> N
     assert await at.events.read("s") == [event]
 
 
-async def test_a_stream_keeps_about_as_many_as_the_spec_says(bus: Any, client: Redis) -> None:
+async def test_a_stream_keeps_about_as_many_as_the_spec_says(bus: Any, client: WiredRedis) -> None:
     """The reference wrote MAXLEN after the fields, so that publishing never worked at all."""
     at = bus(retention={"max_length": 100, "max_age": "1h"})
     for number in range(450):
@@ -45,7 +45,7 @@ async def test_a_stream_keeps_about_as_many_as_the_spec_says(bus: Any, client: R
     assert (await at.events.read("s", limit=200))[-1].data == {"number": 449}
 
 
-async def test_events_older_than_the_spec_says_are_trimmed(bus: Any, client: Redis) -> None:
+async def test_events_older_than_the_spec_says_are_trimmed(bus: Any, client: WiredRedis) -> None:
     at = bus(retention={"max_age": "1h"})
     key = at.streams.key("s", "log")
     for number in range(1, 251):
@@ -54,7 +54,7 @@ async def test_events_older_than_the_spec_says_are_trimmed(bus: Any, client: Red
     assert await client.xlen(key) < 101
 
 
-async def test_the_publishers_id_makes_publishing_idempotent(bus: Any, client: Redis) -> None:
+async def test_the_publishers_id_makes_publishing_idempotent(bus: Any, client: WiredRedis) -> None:
     at = bus()
     first = await at.events.publish("s", "a.b", {"n": 1}, id="order-7")
     again = await at.events.publish("s", "a.b", {"n": 2}, id="order-7")
@@ -80,7 +80,7 @@ async def test_unknown_streams_and_types_are_refused_with_the_nearest(bus: Any) 
         at.events.follow("s", types=frozenset({"x.y"}))
 
 
-async def test_data_must_fit_its_schema(bus: Any, tmp_path: Path, client: Redis) -> None:
+async def test_data_must_fit_its_schema(bus: Any, tmp_path: Path, client: WiredRedis) -> None:
     schema = tmp_path / "credits.json"
     schema.write_text(
         json.dumps(
@@ -140,7 +140,7 @@ async def test_what_is_no_position_is_refused(bus: Any, after: str) -> None:
         await bus().events.read("s", after=after)
 
 
-async def test_followers_get_what_comes_and_what_they_missed(bus: Any, client: Redis) -> None:
+async def test_followers_get_what_comes_and_what_they_missed(bus: Any, client: WiredRedis) -> None:
     at = bus()
     missed = [await at.events.publish("s", "a.b", {"n": n}) for n in range(3)]
 

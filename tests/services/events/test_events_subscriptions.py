@@ -20,9 +20,8 @@ from runtime.services.events.spec import SubscriptionSpec
 from runtime.services.events.subscription import Subscription
 
 if TYPE_CHECKING:
-    from redis.asyncio import Redis
-
     from runtime.services.events.ports import Event
+    from runtime.storage.wire import WiredRedis
 
 HERE = Path(__file__).parent
 
@@ -74,7 +73,9 @@ async def test_every_subscription_gets_every_event(bus: Any) -> None:
     ("start", "expected"),
     [("beginning", [0, 1, 2]), ("new", [2]), ("1000-0", [1, 2]), ("1970-01-01T00:00:02Z", [1, 2])],
 )
-async def test_a_subscription_begins_where_it_says(bus: Any, client: Redis, start: str, expected: list[int]) -> None:
+async def test_a_subscription_begins_where_it_says(
+    bus: Any, client: WiredRedis, start: str, expected: list[int]
+) -> None:
     """The reference's groups began at the end, and missed what came before."""
     at = bus(retention={"max_age": "36500d"})
     seen: list[int] = []
@@ -156,7 +157,7 @@ async def test_events_of_one_key_keep_their_order_while_one_is_tried_again(bus: 
     assert seen[0] == "bob 1"  # another key does not wait
 
 
-async def test_an_unreadable_entry_is_buried_at_once(bus: Any, client: Redis) -> None:
+async def test_an_unreadable_entry_is_buried_at_once(bus: Any, client: WiredRedis) -> None:
     at = bus()
     seen: list[str] = []
 
@@ -219,7 +220,7 @@ async def test_stopping_drains_and_what_is_left_comes_again_without_a_spent_try(
     assert await at.dead("sub") == []
 
 
-async def test_the_events_of_a_silent_worker_are_taken_over(bus: Any, client: Redis) -> None:
+async def test_the_events_of_a_silent_worker_are_taken_over(bus: Any, client: WiredRedis) -> None:
     at = bus()
     seen: list[int] = []
 
@@ -334,7 +335,7 @@ async def test_a_subscriber_that_is_not_built_is_said(bus: Any) -> None:
         await Subscription("audit", spec, None, bus().events).start()
 
 
-async def test_a_stream_that_is_gone_is_begun_again(bus: Any, client: Redis) -> None:
+async def test_a_stream_that_is_gone_is_begun_again(bus: Any, client: WiredRedis) -> None:
     at = bus()
     seen: list[int] = []
 

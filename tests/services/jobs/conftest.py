@@ -15,9 +15,8 @@ from runtime.services.jobs.spec import QueueSpec
 from runtime.services.jobs.worker import QueueWorker
 
 if TYPE_CHECKING:
-    import redis.asyncio
-
     from runtime.services.jobs.ports import JobView
+    from runtime.storage.wire import WiredRedis
 
 ENDED = ("completed", "failed", "cancelled")
 
@@ -33,7 +32,7 @@ class Bench:
 
     def __init__(
         self,
-        client: redis.asyncio.Redis,
+        client: WiredRedis,
         queues: dict[str, Any],
         tasks: dict[str, Callable[..., Any]],
         instance: str,
@@ -69,14 +68,14 @@ Build = Callable[..., Bench]
 
 
 @pytest.fixture
-async def bench(client: redis.asyncio.Redis) -> AsyncIterator[Build]:
+async def bench(client: WiredRedis) -> AsyncIterator[Build]:
     """Makes a `Bench` of one queue `q` with the task `t`: `bench(function, timeout="1s")`."""
     made: list[Bench] = []
 
     def build(
         function: Callable[..., Any],
         *,
-        over: redis.asyncio.Redis | None = None,
+        over: WiredRedis | None = None,
         instance: str = "",
         **section: Any,
     ) -> Bench:

@@ -23,8 +23,7 @@ if TYPE_CHECKING:
     import random
     from collections.abc import Iterator, Sequence
 
-    import redis.asyncio
-
+    from runtime.storage.wire import WiredRedis
     from tests.services.conftest import Server
 
 PROCESS = Path(__file__).with_name("race_process.py")
@@ -106,7 +105,7 @@ class Workers:
         return process.stdin
 
 
-def queues(client: redis.asyncio.Redis, section: dict[str, Any]) -> JobQueues:
+def queues(client: WiredRedis, section: dict[str, Any]) -> JobQueues:
     """The queue, for the one who puts jobs in."""
     spec = QueueSpec.model_validate({"handler": "t", **section})
     return JobQueues({"q": spec}, Registry([Mark("task", "t", no_task)]), SaqBackend(client, "rt:test:"))
@@ -191,7 +190,7 @@ async def race(server: Server, folder: Path, total: int, chance: random.Random) 
     return {"run": len(ran), "cancelled": view.cancelled, "cancelled while they ran": len(told)}
 
 
-async def nothing_left(client: redis.asyncio.Redis, also: Sequence[str] = ()) -> None:
+async def nothing_left(client: WiredRedis, also: Sequence[str] = ()) -> None:
     """What lives on is what lives as long as the queue."""
     known = {"turns", "workers", "pulse", "stats", "ended", "dead", "wake", *also}
     left = {key.decode().removeprefix(BASE) async for key in client.scan_iter(match=BASE + "*", count=1000)}

@@ -15,15 +15,12 @@ import time
 from pathlib import Path
 from typing import Any
 
-import redis.asyncio
-from redis.asyncio.retry import Retry
-from redis.backoff import ConstantBackoff
-
 from runtime.plugins import Mark, Registry
 from runtime.services.jobs.adapters.saq import SaqBackend
 from runtime.services.jobs.service import JobQueues
 from runtime.services.jobs.spec import QueueSpec
 from runtime.services.jobs.worker import QueueWorker
+from tests.wired import wired
 
 
 async def main(socket: str, counted: str, section: dict[str, Any], workers: int) -> None:
@@ -39,9 +36,7 @@ async def main(socket: str, counted: str, section: dict[str, Any], workers: int)
             file.write(b"%d %d\n" % (payload["number"], os.getpid()))
 
         spec = QueueSpec.model_validate({"handler": "t", **section})
-        client = redis.asyncio.Redis(
-            unix_socket_path=socket, max_connections=64, retry=Retry(ConstantBackoff(0.05), 20), socket_timeout=5
-        )
+        client = wired(socket, patience=1.0)
         jobs = JobQueues({"q": spec}, Registry([Mark("task", "t", count)]), SaqBackend(client, "rt:test:"))
         running = [QueueWorker("q", spec, jobs) for _ in range(workers)]
         for worker in running:

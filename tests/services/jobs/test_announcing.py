@@ -15,9 +15,8 @@ from runtime.services.events.spec import EventsSpec
 from runtime.services.jobs.worker import QueueWorker
 
 if TYPE_CHECKING:
-    from redis.asyncio import Redis
-
     from runtime.services.jobs.ports import JobContext
+    from runtime.storage.wire import WiredRedis
 
 SPEC: dict[str, Any] = {"streams": {"orders": {"events": {"order.paid": {}, "job.failed": {}}}}}
 
@@ -30,7 +29,7 @@ async def pay(job: JobContext, payload: dict[str, Any]) -> str:
 
 
 @pytest.fixture(params=["redis", "memory"])
-def bus(request: Any, client: Redis) -> EventBus:
+def bus(request: Any, client: WiredRedis) -> EventBus:
     backend = RedisStreams(client, "rt:test:") if request.param == "redis" else MemoryStreams()
     return EventBus(EventsSpec.model_validate(SPEC), backend)
 

@@ -9,14 +9,14 @@ import pytest
 
 from runtime.errors import Invalid, NotFound
 from runtime.services.events.ports import Announcement
+from runtime.services.jobs.adapters.saq_queue import Claim
 from runtime.services.jobs.backend import Outcome
 from runtime.services.jobs.ports import Draft
 from runtime.services.jobs.service import limits
 
 if TYPE_CHECKING:
-    from redis.asyncio import Redis
-
     from runtime.services.jobs.ports import JobContext
+    from runtime.storage.wire import WiredRedis
 
 BASE = "rt:test:{jobs.q}:"
 
@@ -25,7 +25,7 @@ async def note(job: JobContext, payload: dict[str, Any]) -> str:
     return "ran"
 
 
-async def spoil(client: Redis, job_id: str, how: str) -> None:
+async def spoil(client: WiredRedis, job_id: str, how: str) -> None:
     key = f"{BASE}job:{job_id}"
     await client.delete(key)
     if how == "junk":
@@ -37,7 +37,7 @@ async def spoil(client: Redis, job_id: str, how: str) -> None:
 
 
 @pytest.mark.parametrize("how", ["junk", "list", "other JSON", "nothing"])
-async def test_a_spoilt_record_is_left_out_and_holds_up_nobody(bench: Any, client: Redis, how: str) -> None:
+async def test_a_spoilt_record_is_left_out_and_holds_up_nobody(bench: Any, client: WiredRedis, how: str) -> None:
     at = bench(note, concurrency=1, groups={"concurrency": 1})
     spoilt = await at.jobs.submit("q", Draft({}, key="ada", group="red"))
     behind = await at.jobs.submit("q", Draft({}, group="red"))
@@ -57,11 +57,11 @@ async def test_a_spoilt_record_is_left_out_and_holds_up_nobody(bench: Any, clien
     assert not [key for key in left if b":job:" in key]
 
 
-async def test_a_spoilt_record_of_a_dead_worker_does_not_keep_its_other_jobs(bench: Any, client: Redis) -> None:
+async def test_a_spoilt_record_of_a_dead_worker_does_not_keep_its_other_jobs(bench: Any, client: WiredRedis) -> None:
     at = bench(note, max_stalled=0)
     lost, spoilt = await at.jobs.enqueue("q", {}), await at.jobs.enqueue("q", {})
     queue: Any = at.backend._queue("q")
-    assert len((await queue.exchange("dead", "dead#1", 2, [], limits(at.specs["q"]), client)).claimed) == 2
+    assert len((await queue.exchange(Claim("dead", "dead#1", 2, limits(at.specs["q"])), [], client)).claimed) == 2
     await client.zadd(f"{BASE}workers", {"dead": 1})
     await spoil(client, spoilt.id, "list")
     await at.work()
@@ -72,7 +72,7 @@ async def test_a_spoilt_record_of_a_dead_worker_does_not_keep_its_other_jobs(ben
             await asyncio.sleep(0.005)
 
 
-async def test_an_event_that_its_stream_does_not_take_keeps_no_job(bench: Any, client: Redis) -> None:
+async def test_an_event_that_its_stream_does_not_take_keeps_no_job(bench: Any, client: WiredRedis) -> None:
     at = bench(note)
     worker = await at.work()
     await client.set("no-stream", "1")
@@ -134,7 +134,7 @@ async def test_whatever_a_task_says_its_job_ends(bench: Any) -> None:
 
 
 @pytest.mark.parametrize("name", ["key", "group", "owner", "once"])
-async def test_a_name_that_is_no_text_is_refused(bench: Any, client: Redis, name: str) -> None:
+async def test_a_name_that_is_no_text_is_refused(bench: Any, client: WiredRedis, name: str) -> None:
     wrong: Any = {name: "half \ud800"}
     with pytest.raises(Invalid) as refused:
         await bench(note).jobs.submit("q", Draft({}, **wrong))

@@ -12,9 +12,8 @@ from runtime.services.jobs.ports import Draft
 from tests.services.jobs.conftest import Bench
 
 if TYPE_CHECKING:
-    from redis.asyncio import Redis
-
     from runtime.services.jobs.ports import JobContext
+    from runtime.storage.wire import WiredRedis
 
 
 async def step(job: JobContext, payload: dict[str, Any]) -> Any:
@@ -36,7 +35,7 @@ async def test_a_parent_runs_after_its_children_and_sees_their_results(bench: An
     assert (ended.status, ended.result) == ("completed", [0, 1, 2])
 
 
-async def test_generations_and_several_queues(client: Redis) -> None:
+async def test_generations_and_several_queues(client: WiredRedis) -> None:
     at = Bench(client, {"up": {"handler": "t"}, "down": {"handler": "t"}}, {"t": step}, "")
     leaves = [Draft({"n": 1}, queue="down"), Draft({"n": 2}, queue="down")]
     middle = Draft({}, queue="down", children=leaves)

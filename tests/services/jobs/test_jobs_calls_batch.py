@@ -13,7 +13,7 @@ from runtime.errors import Conflict, Invalid, NotFound, TooLarge
 from runtime.services.jobs.ports import Draft
 
 if TYPE_CHECKING:
-    from redis.asyncio import Redis
+    from runtime.storage.wire import WiredRedis
 
 
 @dataclass
@@ -44,7 +44,7 @@ async def test_each_job_of_a_batch_may_have_its_time(bench: Any) -> None:
     assert [job.status for job in jobs] == ["scheduled", "scheduled", "queued"]
 
 
-async def test_every_wrong_job_is_named_and_none_is_stored(bench: Any, client: Redis) -> None:
+async def test_every_wrong_job_is_named_and_none_is_stored(bench: Any, client: WiredRedis) -> None:
     past = datetime.now(UTC) - timedelta(hours=1)
     with pytest.raises(Invalid) as refused:
         await bench(resize).jobs.enqueue_all(

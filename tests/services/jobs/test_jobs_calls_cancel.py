@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from runtime.errors import Conflict, NotFound
+from runtime.services.jobs.adapters.saq_queue import Claim
 from runtime.services.jobs.ports import Draft
 from runtime.services.jobs.service import limits
 
 if TYPE_CHECKING:
-    from redis.asyncio import Redis
-
     from runtime.services.jobs.ports import JobContext
+    from runtime.storage.wire import WiredRedis
 
 
 class Endless:
@@ -40,7 +40,7 @@ class Endless:
 
 
 @pytest.mark.parametrize("delay", [0.0, 3600.0])
-async def test_a_job_that_waits_is_cancelled_at_once(bench: Any, client: Redis, delay: float) -> None:
+async def test_a_job_that_waits_is_cancelled_at_once(bench: Any, client: WiredRedis, delay: float) -> None:
     endless = Endless()
     at = bench(endless.task)
     job = await at.jobs.enqueue("q", {}, delay=delay, key="ada")
@@ -81,7 +81,7 @@ async def test_the_handler_of_a_running_job_is_told_and_no_further_try_is_made(b
     await at.ended(following)
 
 
-async def test_a_job_that_completes_before_it_is_told_has_completed(bench: Any, client: Redis) -> None:
+async def test_a_job_that_completes_before_it_is_told_has_completed(bench: Any, client: WiredRedis) -> None:
     async def last(job: JobContext, payload: dict[str, Any]) -> str:
         await at.jobs.cancel(job.id)
         return "done"
@@ -133,7 +133,7 @@ async def test_a_job_whose_worker_stops_is_not_put_back(bench: Any) -> None:
     assert (await at.jobs.queue("q")).waiting == 0
 
 
-async def test_jobs_that_are_cancelled_while_workers_run_end_once(bench: Any, client: Redis) -> None:
+async def test_jobs_that_are_cancelled_while_workers_run_end_once(bench: Any, client: WiredRedis) -> None:
     ran: Counter[str] = Counter()
 
     async def count(job: JobContext, payload: dict[str, Any]) -> None:
@@ -166,12 +166,12 @@ async def test_jobs_that_are_cancelled_while_workers_run_end_once(bench: Any, cl
     assert await client.exists(queue.namespace("signals"), queue.namespace("held"), queue.namespace("place")) == 0
 
 
-async def test_a_job_of_a_dead_worker_is_not_run_again(bench: Any, client: Redis) -> None:
+async def test_a_job_of_a_dead_worker_is_not_run_again(bench: Any, client: WiredRedis) -> None:
     endless = Endless()
     at = bench(endless.task, lease="1s")
     queue = at.backend._queue("q")
     jobs = [await at.jobs.enqueue("q", {}, key=str(number)) for number in range(2)]
-    await queue.exchange("ghost", "ghost#1", 2, [], limits(at.specs["q"]), client)
+    await queue.exchange(Claim("ghost", "ghost#1", 2, limits(at.specs["q"])), [], client)
     for job in jobs:
         assert (await at.jobs.cancel(job.id)).status == "running"
     await client.zadd(queue.namespace("workers"), {"ghost": 1})

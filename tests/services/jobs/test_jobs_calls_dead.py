@@ -11,9 +11,8 @@ from runtime.errors import Conflict, Invalid, NotFound
 from runtime.services.jobs.ports import Draft
 
 if TYPE_CHECKING:
-    from redis.asyncio import Redis
-
     from runtime.services.jobs.ports import JobContext, JobView
+    from runtime.storage.wire import WiredRedis
 
 
 class Weather:
@@ -53,7 +52,7 @@ async def test_dead_jobs_are_listed_newest_first_page_by_page(bench: Any) -> Non
         await at.jobs.dead("qq")
 
 
-async def test_expired_ones_are_passed_over(bench: Any, client: Redis) -> None:
+async def test_expired_ones_are_passed_over(bench: Any, client: WiredRedis) -> None:
     at = bench(Weather().task, retry={"attempts": 1})
     await at.work()
     first, second, third = await dead(at, 3)
@@ -63,7 +62,7 @@ async def test_expired_ones_are_passed_over(bench: Any, client: Redis) -> None:
     assert (replayed.replayed, replayed.refused[0].reason) == (0, "it is not there any more")
 
 
-async def test_a_replayed_job_starts_again_under_its_own_id(bench: Any, client: Redis) -> None:
+async def test_a_replayed_job_starts_again_under_its_own_id(bench: Any, client: WiredRedis) -> None:
     weather = Weather()
     at = bench(weather.task, retry={"attempts": 2, "backoff": "5ms"}, concurrency=1)
     worker = await at.work()

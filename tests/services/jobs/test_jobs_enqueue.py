@@ -17,7 +17,7 @@ from runtime.services.jobs.service import JobQueues
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from redis.asyncio import Redis
+    from runtime.storage.wire import WiredRedis
 
 
 @dataclasses.dataclass
@@ -49,7 +49,7 @@ async def untyped(job: Any, payload) -> None: ...  # type: ignore[no-untyped-def
 
 
 @pytest.mark.parametrize("task", [plain, struct, model, typed])
-async def test_a_payload_that_does_not_fit_is_refused_with_pointers(bench: Any, task: Any, client: Redis) -> None:
+async def test_a_payload_that_does_not_fit_is_refused_with_pointers(bench: Any, task: Any, client: WiredRedis) -> None:
     at = bench(task)
     with pytest.raises(Invalid) as refused:
         await at.jobs.enqueue("q", {"image": 7})
@@ -159,7 +159,7 @@ async def test_an_unknown_job_is_not_found(bench: Any, id_: str) -> None:
         await bench(untyped).jobs.get(id_)
 
 
-async def test_ended_jobs_expire_and_only_so_many_are_kept(bench: Any, client: Redis) -> None:
+async def test_ended_jobs_expire_and_only_so_many_are_kept(bench: Any, client: WiredRedis) -> None:
     async def some(job: Any, payload: dict[str, Any]) -> None:
         if payload.get("fail"):
             raise ValueError

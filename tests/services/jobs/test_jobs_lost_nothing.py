@@ -18,11 +18,11 @@ import pytest
 
 from runtime.errors import Unreachable
 from runtime.services.ending import end_tasks
+from runtime.services.jobs.adapters.saq_queue import Claim
 
 if TYPE_CHECKING:
-    from redis.asyncio import Redis
-
     from runtime.services.jobs.ports import JobContext
+    from runtime.storage.wire import WiredRedis
 
 HERE = Path(__file__).parent
 
@@ -187,7 +187,7 @@ async def test_stopping_while_the_server_is_away_takes_no_longer_than_it_may(ben
     await client.aclose()
 
 
-async def test_a_claim_whose_answer_was_lost_is_run(bench: Any, client: Redis) -> None:
+async def test_a_claim_whose_answer_was_lost_is_run(bench: Any, client: WiredRedis) -> None:
     async def note(job: JobContext, payload: dict[str, Any]) -> str:
         return "ran"
 
@@ -218,9 +218,9 @@ async def test_an_outcome_whose_answer_was_lost_counts_once(bench: Any) -> None:
     claimer: Any = worker._claimer
     exchange, cut = claimer.kept.exchange, 0
 
-    async def broken(worker: str, token: str, want: int, outcomes: Any, *args: Any) -> Any:
+    async def broken(claim: Any, outcomes: Any, *args: Any) -> Any:
         nonlocal cut
-        answer = await exchange(worker, token, want, outcomes, *args)
+        answer = await exchange(claim, outcomes, *args)
         if outcomes and not cut:
             cut += 1
             raise ConnectionError("the connection broke behind the server's back")
@@ -272,7 +272,7 @@ async def test_a_job_that_kills_its_workers_runs_out_of_lives(bench: Any) -> Non
     queue: Any = at.backend._queue("q")
     for life in range(2):  # two workers hold it and fall silent
         worker = f"dead-{life}"
-        assert (await queue.exchange(worker, f"{worker}#1", 1, [], _limits(at), queue.redis)).claimed
+        assert (await queue.exchange(Claim(worker, f"{worker}#1", 1, _limits(at)), [], queue.client)).claimed
         await queue.redis.zadd(queue.namespace("workers"), {worker: time.time() - 1})
         if life == 0:
             ticked = await queue.tick("heir", "", ":", _limits(at), 10)

@@ -13,9 +13,8 @@ import pytest
 from runtime.services.jobs.ports import Reject, Retry
 
 if TYPE_CHECKING:
-    from redis.asyncio import Redis
-
     from runtime.services.jobs.ports import JobContext
+    from runtime.storage.wire import WiredRedis
 
 
 @dataclass
@@ -186,7 +185,7 @@ async def test_a_result_that_cannot_be_kept_fails_the_job_without_a_further_try(
     assert "2,000,002 bytes" in big.error
 
 
-async def test_a_payload_that_its_task_takes_no_more_goes_to_the_dead_letters(bench: Any, client: Redis) -> None:
+async def test_a_payload_that_its_task_takes_no_more_goes_to_the_dead_letters(bench: Any, client: WiredRedis) -> None:
     async def loose(job: JobContext, payload: dict[str, Any]) -> None: ...
 
     async def strict(job: JobContext, payload: Resize) -> None: ...

@@ -23,6 +23,7 @@ from runtime.errors import Conflict
 from runtime.services.jobs.adapters.held import Held, closing
 from runtime.services.jobs.adapters.record import decoded
 from runtime.services.jobs.adapters.saq import SaqBackend
+from runtime.services.jobs.adapters.saq_queue import Claim
 from runtime.services.jobs.backend import Limits, NewJob, Outcome
 from tests.services.jobs.model import USUAL, Model, ModelJob
 
@@ -304,7 +305,7 @@ class Queues(RuleBasedStateMachine):
 
     async def _exchange(self, worker: str, want: int, parts: list[tuple[Any, ...]], token: str = "") -> Any:
         token = token or f"{worker}#{next(self.calls)}"
-        return await self.queue.exchange(worker, token, want, parts, self.limits, self.client)
+        return await self.queue.exchange(Claim(worker, token, want, self.limits), parts, self.client)
 
     def _held(self, id_: str, token: str, stored: bytes) -> Held:
         record = decoded(stored)

@@ -22,7 +22,7 @@ from runtime.storage.adapters.redis import RedisCache
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from redis.asyncio import Redis
+    from runtime.storage.wire import WiredRedis
 
 NOON = datetime(2026, 10, 24, 12, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
@@ -75,7 +75,7 @@ def spec(cron: str = "*/5 * * * *", **more: Any) -> ScheduleSpec:
     return ScheduleSpec.model_validate({"queue": "q", "cron": cron, **more})
 
 
-def cache_over(client: Redis) -> RedisCache:
+def cache_over(client: WiredRedis) -> RedisCache:
     return RedisCache(client, "rt:test:cache:")
 
 
@@ -95,13 +95,15 @@ async def waiting(jobs: JobQueues) -> int:
 
 
 @pytest.fixture
-async def other(shared_server: Any) -> AsyncIterator[Redis]:
+async def other(shared_server: Any) -> AsyncIterator[WiredRedis]:
     """A second client of the server of `client`."""
     async with shared_server.client() as made:
         yield made
 
 
-async def test_a_day_of_every_five_minutes_with_two_instances(bench: Any, client: Redis, other: Redis) -> None:
+async def test_a_day_of_every_five_minutes_with_two_instances(
+    bench: Any, client: WiredRedis, other: WiredRedis
+) -> None:
     clock = SetClock()
     one, two = bench(free, instance="one"), bench(free, over=other, instance="two")
     first = Schedule("often", spec(payload={"a": 1}), one.jobs, cache_over(client), clock=clock)
@@ -113,7 +115,7 @@ async def test_a_day_of_every_five_minutes_with_two_instances(bench: Any, client
     assert await waiting(one.jobs) == 288
 
 
-async def test_the_job_gets_the_payload_and_runs(bench: Any, client: Redis) -> None:
+async def test_the_job_gets_the_payload_and_runs(bench: Any, client: WiredRedis) -> None:
     got: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
 
     async def keep(job: Any, payload: dict[str, Any]) -> None:
@@ -126,7 +128,7 @@ async def test_the_job_gets_the_payload_and_runs(bench: Any, client: Redis) -> N
         assert await asyncio.wait_for(got.get(), 10) == {"scope": "audit"}
 
 
-async def test_a_new_schedule_waits_for_its_first_due_time(bench: Any, client: Redis) -> None:
+async def test_a_new_schedule_waits_for_its_first_due_time(bench: Any, client: WiredRedis) -> None:
     at, clock = bench(free), SetClock()
     async with running(
         Schedule("s", spec("30 14 * * *", timezone="Europe/Vienna"), at.jobs, cache_over(client), clock=clock)
@@ -160,7 +162,7 @@ async def test_a_new_schedule_waits_for_its_first_due_time(bench: Any, client: R
     ],
 )
 async def test_after_a_downtime_the_last_due_time_runs_once(
-    bench: Any, client: Redis, cron: str, away: timedelta, made_up: int
+    bench: Any, client: WiredRedis, cron: str, away: timedelta, made_up: int
 ) -> None:
     at = bench(free)
     for moment in (NOON, NOON + away, NOON + away, NOON + away + MINUTE / 2):
@@ -170,7 +172,7 @@ async def test_after_a_downtime_the_last_due_time_runs_once(
     assert await waiting(at.jobs) == made_up
 
 
-async def test_a_machine_that_slept_makes_up_for_the_last_one(bench: Any, client: Redis) -> None:
+async def test_a_machine_that_slept_makes_up_for_the_last_one(bench: Any, client: WiredRedis) -> None:
     at, clock = bench(free), SetClock()
     async with running(Schedule("s", spec(), at.jobs, cache_over(client), clock=clock)):
         await clock.set(NOON + 62 * MINUTE)
@@ -179,7 +181,7 @@ async def test_a_machine_that_slept_makes_up_for_the_last_one(bench: Any, client
         assert await waiting(at.jobs) == 2
 
 
-async def test_changed_times_begin_at_the_next_due_time(bench: Any, client: Redis) -> None:
+async def test_changed_times_begin_at_the_next_due_time(bench: Any, client: WiredRedis) -> None:
     at = bench(free)
     for moment, cron in ((NOON, "30 14 * * *"), (NOON + 7 * MINUTE, "*/5 * * * *")):
         clock = SetClock(moment)
@@ -188,7 +190,7 @@ async def test_changed_times_begin_at_the_next_due_time(bench: Any, client: Redi
     assert await waiting(at.jobs) == 0
 
 
-async def test_a_clock_that_is_set_back_repeats_nothing(bench: Any, client: Redis) -> None:
+async def test_a_clock_that_is_set_back_repeats_nothing(bench: Any, client: WiredRedis) -> None:
     at, clock = bench(free), SetClock()
     cache = cache_over(client)
     async with running(Schedule("s", spec(), at.jobs, cache, clock=clock)):
@@ -201,7 +203,7 @@ async def test_a_clock_that_is_set_back_repeats_nothing(bench: Any, client: Redi
     assert await waiting(at.jobs) == 4
 
 
-async def test_the_job_is_not_repeated_when_the_instance_dies_right_after_it(bench: Any, client: Redis) -> None:
+async def test_the_job_is_not_repeated_when_the_instance_dies_right_after_it(bench: Any, client: WiredRedis) -> None:
     """It has stored the job and not yet that it did; and the job has ended, and is not kept."""
 
     class Dying(RedisCache):
@@ -260,7 +262,7 @@ async def test_while_redis_is_away_it_tries_again(
         assert await clock.waited_for() == [due + 5 * MINUTE]
 
 
-async def test_a_job_that_is_refused_is_told_until_one_is_taken(bench: Any, client: Redis) -> None:
+async def test_a_job_that_is_refused_is_told_until_one_is_taken(bench: Any, client: WiredRedis) -> None:
     at, clock = bench(free), SetClock()
     huge = spec(payload={"x": "y" * 2_000_000})
     async with running(Schedule("s", huge, at.jobs, cache_over(client), clock=clock)) as schedule:
@@ -276,7 +278,7 @@ async def test_a_job_that_is_refused_is_told_until_one_is_taken(bench: Any, clie
     assert await waiting(at.jobs) == 1
 
 
-async def test_it_goes_on_after_a_restart_by_the_supervisor(bench: Any, client: Redis) -> None:
+async def test_it_goes_on_after_a_restart_by_the_supervisor(bench: Any, client: WiredRedis) -> None:
     at, clock = bench(free), SetClock()
     schedule = Schedule("s", spec(), at.jobs, cache_over(client), clock=clock)
     for number in (1, 2):
@@ -286,7 +288,7 @@ async def test_it_goes_on_after_a_restart_by_the_supervisor(bench: Any, client: 
     assert await waiting(at.jobs) == 2
 
 
-async def test_what_can_never_run_is_refused_at_the_start(bench: Any, client: Redis) -> None:
+async def test_what_can_never_run_is_refused_at_the_start(bench: Any, client: WiredRedis) -> None:
     async def strict(job: Any, payload: dict[str, int]) -> None: ...
 
     at = bench(strict)
@@ -333,7 +335,7 @@ async def test_the_wall_clock_shows_the_time_of_the_world() -> None:
 # -- `once` of the port ------------------------------------------------------------------------------------------------
 
 
-async def test_a_name_is_given_to_one_job_even_when_it_has_ended(bench: Any, client: Redis) -> None:
+async def test_a_name_is_given_to_one_job_even_when_it_has_ended(bench: Any, client: WiredRedis) -> None:
     at = bench(free, keep=0)
     await at.work()
     results = await asyncio.gather(*(at.jobs.enqueue("q", {}, once="n") for _ in range(20)), return_exceptions=True)

@@ -7,13 +7,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import redis.asyncio
-
 from runtime.plugins import Mark, Registry
 from runtime.services.jobs.adapters.saq import SaqBackend
 from runtime.services.jobs.service import JobQueues
 from runtime.services.jobs.spec import QueueSpec
 from runtime.services.jobs.worker import QueueWorker
+from tests.wired import wired
 
 
 async def main(socket: str, counted: Path, instance: str) -> None:
@@ -23,7 +22,7 @@ async def main(socket: str, counted: Path, instance: str) -> None:
             file.write(f"{payload['number']}\n")
 
     spec = QueueSpec.model_validate({"handler": "t", "concurrency": 8, "lease": "1s"})
-    client = redis.asyncio.Redis(unix_socket_path=socket, max_connections=32)
+    client = wired(socket)
     backend = SaqBackend(client, "rt:test:", instance=instance)
     jobs = JobQueues({"q": spec}, Registry([Mark("task", "t", count)]), backend)
     worker = QueueWorker("q", spec, jobs)

@@ -19,9 +19,8 @@ from runtime.storage.cache import RedisCache
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from redis.asyncio import Redis
-
     from runtime.services.jobs.ports import JobView
+    from runtime.storage.wire import WiredRedis
 
 MAIL = {"subject": "Hello", "text": "It works."}
 
@@ -29,7 +28,7 @@ MAIL = {"subject": "Hello", "text": "It works."}
 class Queue:
     """The e-mail queue over a real server."""
 
-    def __init__(self, client: Redis, mailer: Any, ledger: Any = None) -> None:
+    def __init__(self, client: WiredRedis, mailer: Any, ledger: Any = None) -> None:
         section = {
             "handler": "notifications.email",
             "retry": {"attempts": 3, "backoff": "10ms", "jitter": False},
@@ -50,7 +49,7 @@ class Queue:
 
 
 @pytest.fixture
-async def queue(client: Redis, sender: Any) -> AsyncIterator[Queue]:
+async def queue(client: WiredRedis, sender: Any) -> AsyncIterator[Queue]:
     queue = Queue(client, sender())
     await queue.worker.start()
     yield queue
@@ -98,7 +97,7 @@ async def test_a_server_that_stays_away_fails_the_job_at_last(queue: Queue, post
     assert "451 later" in (job.error or "")
 
 
-async def test_a_note_that_cannot_be_made_at_once_is_made_later(client: Redis, sender: Any, post: Any) -> None:
+async def test_a_note_that_cannot_be_made_at_once_is_made_later(client: WiredRedis, sender: Any, post: Any) -> None:
     class Flaky(RedisCache):
         failures = 2
 

@@ -27,8 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
     from pathlib import Path
 
-    import redis.asyncio
-
+    from runtime.storage.wire import WiredRedis
     from tests.postgres import Postgres
 
 STREAM: dict[str, Any] = {"s": {"events": {"a.b": {}, "c.d": {}}}}
@@ -45,7 +44,7 @@ class Place:
 
     def __init__(
         self,
-        client: redis.asyncio.Redis,
+        client: WiredRedis,
         url: str,
         folder: Path,
         tasks: dict[str, Callable[..., Any]],
@@ -121,7 +120,7 @@ def url(request: pytest.FixtureRequest, postgres: Postgres) -> str:
 
 
 @pytest.fixture
-async def place(client: redis.asyncio.Redis, url: str, tmp_path: Path) -> AsyncIterator[Callable[..., Any]]:
+async def place(client: WiredRedis, url: str, tmp_path: Path) -> AsyncIterator[Callable[..., Any]]:
     """Makes instances that share a database and a Redis; a queue `q` takes any payload unless told otherwise."""
     made: list[Place] = []
 
@@ -129,7 +128,7 @@ async def place(client: redis.asyncio.Redis, url: str, tmp_path: Path) -> AsyncI
 
     async def build(
         *,
-        over: redis.asyncio.Redis | None = None,
+        over: WiredRedis | None = None,
         tasks: dict[str, Any] | None = None,
         streams: dict[str, Any] | None = None,
     ) -> Place:

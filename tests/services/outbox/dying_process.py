@@ -14,11 +14,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import redis.asyncio
-
 from runtime.services.events.adapters.redis_seat import RedisSeat
 from runtime.services.outbox import store
 from tests.services.outbox.conftest import STREAM, Place
+from tests.wired import wired
 
 
 async def die(*_: Any, **__: Any) -> None:
@@ -37,7 +36,7 @@ async def write(at: Place) -> None:
 
 
 async def main(socket: str, url: str, folder: Path, moment: str) -> None:
-    client = redis.asyncio.Redis(unix_socket_path=socket, max_connections=32)
+    client = wired(socket)
     at = Place(client, url, folder, {}, STREAM)
     await at.start()
     if moment == "committed":

@@ -80,7 +80,6 @@ class Bell:
                     self._ring(answer[0][1][-1][0].decode())
         finally:
             await client.aclose()
-            await client.connection_pool.disconnect()
 
     def _ring(self, position: str) -> None:
         if parsed(position) > parsed(self._position):

@@ -141,4 +141,3 @@ class RedisSeat:
         own, self._own = self._own, None
         if own is not None:
             await own.aclose()
-            await own.connection_pool.disconnect()

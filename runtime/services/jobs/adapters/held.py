@@ -95,7 +95,7 @@ class Held:
     async def save(self, value: Any) -> None:
         encoded(Record(result=value))  # what cannot be stored is refused before it is part of the record
         self.record.meta.saved = value
-        with answering(self.keeper.kept.redis):
+        with answering(self.keeper.kept.client):
             await self.keeper.mark([self])
 
     def settle(self, outcome: Outcome) -> None:

@@ -109,7 +109,9 @@ def _client(options: dict[str, Any]) -> redis.Redis:
     from redis.retry import Retry
 
     known: dict[str, Any] = {
-        name: options[name] for name in ("db", "username", "password") if options.get(name) is not None
+        name: options[name]
+        for name in ("db", "username", "password", "credential_provider")
+        if options.get(name) is not None
     }
     if options.get("path"):
         known["unix_socket_path"] = options["path"]

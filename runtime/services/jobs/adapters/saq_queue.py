@@ -23,10 +23,24 @@ from runtime.services.jobs.adapters.record import FUNCTION, Record, decoded, enc
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from redis.commands.core import AsyncScript
-
     from runtime.services.blocking import Client
     from runtime.services.jobs.backend import Limits
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What a worker asks for.
+
+    Args:
+        token: names this claim, see `scripts`.
+        want: how many jobs at most.
+        limits: that hold for the queue.
+    """
+
+    worker: str
+    token: str
+    want: int
+    limits: Limits
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +89,7 @@ class KeptQueue(RedisQueue):
     def __init__(self, redis: Client, name: str, prefix: str) -> None:
         self.base = base_of(prefix, name)
         super().__init__(redis, name=name, load=json.loads)
-        self._scripts: dict[str, AsyncScript] = {}
+        self.client = redis
 
     def namespace(self, key: str) -> str:
         return self.base + key
@@ -117,28 +131,21 @@ class KeptQueue(RedisQueue):
 
     async def evaluate(self, script: str, *args: Any) -> Any:
         """Runs one of the scripts."""
-        known = self._scripts.get(script)
-        if known is None:
-            known = self._scripts[script] = self.redis.register_script(script)
-        return await known(keys=[f"{self.base}waiting"], args=args)
+        return await self.client.evaluate(script, [f"{self.base}waiting"], args)
 
-    async def exchange(
-        self, worker: str, token: str, want: int, outcomes: Sequence[tuple[Any, ...]], limits: Limits, client: Client
-    ) -> Exchanged:
-        """Hands in outcomes (see `lua/exchange.lua` for their parts) and claims up to `want` jobs."""
-        args: list[Any] = [self.base, worker, limits.lease, token, want]
+    async def exchange(self, claim: Claim, outcomes: Sequence[tuple[Any, ...]], client: Client) -> Exchanged:
+        """Hands in outcomes (see `lua/exchange.lua` for their parts) and claims jobs."""
+        return exchanged(await client.evaluate(scripts.EXCHANGE, *self.exchanging(claim, outcomes)))
+
+    def exchanging(self, claim: Claim, outcomes: Sequence[tuple[Any, ...]] = ()) -> tuple[list[str], list[Any]]:
+        """Keys and arguments of the script for that."""
+        limits = claim.limits
+        args: list[Any] = [self.base, claim.worker, limits.lease, claim.token, claim.want]
         args += [-1 if limits.most is None else limits.most, limits.priority, limits.keep, _ms(limits.dead_ttl)]
         args += [_rules(limits), len(outcomes)]
         for outcome in outcomes:
             args += outcome
-        known = self._scripts.get(scripts.EXCHANGE)
-        if known is None:
-            known = self._scripts[scripts.EXCHANGE] = self.redis.register_script(scripts.EXCHANGE)
-        lost, told, ids, records, broken, pause = await known(keys=[f"{self.base}waiting"], args=args, client=client)
-        children = [child.decode() if child else None for child in broken] or [None] * len(ids)
-        claimed = list(zip(_texts(ids), records, children, strict=True))
-        seconds = float(pause)
-        return Exchanged(_texts(lost), _texts(told), claimed, seconds if seconds >= 0 else None)
+        return [f"{self.base}waiting"], args
 
     async def claimed(self, token: str) -> list[tuple[str, bytes | None, str | None]]:
         """What the server holds for a claim whose answer was lost, as in `Exchanged`; it does nothing from now on."""
@@ -238,6 +245,15 @@ class KeptQueue(RedisQueue):
         wake, redis = self.namespace("wake"), cast("Any", self.redis)
         if not await redis.llen(wake):  # a sign may have reached it as it left: another one looks
             await redis.rpush(wake, "1")
+
+
+def exchanged(answer: Sequence[Any]) -> Exchanged:
+    """What the script's answer says."""
+    lost, told, ids, records, broken, pause = answer
+    children = [child.decode() if child else None for child in broken] or [None] * len(ids)
+    claimed = list(zip(_texts(ids), records, children, strict=True))
+    seconds = float(pause)
+    return Exchanged(_texts(lost), _texts(told), claimed, seconds if seconds >= 0 else None)
 
 
 def base_of(prefix: str, queue: str) -> str:

@@ -22,16 +22,21 @@ from runtime.services.blocking import blocking_client
 from runtime.services.ending import end_tasks
 from runtime.services.jobs.adapters.held import Held, closing
 from runtime.services.jobs.adapters.record import Record, decoded, encoded, milliseconds
+from runtime.services.jobs.adapters.saq_queue import Claim
+from runtime.services.jobs.adapters.standing import StandingClaim
 from runtime.services.jobs.backend import Activity, Ending, Limits, Outcome, Runner
 from runtime.services.names import PROCESS
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Awaitable, Callable, Sequence
 
     from runtime.services.jobs.adapters.lease import Leases
     from runtime.services.jobs.adapters.saq_queue import Exchanged, KeptQueue
 
 logger = logging.getLogger("runtime.jobs")
+
+Ended = tuple[Held, tuple[Any, ...]]
+"""A job whose try is over, and what is handed in of it; see `lua/exchange.lua`."""
 
 WAIT: Final = 5
 """Seconds for which an idle worker waits at the server; then it looks all the same."""
@@ -80,7 +85,7 @@ class KeepingWorker(Worker[Context]):
         self._instance = f"{instance}:" if instance else ""
         self._mine = f"{instance}:{PROCESS}:"
         self._held: dict[str, Held] = {}
-        self._outcomes: list[tuple[Held, tuple[Any, ...]]] = []
+        self._outcomes: list[Ended] = []
         self._handing_in = 0
         self._asked = 0
         self._claims = 0
@@ -103,10 +108,10 @@ class KeepingWorker(Worker[Context]):
         self.event = asyncio.Event()
         self._empty = False
         self._claims = self._asked = self._handing_in = 0
-        self._signs = blocking_client(self.kept.redis, WAIT)
-        self._wire = blocking_client(self.kept.redis, WAIT, connections=CALLS + 1)
+        self._standing = StandingClaim(self.kept, WAIT)
+        self._wire = blocking_client(self.kept.client, 0.0)
         self._leases.keep(self.kept.namespace("workers"), self.id, self.limits.lease)
-        loops = [self._tick, self._await_signs, self._mark_long, *[self._exchange] * CALLS]
+        loops = [self._tick, self._stand_by, self._mark_long, *[self._exchange] * CALLS]
         self._loops = [asyncio.create_task(loop(), name=f"{loop.__name__} {self.kept.name}") for loop in loops]
 
     async def watch(self) -> None:
@@ -119,6 +124,8 @@ class KeepingWorker(Worker[Context]):
 
     async def end(self, drain: float) -> None:
         self.event.set()  # from here on nothing more is claimed
+        if self._loops:
+            self._standing.call_off()
         loops, self._loops = self._loops, []
         if not loops:
             return
@@ -148,6 +155,8 @@ class KeepingWorker(Worker[Context]):
     def resize(self, concurrency: int, limits: Limits) -> None:
         self.concurrency = concurrency
         self.limits = limits
+        if self._loops:
+            self._standing.call_off()
         self._look_now()
 
     async def _drained(self, patience: float) -> None:
@@ -178,9 +187,8 @@ class KeepingWorker(Worker[Context]):
                 self.kept.name,
                 reason(error),
             )
-        for client in (self._signs, self._wire):
-            await client.aclose()
-            await client.connection_pool.disconnect()
+        await self._standing.close()
+        await self._wire.aclose()
 
     # Exchanging
 
@@ -211,15 +219,21 @@ class KeepingWorker(Worker[Context]):
         return min(MOST_AT_ONCE, free, -(-self.concurrency // CALLS))  # each call has its share, so that they overlap
 
     async def _hand_over(self, want: int) -> None:
+        """Hands in what has come to an end, and claims."""
         outcomes, self._outcomes = self._outcomes[:MOST_AT_ONCE], self._outcomes[MOST_AT_ONCE:]
-        want = max(0, want)
+        parts = [part for _, part in outcomes]
+        await self._claim(max(0, want), lambda claim: self.kept.exchange(claim, parts, self._wire), outcomes)
+
+    async def _claim(
+        self, want: int, send: Callable[[Claim], Awaitable[Exchanged]], outcomes: Sequence[Ended] = ()
+    ) -> None:
         self._asked += want
         self._handing_in += len(outcomes)
         seen = self._seen
         try:
-            token, answer = await self._sent(want, outcomes)
+            token, answer = await self._sent(want, send)
         except BaseException:
-            self._outcomes = outcomes + self._outcomes
+            self._outcomes = [*outcomes, *self._outcomes]
             raise
         finally:
             self._asked -= want
@@ -242,14 +256,13 @@ class KeepingWorker(Worker[Context]):
         if self._outcomes or (self._wanted() > 0 and not self._empty):
             self._look.set()
 
-    async def _sent(self, want: int, outcomes: list[tuple[Held, tuple[Any, ...]]]) -> tuple[str, Exchanged]:
+    async def _sent(self, want: int, send: Callable[[Claim], Awaitable[Exchanged]]) -> tuple[str, Exchanged]:
         """One call: its token and its answer.
 
         Where the answer is lost, what the call has claimed is looked up, and from then on it does nothing even if it
         reaches the server late. Then a new one is made.
         """
         pause, given_up = SHORTEST_PAUSE, ""
-        parts = [part for _, part in outcomes]
         token = self._token()
         again = False
         while True:
@@ -259,7 +272,7 @@ class KeepingWorker(Worker[Context]):
                         self._take(id_, given_up, stored, broken)
                         want = max(0, want - 1)
                     given_up, token = "", self._token()
-                answer = await self.kept.exchange(self.id, token, want, parts, self.limits, self._wire)
+                answer = await send(Claim(self.id, token, want, self.limits))
             except AWAY as error:
                 self._away(error)
                 again, given_up = True, token
@@ -322,25 +335,18 @@ class KeepingWorker(Worker[Context]):
 
     # Waiting for work
 
-    async def _await_signs(self) -> None:
-        """Waits at the server while there is nothing to do, and claims at once what a sign has told of."""
+    async def _stand_by(self) -> None:
+        """While there is nothing to do, a claim of this worker stands at the server."""
         pause = SHORTEST_PAUSE
-        signs: Any = self._signs
-        shared: Any = self.kept.redis
         while True:
-            if not (self._empty and self._wanted() > 0):
+            want = self._wanted() if self._empty else 0
+            if want <= 0:
                 await self._idle.wait()
-            self._idle.clear()
+                self._idle.clear()
+                continue
             try:
-                sign: Any = await signs.blpop([self.kept.namespace("wake")], WAIT)
-                want = self._wanted()
-                if want > 0:
-                    self._seen += 1
-                    self._empty = False
-                    await self._hand_over(want)
-                    self._reached()
-                elif sign is not None:  # it was meant for one that has a slot free
-                    await shared.rpush(sign[0], sign[1])
+                await self._claim(want, self._stand)
+                self._reached()
                 pause = SHORTEST_PAUSE
             except AWAY as error:
                 self._away(error)
@@ -348,10 +354,17 @@ class KeepingWorker(Worker[Context]):
                 pause = min(LONGEST_PAUSE, pause * 2)
                 self._look_now()
 
+    async def _stand(self, claim: Claim) -> Exchanged:
+        if self.event.is_set():
+            return await self.kept.exchange(claim, (), self._wire)
+        return await self._standing.claim(claim)
+
     def _look_now(self) -> None:
         self._seen += 1
         self._empty = False
         self._look.set()
+        if self._wanted() <= 0:
+            self._standing.call_off()  # it has the slots that are free
 
     def _look_in(self, pause: float | None) -> None:
         if self._timer is not None:

@@ -1,0 +1,296 @@
+"""One connection to Redis over which the commands of many callers travel at once.
+
+redis-py takes a connection for each command and reads through two layers of buffers and coroutines: some 0.3 ms a
+command. Here a command is written at once, behind those that are still under way, and answers are handed out in their
+order (Redis Serialization Protocol, "Pipelining"). redis-py still does what it does well: it opens the connection,
+with TLS, password and database, and knows the commands.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import hashlib
+from collections import deque
+from typing import TYPE_CHECKING, Any, Final
+
+import hiredis
+from redis._parsers.base import BaseParser
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import AuthenticationError, InvalidResponse, NoScriptError, RedisError
+from redis.exceptions import ConnectionError as Broken
+from redis.exceptions import TimeoutError as TooLate
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from redis.asyncio.connection import AbstractConnection, ConnectionPool
+
+Command = tuple[Any, ...]
+Answer = asyncio.Future[Any]
+
+HANDSHAKE: Final = 5.0
+"""Seconds that the server has to let us in, where commands may take as long as they like."""
+
+
+class WiredRedis(Redis):
+    """redis-py's client, whose commands go over one `Wire`. Transactions (`pipeline`) and `pubsub` use the pool.
+
+    Not for commands that block, unless whoever sends them has a client of their own.
+
+    Args:
+        pool: knows how to connect.
+        limit: seconds that an answer may take; None for as long as it takes.
+        patience: decides how long a command is tried again whose connection breaks; None: it is not.
+    """
+
+    def __init__(self, pool: ConnectionPool, *, limit: float | None, patience: Retry | None) -> None:
+        super().__init__(connection_pool=pool)
+        self.wire = Wire(pool, limit)
+        self._patience = patience
+
+    async def execute_command(self, *args: Any, **options: Any) -> Any:
+        try:
+            answer = await self.wire.call(args)
+        except (Broken, TooLate):
+            if self._patience is None:
+                raise
+            answer = await self._patience.call_with_retry(lambda: self.wire.call(args), _nothing)
+        understood = self.response_callbacks.get(args[0])
+        if understood is None:
+            return answer
+        options.pop("keys", None)
+        return understood(answer, **options)
+
+    async def evaluate(self, script: str, keys: Sequence[Any], args: Sequence[Any]) -> Any:
+        """Runs a script at the server, which keeps it from its first run on.
+
+        Raises:
+            redis.exceptions.ResponseError: the script failed.
+        """
+        command = evaluation(script, keys, args)
+        try:
+            return await self.execute_command(*command)
+        except NoScriptError:
+            await self.execute_command("SCRIPT LOAD", script)
+            return await self.execute_command(*command)
+
+    async def aclose(self, close_connection_pool: bool | None = None) -> None:
+        self.wire.close()
+        await super().aclose(close_connection_pool)
+
+
+class Wire:
+    """Sends commands; connects when it is used, and again when the connection was lost.
+
+    Args:
+        pool: knows how to connect.
+        limit: seconds that an answer may take; None for as long as it takes.
+    """
+
+    def __init__(self, pool: ConnectionPool, limit: float | None) -> None:
+        self._pool = pool
+        self._limit = limit
+        self._line: Line | None = None
+        self._connecting: asyncio.Task[Line] | None = None
+
+    async def call(self, command: Command) -> Any:
+        """Sends a command and waits for its answer. Whoever stops waiting leaves the connection as it was.
+
+        Raises:
+            redis.exceptions.ConnectionError: the connection cannot be opened or was lost; the command may have run.
+            redis.exceptions.TimeoutError: no answer in time; likewise.
+            redis.exceptions.ResponseError: the server refuses the command.
+        """
+        line = self._line
+        if line is None or not line.open:
+            line = await self.opened()
+        try:
+            return await line.send(command)
+        except AuthenticationError:
+            self.renew()  # the next one signs in anew
+            raise
+
+    async def opened(self) -> Line:
+        """The open connection; of many callers at once one opens it, and none waits longer than that takes.
+
+        Raises:
+            redis.exceptions.RedisError: it cannot be opened.
+        """
+        if self._line is not None and self._line.open:
+            return self._line
+        connecting = self._connecting
+        if connecting is None or connecting.done():
+            connecting = self._connecting = asyncio.create_task(self._connect(), name="connect to Redis")
+            connecting.add_done_callback(_looked_at)
+        try:
+            return await asyncio.shield(connecting)
+        except asyncio.CancelledError:
+            if connecting.cancelled():
+                raise _closed() from None
+            raise
+
+    def renew(self) -> None:
+        """Commands from now on use a new connection; the present one is closed when its answers have come."""
+        line, self._line = self._line, None
+        if line is not None:
+            line.retire()
+
+    def close(self) -> None:
+        """Closes the connection; commands that are under way fail. A later one opens it again."""
+        line, self._line = self._line, None
+        if line is not None:
+            line.abort(_closed())
+        connecting, self._connecting = self._connecting, None
+        if connecting is not None:
+            connecting.cancel()
+
+    async def _connect(self) -> Line:
+        patience = HANDSHAKE if self._limit is None else self._limit
+        options = {**self._pool.connection_kwargs, "retry": Retry(NoBackoff(), 0), "socket_timeout": patience}
+        connection = self._pool.connection_class(**options)
+        try:
+            await connection.connect()  # type: ignore[no-untyped-call]
+            if self._connecting is not asyncio.current_task():  # the cancellation got lost in redis-py
+                raise _closed()
+        except BaseException:
+            await connection.disconnect(nowait=True)  # half open, it would outlive its event loop
+            raise
+        self._line = Line(connection, self._limit)
+        return self._line
+
+
+class Line(asyncio.Protocol):
+    """An open connection: commands out, answers in, in the same order.
+
+    Args:
+        connection: is open and signed in; its transport is taken over.
+        limit: see `Wire`.
+    """
+
+    def __init__(self, connection: AbstractConnection, limit: float | None) -> None:
+        self._limit = limit
+        self._loop = asyncio.get_running_loop()
+        self._reader = hiredis.Reader(protocolError=InvalidResponse, replyError=BaseParser.parse_error)
+        self._answers: deque[tuple[Answer, float]] = deque()
+        self._timer: asyncio.TimerHandle | None = None
+        self._retired = False
+        taken: Any = connection
+        self._writer, taken._reader, taken._writer = taken._writer, None, None  # noqa: SLF001
+        self._transport: asyncio.Transport = self._writer.transport
+        self._transport.set_protocol(self)
+        self._transport.resume_reading()
+
+    @property
+    def open(self) -> bool:
+        """Whether a command can be sent over it."""
+        return not self._transport.is_closing()
+
+    def send(self, command: Command) -> Answer:
+        """Writes a command; what it gives will hold the answer."""
+        self._transport.write(packed(command))
+        return self._awaited()
+
+    async def send_all(self, *commands: Command) -> Sequence[Any]:
+        """Writes commands in one go; the server runs each as soon as it is done with the one before.
+
+        Returns:
+            The answer of each; an exception where it failed.
+        """
+        self._transport.write(b"".join(map(packed, commands)))
+        return await asyncio.gather(*[self._awaited() for _ in commands], return_exceptions=True)
+
+    def retire(self) -> None:
+        """Closes it when the answers that are awaited have come."""
+        self._retired = True
+        if not self._answers:
+            self._transport.close()
+
+    def abort(self, reason: RedisError) -> None:
+        """Closes it at once; whoever awaits an answer gets the reason."""
+        self._transport.abort()
+        self._fail(reason)
+
+    def data_received(self, data: bytes) -> None:
+        self._reader.feed(data)
+        try:
+            while (answer := self._reader.gets()) is not False:
+                future, _ = self._answers.popleft()
+                if future.done():
+                    continue
+                if isinstance(answer, RedisError):
+                    future.set_exception(answer)
+                else:
+                    future.set_result(answer)
+        except (InvalidResponse, IndexError):
+            self.abort(Broken("the server's answer is no Redis protocol"))
+        if self._retired and not self._answers:
+            self._transport.close()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._fail(Broken(f"the connection was lost: {exc}" if exc else "the server closed the connection"))
+
+    def _awaited(self) -> Answer:
+        future: Answer = self._loop.create_future()
+        deadline = 0.0
+        if self._limit is not None:
+            deadline = self._loop.time() + self._limit
+            if self._timer is None:
+                self._timer = self._loop.call_at(deadline, self._look)
+        self._answers.append((future, deadline))
+        return future
+
+    def _look(self) -> None:
+        """Answers come in order, so the first that is awaited tells whether the server is late."""
+        self._timer = None
+        if not self._answers:
+            return
+        deadline = self._answers[0][1]
+        if deadline <= self._loop.time():
+            self.abort(TooLate(f"no answer within {self._limit:g} s"))
+        else:
+            self._timer = self._loop.call_at(deadline, self._look)
+
+    def _fail(self, reason: RedisError) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        answers, self._answers = self._answers, deque()
+        for future, _ in answers:
+            if not future.done():
+                future.set_exception(reason)
+
+
+def evaluation(script: str, keys: Sequence[Any], args: Sequence[Any]) -> Command:
+    """The command that runs a script which the server knows."""
+    return ("EVALSHA", _digest(script), len(keys), *keys, *args)
+
+
+@functools.cache
+def _digest(script: str) -> str:
+    return hashlib.sha1(script.encode(), usedforsecurity=False).hexdigest()
+
+
+def packed(command: Command) -> bytes:
+    """A command as it is sent. Its name may be of two words, `CONFIG GET`."""
+    name = command[0]
+    if isinstance(name, str) and " " in name:
+        command = (*name.split(), *command[1:])
+    message: bytes = hiredis.pack_command(command)
+    return message
+
+
+def _closed() -> Broken:
+    return Broken("the connection was closed")
+
+
+async def _nothing(*_: object) -> None:
+    """A command that failed leaves nothing to clean up: the next try finds the connection closed."""
+
+
+def _looked_at(task: asyncio.Task[Line]) -> None:
+    """Whoever waited may be gone; its failure is no news then."""
+    if not task.cancelled():
+        task.exception()
