@@ -350,6 +350,7 @@ class Assembly:
     def _auth(self) -> Made:
         from runtime.services.auth.service import Auth
         from runtime.services.auth.spec import AuthSpec
+        from runtime.services.auth.texts import QueuedTexts
 
         spec, name = self._spec.auth, self._spec.name
         assert spec is not None  # noqa: S101 - the outline has seen it
@@ -367,15 +368,15 @@ class Assembly:
                 folder=self._loaded.root / spec.jwt.keys if spec.jwt.keys else self._state.path / "keys",
                 issuer=spec.jwt.issuer or api.public_url or f"urn:runtime:{name}",
                 audience=spec.jwt.audience or name,
-                mail=self._mail_queue(),
+                mail=self._queue_of("notifications.email"),
+                texts=QueuedTexts(texts) if (texts := self._queue_of("notifications.sms")) else None,
                 origins=frozenset([*api.cors.origins, *([api.public_url] if api.public_url else [])]),
             )
 
         return "Accounts and keys", make, self._data["auth"], live_fields(AuthSpec)
 
-    def _mail_queue(self) -> str | None:
-        """The queue whose jobs are mails that are delivered."""
-        handler = "notifications.email"
+    def _queue_of(self, handler: str) -> str | None:
+        """The queue whose jobs a built-in handler delivers; None where no channel is there for it."""
         queues = (name for name, queue in self._spec.queues.items() if queue.handler == handler)
         return next(queues, None) if channel_for(handler, self._data) else None
 
@@ -499,10 +500,13 @@ class Assembly:
                     "signing": auth,
                     "sessions": auth.sessions if auth else None,
                     "accounts": auth.accounts if auth else None,
+                    "profiles": auth.profiles if auth else None,
+                    "users": auth.users if auth else None,
                     "browsers": auth.browsers if auth else None,
                 },
                 access=FirstOf(operator, auth) if auth else operator,
                 visitors=auth.browsers if auth else None,
+                watch=auth.watched if auth else None,
                 health=self._health,
                 view=self._view,
                 cache=ports["storage.cache"].held,

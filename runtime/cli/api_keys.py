@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
-import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
+
+from runtime.cli.actions import Actions, write
 
 if TYPE_CHECKING:
     import argparse
@@ -15,24 +14,19 @@ EXAMPLE = "runtime api-keys create specs/development.yaml --name ci --scope jobs
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+    actions = Actions(parser)
 
-    def action(name: str, meaning: str) -> argparse.ArgumentParser:
-        made = actions.add_parser(name, help=meaning)
-        made.add_argument("spec", type=Path, metavar="SPEC", help="the spec that was applied")
-        made.add_argument("--json", action="store_true", help="one JSON object")
-        return made
-
-    create = action("create", "make a key; it is shown this once")
+    create = actions.add("create", "make a key; it is shown this once")
     create.add_argument("--name", default="by hand", help="what you call it")
     create.add_argument("--scope", action="append", required=True, help="what it may do; may be given again")
     create.add_argument("--owner", help="whose credits and data it uses; the operator's by default")
     create.add_argument("--rate", help="its own limit: 100/m")
+    create.add_argument("--credits", metavar="AMOUNT", help="the most that it may spend of its owner's: 12.50")
     create.add_argument("--expires-at", metavar="TIME", help="when it ends: 2027-01-01T00:00:00Z")
-    listed = action("list", "the keys, the newest first")
+    listed = actions.add("list", "the keys, the newest first")
     listed.add_argument("--starts-with", default="", metavar="TEXT", help="the first characters of a found key")
     listed.add_argument("--limit", type=int, default=100, help="so many at most; 100 by default")
-    action("revoke", "end a key, everywhere within a second").add_argument("id", metavar="ID")
+    actions.add("revoke", "end a key, everywhere within a second").add_argument("id", metavar="ID")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -41,24 +35,19 @@ def run(args: argparse.Namespace) -> int:
     caller = Caller.of(args.spec)
     if args.action == "create":
         names = {"name": args.name, "scopes": args.scope, "owner": args.owner, "rate": args.rate}
-        wanted = {**names, "expires_at": args.expires_at}
+        wanted = {**names, "expires_at": args.expires_at, "credits": args.credits}
         made = caller.post("/v1/api-keys", {name: value for name, value in wanted.items() if value is not None})
-        _write(args, made, [made["key"]])
+        write(made, [made["key"]], as_json=args.json)
     elif args.action == "list":
         query = urlencode({"owner": "*", "limit": args.limit, "starts_with": args.starts_with})
         found = caller.get(f"/v1/api-keys?{query}")
-        _write(args, found, [_line(key) for key in found["items"]])
+        write(found, [_line(key) for key in found["items"]], as_json=args.json)
     else:
         with caller.opened("DELETE", f"/v1/api-keys/{quote(args.id, safe='')}"):
-            _write(args, {"id": args.id, "revoked": True}, [f"{args.id} is revoked"])
+            write({"id": args.id, "revoked": True}, [f"{args.id} is revoked"], as_json=args.json)
     return 0
 
 
 def _line(key: dict[str, Any]) -> str:
     state = "revoked" if key["revoked_at"] else f"used {key['used_at']}" if key["used_at"] else "not used"
     return f"{key['begins']:<20} {key['owner']:<20} {' '.join(key['scopes']):<30} {state}  {key['name']}"
-
-
-def _write(args: argparse.Namespace, value: Any, lines: list[str]) -> None:
-    text = json.dumps(value, indent=2, ensure_ascii=False) if args.json else "\n".join(lines)
-    sys.stdout.write(f"{text}\n" if text else "")

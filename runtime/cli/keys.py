@@ -7,13 +7,13 @@ brought under it in the background, and `retire` says when the first one may go.
 from __future__ import annotations
 
 import base64
-import json
 import os
 import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from runtime.cli.actions import Actions, write
 from runtime.errors import Fault
 
 if TYPE_CHECKING:
@@ -27,20 +27,16 @@ _LOOK: Final = 0.2
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
-    create = actions.add_parser("create", help="a new random key of 32 bytes in base64")
+    actions = Actions(parser)
+    create = actions.parsers.add_parser("create", help="a new random key of 32 bytes in base64")
     create.add_argument("--file", type=Path, help="write it there, mode 0600, rather than to the terminal")
 
-    def action(name: str, meaning: str) -> argparse.ArgumentParser:
-        added = actions.add_parser(name, help=meaning)
-        added.add_argument("spec", type=Path, metavar="SPEC", help="the spec that was applied")
-        added.add_argument("--json", action="store_true", help="one JSON object")
-        return added
-
-    action("list", "the keys, and how many stored keys are under each")
-    rotate = action("rotate", "bring all under the active key; one in Vault's transit engine gets a new version first")
+    actions.add("list", "the keys, and how many stored keys are under each")
+    rotate = actions.add(
+        "rotate", "bring all under the active key; one in Vault's transit engine gets a new version first"
+    )
     rotate.add_argument("--wait", action="store_true", help="until all is; exit code 1 if some cannot be decrypted")
-    action("retire", "whether a key is not needed any more").add_argument("name", metavar="NAME")
+    actions.add("retire", "whether a key is not needed any more").add_argument("name", metavar="NAME")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -52,7 +48,7 @@ def run(args: argparse.Namespace) -> int:
     keys = caller.get("/v1/encryption-keys")["items"]
     if args.action == "list":
         progress = caller.get("/v1/encryption-keys/reencryption")
-        _write(args.json, {"items": keys, "reencryption": progress}, [*map(_line, keys), _progress(progress)])
+        write({"items": keys, "reencryption": progress}, [*map(_line, keys), _progress(progress)], as_json=args.json)
         return 0
     if args.action == "retire":
         return _retire(args.name, keys, as_json=args.json)
@@ -61,7 +57,7 @@ def run(args: argparse.Namespace) -> int:
     while args.wait and progress["left"] > progress["failed"]:
         time.sleep(_LOOK)
         progress = caller.get("/v1/encryption-keys/reencryption")
-    _write(args.json, progress, [_progress(progress)])
+    write(progress, [_progress(progress)], as_json=args.json)
     return 1 if args.wait and progress["left"] else 0
 
 
@@ -95,7 +91,7 @@ def _retire(name: str, keys: list[dict[str, Any]], *, as_json: bool) -> int:
             remedy="`runtime keys rotate --wait` brings them under the active key.",
         )
     said = f'nothing is under "{name}" any more: take it out of secrets.encryption.keys, and delete its source'
-    _write(as_json, found, [said])
+    write(found, [said], as_json=as_json)
     return 0
 
 
@@ -109,8 +105,3 @@ def _progress(progress: dict[str, Any]) -> str:
     if not progress["left"]:
         return f'all is under "{progress["active"]}"'
     return f'{progress["left"]} to be brought under "{progress["active"]}"{failed}'
-
-
-def _write(as_json: bool, value: Any, lines: list[str]) -> None:
-    text = json.dumps(value, indent=2, ensure_ascii=False) if as_json else "\n".join(lines)
-    sys.stdout.write(f"{text}\n")

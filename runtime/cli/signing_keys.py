@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
-import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from runtime.cli.actions import Actions, write
 
 if TYPE_CHECKING:
     import argparse
@@ -14,16 +13,10 @@ EXAMPLE = "runtime signing-keys rotate specs/development.yaml"
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+    actions = Actions(parser)
 
-    def action(name: str, meaning: str) -> argparse.ArgumentParser:
-        made = actions.add_parser(name, help=meaning)
-        made.add_argument("spec", type=Path, metavar="SPEC", help="the spec that was applied")
-        made.add_argument("--json", action="store_true", help="one JSON object")
-        return made
-
-    action("list", "the keys and their states, the newest first")
-    rotate = action("rotate", "publish the next key; it signs five minutes later, and no token is refused")
+    actions.add("list", "the keys and their states, the newest first")
+    rotate = actions.add("rotate", "publish the next key; it signs five minutes later, and no token is refused")
     rotate.add_argument("--compromised", action="store_true", help="sign with it at once, refuse all present tokens")
 
 
@@ -33,17 +26,12 @@ def run(args: argparse.Namespace) -> int:
     caller = Caller.of(args.spec)
     if args.action == "list":
         found = caller.get("/v1/signing-keys")
-        _write(args, found, [_line(key) for key in found["items"]])
+        write(found, [_line(key) for key in found["items"]], as_json=args.json)
     else:
         made = caller.post("/v1/signing-keys/rotate", {"compromised": args.compromised})
-        _write(args, made, [_line(made)])
+        write(made, [_line(made)], as_json=args.json)
     return 0
 
 
 def _line(key: dict[str, Any]) -> str:
     return f"{key['kid']}  {key['state']:<9}  {key['signs_from'] or 'from the spec'}"
-
-
-def _write(args: argparse.Namespace, value: Any, lines: list[str]) -> None:
-    text = json.dumps(value, indent=2, ensure_ascii=False) if args.json else "\n".join(lines)
-    sys.stdout.write(f"{text}\n")

@@ -8,6 +8,7 @@ import ipaddress
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any, Final, Protocol
 
 from litestar import Litestar
@@ -48,6 +49,7 @@ class Caller:
         owner: whose credits and data it uses, where that is another than itself: the user of an API key.
         rate: its own limit; None where the environment's holds.
         session: the id of the session that it came by; None for a key.
+        credits: the most that it may spend of its account's; None for all there are.
     """
 
     id: str
@@ -55,6 +57,7 @@ class Caller:
     owner: str | None = None
     rate: Rate | None = None
     session: str | None = None
+    credits: Decimal | None = None
 
     @property
     def account(self) -> str:
@@ -68,6 +71,10 @@ class Caller:
 
 class Access(Protocol):
     """Whoever knows the callers: the operator's key, accounts, API keys."""
+
+    def known(self, credential: str) -> Caller | None:
+        """The caller of a credential, as far as it is known without asking anybody; else None."""
+        ...
 
     async def caller(self, credential: str, address: str) -> Caller | None:
         """The caller that a bearer token or an API key belongs to; None where it belongs to nobody.
@@ -102,6 +109,12 @@ class FirstOf:
 
     def __init__(self, *known: Access) -> None:
         self._known = known
+
+    def known(self, credential: str) -> Caller | None:
+        for access in self._known:
+            if (caller := access.known(credential)) is not None:
+                return caller
+        return None
 
     async def caller(self, credential: str, address: str) -> Caller | None:
         for access in self._known:

@@ -13,29 +13,30 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-from litestar import Controller, Litestar, Request, Response, Router, get
+from litestar import Controller, Litestar, Response, Router, get
 from litestar.config.cors import CORSConfig
-from litestar.di import Provide
 from litestar.enums import MediaType, ScopeType
 from litestar.openapi.config import OpenAPIConfig
 from litestar.types import ASGIApp, Receive, Scope, Send
 
-from runtime.http.access import OPEN, Access, Caller, Visitors, caller_of, require_declared, scope
+from runtime.http.access import OPEN, Access, Visitors, require_declared, scope
 from runtime.http.body import Bodies
 from runtime.http.docs import POLICY, page
 from runtime.http.guard import Guard, Refused
 from runtime.http.headers import SecurityHeaders
 from runtime.http.health import HealthSource, health_controller
 from runtime.http.idempotency import Idempotency
-from runtime.http.json import JsonRequest
+from runtime.http.json import JsonRequest, JsonResponse
 from runtime.http.limits import Limiter, RateLimit
 from runtime.http.live import Live
 from runtime.http.not_built import NotBuiltRoutes, not_built
 from runtime.http.observe import Observe
 from runtime.http.openapi import complete
 from runtime.http.options import Options
+from runtime.http.ports import hand_over, provided
 from runtime.http.problems import handle
 from runtime.http.request_id import RequestId
+from runtime.http.revoked import Watch
 from runtime.http.runtime_routes import EnvironmentView, runtime_controller
 from runtime.http.websocket import Session, WebSockets
 from runtime.storage.ports import Cache
@@ -75,6 +76,8 @@ class Api:
         metrics_path: where they are served.
         refused: is told of wrong credentials.
         sockets: what speaks with the clients of a WebSocket, by path.
+        visitors: who knows the callers that come by cookies.
+        watch: who tells when a caller is revoked; streams and WebSockets end then.
 
     Raises:
         Undeclared: a route does not say who may call it.
@@ -105,10 +108,20 @@ class Api:
         sockets: Mapping[str, Session] | None = None,
         refused: Refused | None = None,
         visitors: Visitors | None = None,
+        watch: Watch | None = None,
     ) -> None:
         self.live = Live(settings.rate_limit, settings.max_body)
         self.limiter = Limiter(redis, f"{prefix}limit:")
         self._document: dict[str, Any] = {}
+        guard = partial(
+            Guard,
+            access=access,
+            limiter=self.limiter,
+            live=self.live,
+            refused=refused,
+            visitors=visitors,
+            watch=watch,
+        )
         routes: list[Any] = [*self._pages(), not_built, *controllers, health_controller(health, version)]
         if view is not None:
             routes.append(runtime_controller(view))
@@ -118,14 +131,15 @@ class Api:
             routes,
             middleware=[
                 Options,
-                partial(Guard, access=access, limiter=self.limiter, live=self.live, refused=refused, visitors=visitors),
+                guard,
                 partial(RateLimit, limiter=self.limiter, live=self.live),
                 partial(Bodies, live=self.live),
                 partial(Idempotency, cache=cache),
             ],
-            dependencies=_provided(dependencies or {}),
+            dependencies=provided(dependencies or {}),
             exception_handlers={Exception: handle},
             request_class=JsonRequest,
+            response_class=JsonResponse,
             request_max_body_size=None,  # `Bodies` counts
             cors_config=_cors(settings.cors.origins),
             openapi_config=OpenAPIConfig(
@@ -138,12 +152,12 @@ class Api:
             debug=False,
         )
         require_declared(self.litestar)
+        hand_over(self.litestar, dependencies or {})
+        if self.litestar.cors_config is None:  # which has to see errors answered; else `Observe` answers them
+            self.litestar.asgi_handler = self.litestar.asgi_router
         inner = NotBuiltRoutes(self.litestar, self.litestar)
-        guard = Guard(
-            self.litestar, access=access, limiter=self.limiter, live=self.live, refused=refused, visitors=visitors
-        )
         origins = {*settings.cors.origins, *([settings.public_url] if settings.public_url else [])}
-        self._sockets = WebSockets(sockets or {}, guard, self.limiter, self.live, frozenset(origins))
+        self._sockets = WebSockets(sockets or {}, guard(self.litestar), self.limiter, self.live, frozenset(origins))
         self._handle: ASGIApp = SecurityHeaders(RequestId(Observe(inner, metrics)))
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
@@ -182,19 +196,6 @@ class _NoRoutes(Router):
 
     def register(self, value: Any) -> list[Any]:
         return []
-
-
-def _provided(dependencies: Mapping[str, object]) -> dict[str, Provide]:
-    provided = {name: Provide(_constant(value), sync_to_thread=False) for name, value in dependencies.items()}
-    return {"caller": Provide(_caller, sync_to_thread=False), **provided}
-
-
-def _caller(request: Request[Any, Any, Any]) -> Caller:
-    return caller_of(request.scope)
-
-
-def _constant(value: object) -> Any:
-    return lambda: value
 
 
 def _cors(origins: Sequence[str]) -> CORSConfig | None:

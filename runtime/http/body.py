@@ -64,9 +64,14 @@ class Bodies:
             TooLarge: it is above the limit.
             Invalid: it is no number.
         """
-        text = header(scope, b"content-length")
+        text, chunked = None, False
+        for name, value in scope["headers"]:
+            if name == b"content-length":
+                text = value if text is None else text
+            elif name == b"transfer-encoding":
+                chunked = True
         if text is None:
-            return None if header(scope, b"transfer-encoding") is not None else 0
+            return None if chunked else 0
         if not text.isdigit():
             raise Invalid("Content-Length is not a number")
         if len(text) > 15 or int(text) > self._live.max_body:

@@ -6,7 +6,7 @@ must not lock the operator out. Wrong ones are limited by address far more tight
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from types import EllipsisType
 from typing import Final
 
@@ -17,6 +17,7 @@ from runtime.http.access import Access, Caller, Visitors, address_of, declared
 from runtime.http.headers import header
 from runtime.http.limits import Limiter
 from runtime.http.live import Live
+from runtime.http.revoked import Watch, put_watch
 from runtime.spec.units import Rate
 
 ANY: Final = ""
@@ -43,22 +44,32 @@ class Guard:
         live: Live,
         refused: Refused | None = None,
         visitors: Visitors | None = None,
+        watch: Watch | None = None,
     ) -> None:
         self._app = app
         self._visitors = visitors
+        self._watch = watch
         self._refused = refused
         self._access = access
         self._limiter = limiter
         self._live = live
         self._needed: str | EllipsisType | None = ...
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         if self._needed is Ellipsis:  # an instance belongs to one route
             handler = scope["route_handler"]
             if not declared(handler):
                 raise Forbidden("nothing says who may call this route")
             self._needed = handler.opt.get("scope")
-        await self.check(scope, self._needed)
+        credential, _ = _credential(scope)
+        caller = self._access.known(credential) if credential else None
+        if caller is None:
+            return self._checked(scope, receive, send, self._needed)
+        self._admit(scope, caller, self._needed)
+        return self._app(scope, receive, send)
+
+    async def _checked(self, scope: Scope, receive: Receive, send: Send, needed: str | None) -> None:
+        await self.check(scope, needed)
         await self._app(scope, receive, send)
 
     async def check(self, scope: Scope, needed: str | None) -> None:
@@ -73,13 +84,11 @@ class Guard:
         credential, wrong = _credential(scope)
         caller = None
         if credential:
-            caller = await self._access.caller(credential, address_of(scope))
+            caller = self._access.known(credential) or await self._access.caller(credential, address_of(scope))
         elif not wrong and self._visitors is not None:
             caller = await self._visitors.caller(scope)
         if caller is not None:
-            scope["user"] = caller
-            if needed and not caller.may(needed):
-                raise Forbidden(f"this needs the scope {needed}", remedy="Use a key that has it.")
+            self._admit(scope, caller, needed)
             return
         who = f"address:{address_of(scope)}"
         scope["user"] = Caller(who)
@@ -94,6 +103,13 @@ class Guard:
         if needed is not None and refusal is not None:
             raise refusal
 
+    def _admit(self, scope: Scope, caller: Caller, needed: str | None) -> None:
+        scope["user"] = caller
+        if self._watch is not None:
+            put_watch(scope, self._watch)
+        if needed and not caller.may(needed):
+            raise Forbidden(f"this needs the scope {needed}", remedy="Use a key that has it.")
+
     async def _limited(self, who: str, limit: Rate, why: str) -> RequestFault:
         verdict = await self._limiter.hit(who, limit)
         if verdict.allowed:
@@ -105,7 +121,8 @@ def _credential(scope: Scope) -> tuple[str, str]:
     """What the caller shows of itself, and what is wrong with the way it does."""
     authorization = header(scope, b"authorization")
     if authorization:
-        scheme, _, token = (part.strip() for part in authorization.decode("latin-1").partition(" "))
+        scheme, _, token = authorization.decode("latin-1").strip().partition(" ")
+        token = token.strip()
         if scheme.lower() != "bearer" or not token:
             return "", "the Authorization header is not `Bearer <key>`"
         return token, ""

@@ -14,6 +14,7 @@ import logging
 import math
 import time
 from collections import OrderedDict
+from collections.abc import Awaitable
 from typing import TYPE_CHECKING, Final
 
 import anyio
@@ -46,11 +47,14 @@ _log = logging.getLogger("runtime.http")
 class _Lease:
     """What an instance may let one caller do before it asks Redis again."""
 
-    __slots__ = ("asked", "limit", "passed", "spare", "verdict")
+    __slots__ = ("asked", "limit", "passed", "spare", "unnoted", "verdict")
 
     def __init__(self, limit: Rate) -> None:
         self.limit = limit
         self.passed = 0
+        """What was let through since Redis was asked, and has to be told of."""
+        self.unnoted = 0
+        """The same of the counts that hold while Redis is away."""
         self.spare = 0
         self.asked = -FRESH
         self.verdict = Verdict(True, 0, 0.0)
@@ -65,7 +69,9 @@ class _Lease:
                 return None
             self.spare -= 1
             self.passed += 1
-        return self.verdict._replace(remaining=self.verdict.remaining - self.passed, reset=self.verdict.reset - age)
+            self.unnoted += 1
+        allowed, remaining, reset = self.verdict
+        return Verdict(allowed, remaining - self.passed, reset - age)
 
 
 class Limiter:
@@ -98,26 +104,29 @@ class Limiter:
 
         Never raises, and never waits longer than `PATIENCE`.
         """
-        verdict = await self._shared(who, limit) if self._script is not None else None
-        if verdict is None:
-            return self._own.hit(who, limit, time.time())
-        if verdict.allowed:  # so that counting goes on from here, should Redis go away
-            self._own.hit(who, limit, time.time(), sure=True)
-        return verdict
+        return self.hit_at_once(who, limit) or await self._shared(who, limit) or self._alone(who, limit)
+
+    def hit_at_once(self, who: str, limit: Rate) -> Verdict | None:
+        """As `hit`, where nobody has to be asked; None, and nothing counted, where somebody has."""
+        if self._script is None:
+            return self._alone(who, limit)
+        return self._lease(who, limit).verdict_at(time.monotonic())
+
+    def _alone(self, who: str, limit: Rate) -> Verdict:
+        return self._own.hit(who, limit, time.time())
 
     async def _shared(self, who: str, limit: Rate) -> Verdict | None:
-        lease = self._lease(who, limit)
-        now = time.monotonic()
-        verdict = lease.verdict_at(now)
-        if verdict is not None:
-            return verdict
-        if now < self._ask_after:
+        if time.monotonic() < self._ask_after:
             return None
+        lease = self._lease(who, limit)
         passed, lease.passed, lease.spare = lease.passed, 0, 0
+        self._own.add(who, limit, time.time(), lease.unnoted)  # counting goes on from here, should Redis go away
+        lease.unnoted = 0
         verdict = await self._ask(who, limit, passed)
         if verdict is None:
             lease.passed += passed
             return None
+        lease.unnoted += verdict.allowed
         lease.verdict = verdict
         lease.spare = verdict.remaining // SHARE
         lease.asked = time.monotonic()
@@ -162,23 +171,37 @@ class RateLimit:
         self._limiter = limiter
         self._live = live
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         if scope["route_handler"].opt.get("unlimited"):
-            await self._app(scope, receive, send)
-            return
+            return self._app(scope, receive, send)
         caller = caller_of(scope)
         limit = caller.rate or self._live.rate_limit
-        verdict = await self._limiter.hit(caller.id, limit)
-        add_to_answer(
-            scope,
-            (b"ratelimit-limit", b"%d" % limit.count),
-            (b"ratelimit-remaining", b"%d" % max(0, verdict.remaining)),
-            (b"ratelimit-reset", b"%d" % math.ceil(max(0.0, verdict.reset))),
-        )
-        if not verdict.allowed:
-            raise TooMany(
-                f"more than {limit.count} requests in {limit.seconds:g} s",
-                retry_after=verdict.reset,
-                remedy="Wait as long as Retry-After says.",
-            )
+        verdict = self._limiter.hit_at_once(caller.id, limit)
+        if verdict is None:
+            return self._asked(scope, receive, send, caller.id, limit)
+        _hold(scope, limit, verdict)
+        return self._app(scope, receive, send)
+
+    async def _asked(self, scope: Scope, receive: Receive, send: Send, who: str, limit: Rate) -> None:
+        _hold(scope, limit, await self._limiter.hit(who, limit))
         await self._app(scope, receive, send)
+
+
+def _hold(scope: Scope, limit: Rate, verdict: Verdict) -> None:
+    """Tells the caller where it stands.
+
+    Raises:
+        TooMany: it may not pass.
+    """
+    add_to_answer(
+        scope,
+        (b"ratelimit-limit", b"%d" % limit.count),
+        (b"ratelimit-remaining", b"%d" % max(0, verdict.remaining)),
+        (b"ratelimit-reset", b"%d" % math.ceil(max(0.0, verdict.reset))),
+    )
+    if not verdict.allowed:
+        raise TooMany(
+            f"more than {limit.count} requests in {limit.seconds:g} s",
+            retry_after=verdict.reset,
+            remedy="Wait as long as Retry-After says.",
+        )

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 from litestar import Litestar, route
@@ -95,14 +96,18 @@ class NotBuiltRoutes:
     def __init__(self, app: ASGIApp, litestar: Litestar) -> None:
         self._app = app
         self._rows = _unserved(litestar)
+        self._number = lru_cache(1024)(self._find)  # of the instance: one of the class would keep applications alive
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
-        path = scope["path"]
-        for pattern, number in self._rows.get((method_of(scope), _head(path)), ()):
-            if pattern.fullmatch(path):
-                scope["path"] = f"{ADDRESS}/{number}"
-                break
+        number = self._number(method_of(scope), scope["path"])
+        if number is not None:
+            scope["path"] = f"{ADDRESS}/{number}"
         return self._app(scope, receive, send)
+
+    def _find(self, method: str, path: str) -> int | None:
+        """The row of a request, if it has one."""
+        rows = self._rows.get((method, _head(path)), ())
+        return next((number for pattern, number in rows if pattern.fullmatch(path)), None)
 
 
 def _unserved(litestar: Litestar) -> dict[tuple[str, str], list[tuple[re.Pattern[str], int]]]:

@@ -7,11 +7,11 @@ import logging
 import time
 from typing import Final
 
-from litestar.types import ASGIApp, Message, Receive, Scope, Send
+from litestar.types import ASGIApp, Receive, Scope, Send
 
 from runtime.errors import RequestFault
 from runtime.http.access import caller_of
-from runtime.http.headers import method_of
+from runtime.http.headers import method_of, status_of
 from runtime.http.problems import send_problem
 from runtime.telemetry.metrics import Metrics
 
@@ -42,28 +42,20 @@ class Observe:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         started = time.perf_counter()
-        status = 0
-
-        async def watched(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-            await send(message)
-
         path = scope["path"]
         try:
-            await self._app(scope, receive, watched)
+            await self._app(scope, receive, send)
         except Exception as error:  # noqa: BLE001 - whatever it is: a problem for the caller
-            if status:  # too late for an answer: the server closes the connection
+            if status_of(scope):  # too late for an answer: the server closes the connection
                 _log.error("an answer broke off: %s", type(error).__name__, exc_info=error)
             else:
-                await send_problem(watched, error, method=method_of(scope))
+                await send_problem(send, error, method=method_of(scope))
         except asyncio.CancelledError:  # the server's, at the end of its drain; this is the whole task
             _log.warning("a request was cut off: it did not end in time")
-            if not status:
-                await send_problem(watched, Stopping("the server is stopping"), method=method_of(scope))
+            if not status_of(scope):
+                await send_problem(send, Stopping("the server is stopping"), method=method_of(scope))
         finally:
-            self._note(scope, path, status, time.perf_counter() - started)
+            self._note(scope, path, status_of(scope), time.perf_counter() - started)
 
     def _note(self, scope: Scope, path: str, status: int, seconds: float) -> None:
         method = method_of(scope)

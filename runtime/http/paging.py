@@ -3,6 +3,7 @@
 import hashlib
 import hmac
 from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Callable, Sequence
 from typing import Annotated, Any, Generic, TypeVar
 
 import msgspec
@@ -37,6 +38,21 @@ class Page(msgspec.Struct, Generic[T]):
     next: str | None = None
 
 
+def page(kind: str, found: Sequence[T], limit: int, key: Callable[[T], Any]) -> Page[T]:
+    """A page of what was found, where one more was asked for than fits.
+
+    Args:
+        kind: the list's name.
+        key: the position of an item, from which the next page goes on.
+
+    Example:
+        >>> page("jobs", [1, 2, 3], 2, lambda item: item).items
+        [1, 2]
+    """
+    shown = list(found[:limit])
+    return Page(shown, cursor(kind, key(shown[-1])) if len(found) > limit else None)
+
+
 def cursor(kind: str, position: Any) -> str:
     """An opaque text for a position in a list.
 
@@ -50,6 +66,20 @@ def cursor(kind: str, position: Any) -> str:
     """
     body = msgspec.json.encode(position)
     return urlsafe_b64encode(_check(kind, body) + body).rstrip(b"=").decode()
+
+
+def position_of(kind: str, after: str | None, type_: type[T]) -> T | None:
+    """The position that a page begins after; None for the first page.
+
+    Raises:
+        Invalid: this is not a cursor of that list.
+    """
+    if after is None:
+        return None
+    known = position(kind, after)
+    if isinstance(known, type_):
+        return known
+    raise _foreign()
 
 
 def position(kind: str, after: str) -> Any:
@@ -68,7 +98,11 @@ def position(kind: str, after: str) -> Any:
             return msgspec.json.decode(body)
     except (ValueError, msgspec.DecodeError):
         pass
-    raise Invalid(
+    raise _foreign()
+
+
+def _foreign() -> Invalid:
+    return Invalid(
         "`after` is not a cursor of this list",
         errors=[Pointer("?after", "pass the `next` of an earlier answer as it is")],
         remedy="Begin again without `after`.",

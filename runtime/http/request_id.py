@@ -3,8 +3,8 @@ returned."""
 
 from __future__ import annotations
 
+import random
 import re
-import secrets
 from collections.abc import Awaitable
 from typing import Final
 
@@ -14,6 +14,7 @@ from runtime.http.headers import add_to_answer, header
 from runtime.telemetry.context import request_id
 
 _SANE: Final = re.compile(rb"[A-Za-z0-9][A-Za-z0-9._:/+=@-]{0,127}")
+_random = random.Random()  # noqa: S311 - an id is no secret; the system's randomness would cost a call into the kernel
 
 
 class RequestId:
@@ -24,7 +25,7 @@ class RequestId:
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         sent = header(scope, b"x-request-id")
-        identity = sent if sent is not None and _SANE.fullmatch(sent) else secrets.token_hex(16).encode()
+        identity = sent if sent is not None and _SANE.fullmatch(sent) else b"%032x" % _random.getrandbits(128)
         request_id.set(identity.decode())
         add_to_answer(scope, (b"x-request-id", identity))
         return self._app(scope, receive, send)

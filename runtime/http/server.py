@@ -14,6 +14,7 @@ from runtime.errors import Fault, StartFailed
 from runtime.health import Health
 from runtime.http.api import Api
 from runtime.http.slot import Slot
+from runtime.http.wire import HttpProtocol
 
 KEEP_ALIVE: Final = 30
 """Seconds that an idle connection stays open."""
@@ -193,7 +194,7 @@ class HttpServer:
         return uvicorn.Config(
             self._slot,
             loop="none",
-            http="httptools",
+            http=HttpProtocol,
             ws="websockets-sansio",
             ws_max_size=MAX_MESSAGE,
             ws_ping_interval=PING,

@@ -1,8 +1,9 @@
 """Server-Sent Events from any async iterator.
 
 A stream ends politely when the client goes, when the server drains (the client is told to come back in a
-second) and when the iterator ends. Nothing is read ahead of the client by more than a few events, so a slow
-reader slows the source and never fills the memory; one that does not read at all is dropped.
+second), when its key or session is revoked, and when the iterator ends. Nothing is read ahead of the client
+by more than a few events, so a slow reader slows the source and never fills the memory; one that does not
+read at all is dropped.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from litestar.types import Receive, Scope, Send, TypeEncodersMap
 
 from runtime.errors import Fault
 from runtime.http.drain import drain_of
+from runtime.http.revoked import revocation_of
 
 HEARTBEAT: Final = 15.0
 STALL: Final = 30.0
@@ -134,12 +136,18 @@ class _Streaming(ASGIResponse):
             await drain_of(scope).wait()
             reading.cancel()
 
+        async def end_on_revocation() -> None:
+            with revocation_of(scope) as revoked:
+                await revoked.wait()
+                await into.aclose()
+
         await self.start_response(send)
         into, out = anyio.create_memory_object_stream[bytes](_AHEAD)
         reading = anyio.CancelScope()
         async with anyio.create_task_group() as group:
             group.start_soon(end_on_disconnect)
             group.start_soon(end_on_drain)
+            group.start_soon(end_on_revocation)
             group.start_soon(self._pump, into)
             try:
                 with reading, out:

@@ -20,10 +20,11 @@ from runtime.errors import Forbidden, NotFound, TooMany
 from runtime.http.access import Caller, caller_of
 from runtime.http.drain import drain_of
 from runtime.http.guard import ANY, Guard
-from runtime.http.headers import header
+from runtime.http.headers import added_to_answer, header
 from runtime.http.limits import Limiter
 from runtime.http.live import Live
 from runtime.http.problems import MEDIA_TYPE, describe
+from runtime.http.revoked import revocation_of
 
 STALL: Final = 30.0
 """Seconds that a client may leave a write waiting."""
@@ -111,26 +112,28 @@ class WebSockets:
         except Exception as error:  # noqa: BLE001 - answered as the problem that it is
             await _refuse(scope, send, error)
             return
-        await send({"type": "websocket.accept", "subprotocol": None, "headers": []})
+        await send({"type": "websocket.accept", "subprotocol": None, "headers": added_to_answer(scope)})
         socket = Socket(scope, receive, send)
         who = socket.caller.id
         self._open[who] = self._open.get(who, 0) + 1
         try:
-            await self._run(session, socket)
+            with revocation_of(scope) as revoked:
+                await self._run(session, socket, revoked)
         finally:
             self._open[who] -= 1
             if not self._open[who]:
                 del self._open[who]
 
-    async def _run(self, session: Session, socket: Socket) -> None:
-        async def end_on_drain() -> None:
-            await socket.drain.wait()
-            await socket.close(GOING_AWAY, "come back")
+    async def _run(self, session: Session, socket: Socket, revoked: anyio.Event) -> None:
+        async def end_on(event: anyio.Event, code: int, reason: str) -> None:
+            await event.wait()
+            await socket.close(code, reason)
             group.cancel_scope.cancel()
 
         try:
             async with anyio.create_task_group() as group:
-                group.start_soon(end_on_drain)
+                group.start_soon(end_on, socket.drain, GOING_AWAY, "come back")
+                group.start_soon(end_on, revoked, POLICY, "signed out")
                 await session(socket)
                 group.cancel_scope.cancel()
             await socket.close(1000, "")
@@ -179,5 +182,6 @@ async def _refuse(scope: Scope, send: Any, error: Exception) -> None:
     body = msgspec.json.encode(problem)
     headers = {"content-type": MEDIA_TYPE, "content-length": str(len(body)), "cache-control": "no-store", **headers}
     raw = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
+    raw += added_to_answer(scope)
     await send({"type": "websocket.http.response.start", "status": problem.status, "headers": raw})
     await send({"type": "websocket.http.response.body", "body": body, "more_body": False})

@@ -71,29 +71,20 @@ class Windows:
     def __init__(self) -> None:
         self._counts: OrderedDict[tuple[str, float], tuple[int, int, int]] = OrderedDict()
 
-    def hit(self, who: str, limit: Rate, now: float, *, sure: bool = False) -> Verdict:
+    def hit(self, who: str, limit: Rate, now: float) -> Verdict:
         """Counts one request, if it may pass.
 
         Args:
             now: Unix time, seconds.
-            sure: it has been let through already: count it in any case.
         """
         window = limit.seconds
-        index, elapsed = int(now // window), now % window
-        key = (who, window)
-        known, current, previous = self._counts.get(key, (index, 0, 0))
-        if index == known + 1:
-            current, previous = 0, current
-        elif index != known:
-            current, previous = 0, 0
+        elapsed = now % window
+        index, current, previous = self._at(who, window, now)
         fading = previous * (1 - elapsed / window)
-        allowed = sure or fading + current + 1 <= limit.count
+        allowed = fading + current + 1 <= limit.count
         if allowed:
             current += 1
-            self._counts[key] = index, current, previous
-            self._counts.move_to_end(key)
-            if len(self._counts) > MOST_CALLERS:
-                self._counts.popitem(last=False)
+            self._keep(who, window, (index, current, previous))
         remaining = max(0, math.floor(limit.count - fading - current))
         reset = window - elapsed
         if not allowed:
@@ -103,3 +94,24 @@ class Windows:
             else:
                 reset += max(0.0, 1 - (limit.count - 1) / current) * window
         return Verdict(allowed, remaining, reset)
+
+    def add(self, who: str, limit: Rate, now: float, count: int) -> None:
+        """Counts requests that were let through already."""
+        if count:
+            index, current, previous = self._at(who, limit.seconds, now)
+            self._keep(who, limit.seconds, (index, current + count, previous))
+
+    def _at(self, who: str, window: float, now: float) -> tuple[int, int, int]:
+        """The number of the window that `now` lies in, its count and that of the one before."""
+        index = int(now // window)
+        known, current, previous = self._counts.get((who, window), (index, 0, 0))
+        if index == known:
+            return index, current, previous
+        return index, 0, current if index == known + 1 else 0
+
+    def _keep(self, who: str, window: float, counts: tuple[int, int, int]) -> None:
+        key = (who, window)
+        self._counts[key] = counts
+        self._counts.move_to_end(key)
+        if len(self._counts) > MOST_CALLERS:
+            self._counts.popitem(last=False)

@@ -12,8 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.sync.client import connect
 
 from runtime.testing import RunningEnvironment, running
+from tests.browser import Browser
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -36,45 +39,8 @@ def at(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningEnvironment]
         yield environment
 
 
-class Browser:
-    """Keeps cookies as a browser does on https, and sends what a page of the site itself would."""
-
-    def __init__(self, at: RunningEnvironment) -> None:
-        self.at = at
-        self.cookies: dict[str, str] = {}
-        self.csrf = ""
-        self._client = httpx.Client(base_url=at.url, timeout=15)
-
-    def __enter__(self) -> Browser:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._client.close()
-
-    def send(self, method: str, path: str, body: Any = None, **headers: str) -> httpx.Response:
-        sent = {"Sec-Fetch-Site": "same-origin", "Origin": self.at.url, "User-Agent": "Firefox"}
-        if self.cookies:
-            sent["Cookie"] = "; ".join(f"{name}={value}" for name, value in self.cookies.items())
-        if self.csrf:
-            sent["X-CSRF-Token"] = self.csrf
-        sent |= {name.replace("_", "-"): value for name, value in headers.items()}
-        answer = self._client.request(method, path, json=body, headers={k: v for k, v in sent.items() if v})
-        for line in answer.headers.get_list("set-cookie"):
-            self._keep(line)
-        if answer.headers.get("content-type") == "application/json" and answer.is_success:
-            said = answer.json()
-            self.csrf = said.get("csrf", self.csrf) if isinstance(said, dict) else self.csrf
-        return answer
-
-    def _keep(self, line: str) -> None:
-        pair, *attributes = line.split("; ")
-        assert {"Path=/", "Secure", "HttpOnly", "SameSite=Lax"} <= set(attributes)
-        name, _, value = pair.partition("=")
-        assert name.startswith("__Host-")
-        if "Max-Age=0" in attributes:
-            self.cookies.pop(name, None)
-        else:
-            self.cookies[name] = value
+class Visitor(Browser):
+    """A browser whose user is new here."""
 
     def sign_up(self, address: str) -> None:
         assert self.send("POST", "/v1/auth/signup", {"email": address, "password": GOOD}).status_code == 202
@@ -82,7 +48,7 @@ class Browser:
         assert self.send("POST", "/v1/auth/verify", proof).status_code == 200
 
     def sign_in(self, address: str, password: str = GOOD) -> httpx.Response:
-        return self.send("POST", "/v1/auth/login", {"email": address, "password": password})
+        return super().sign_in(address, password)
 
 
 def until(condition: Callable[[], Any]) -> Any:
@@ -109,19 +75,19 @@ def code(at: RunningEnvironment, address: str) -> str:
 
 
 @pytest.fixture
-def browser(at: RunningEnvironment) -> Iterator[Browser]:
-    with Browser(at) as browser:
+def browser(at: RunningEnvironment) -> Iterator[Visitor]:
+    with Visitor(at) as browser:
         yield browser
 
 
 @pytest.fixture
-def other(at: RunningEnvironment) -> Iterator[Browser]:
-    with Browser(at) as browser:
+def other(at: RunningEnvironment) -> Iterator[Visitor]:
+    with Visitor(at) as browser:
         yield browser
 
 
 def test_two_accounts_two_browsers_and_one_is_thrown_out(
-    at: RunningEnvironment, browser: Browser, other: Browser
+    at: RunningEnvironment, browser: Visitor, other: Visitor
 ) -> None:
     browser.sign_up("ada@example.com")
     browser.sign_up("bob@example.com")
@@ -151,7 +117,7 @@ def test_two_accounts_two_browsers_and_one_is_thrown_out(
     assert browser.send("GET", "/v1/auth/session").status_code == 401
 
 
-def test_an_access_token_that_has_run_out_is_renewed_within_the_request(browser: Browser) -> None:
+def test_an_access_token_that_has_run_out_is_renewed_within_the_request(browser: Visitor) -> None:
     browser.sign_up("carl@example.com")
     browser.sign_in("carl@example.com")
     before = browser.cookies.pop("__Host-refresh"), browser.cookies.pop("__Host-access")
@@ -165,7 +131,67 @@ def test_an_access_token_that_has_run_out_is_renewed_within_the_request(browser:
     assert browser.send("GET", "/v1/auth/session").status_code == 200
 
 
-def test_parallel_tabs_stay_signed_in_and_a_thief_ends_the_session(browser: Browser) -> None:
+def test_an_event_stream_and_a_websocket_are_renewed_too_and_end_with_the_session(
+    at: RunningEnvironment, browser: Visitor, other: Visitor
+) -> None:
+    made = at.post("/v1/users", {"email": "iris@example.com", "password": GOOD, "scopes": ["events:read"]})
+    assert made.status == 201
+    for each in (browser, other):
+        each.sign_in("iris@example.com")
+    before = other.cookies["__Host-refresh"]
+    del other.cookies["__Host-access"]
+    with httpx.stream("GET", f"{at.url}/v1/streams/security/subscribe", headers=other.headers, timeout=15) as stream:
+        assert stream.status_code == 200
+        for line in stream.headers.get_list("set-cookie"):
+            other.keep(line)
+        assert other.cookies["__Host-refresh"] != before
+        chunks = stream.iter_text()
+        assert next(chunks).startswith(": open")
+        del other.cookies["__Host-access"]
+        again = other.cookies["__Host-refresh"]
+        with connect(at.url.replace("http", "ws") + "/v1/live", additional_headers=other.headers) as socket:
+            assert socket.response is not None
+            for line in socket.response.headers.get_all("set-cookie"):
+                other.keep(line)
+            assert other.cookies["__Host-refresh"] != again
+            there = other.send("GET", "/v1/auth/session").json()["id"]
+            assert browser.send("DELETE", f"/v1/auth/sessions/{there}").status_code == 204
+            with pytest.raises(ConnectionClosed) as closed:
+                socket.recv(timeout=10)
+            assert closed.value.rcvd is not None
+            assert (closed.value.rcvd.code, closed.value.rcvd.reason) == (1008, "signed out")
+        assert [chunk for chunk in chunks if "retry" in chunk] == []  # it has ended, and is not called back
+    with pytest.raises(InvalidStatus) as refused:
+        connect(at.url.replace("http", "ws") + "/v1/live", additional_headers=other.headers)
+    assert refused.value.response.status_code == 401
+    assert any("Max-Age=0" in line for line in refused.value.response.headers.get_all("set-cookie"))
+
+
+def test_a_phone_is_refused_as_long_as_nothing_sends_text_messages(browser: Visitor) -> None:
+    browser.sign_up("jane@example.com")
+    browser.sign_in("jane@example.com")
+    refused = browser.send("PUT", "/v1/profile", {"name": "Jane", "phones": ["+43 1 234567"]})
+    assert (refused.status_code, "not available" in refused.json()["detail"]) == (409, True)
+    assert browser.send("GET", "/v1/profile").json()["phones"] == []
+    wrong = browser.send("POST", "/v1/profile/phones/verify", {"phone": "+431234567", "code": "22222-22222"})
+    assert wrong.status_code == 400
+
+
+def test_an_invitation_by_mail(at: RunningEnvironment, browser: Visitor) -> None:
+    made = at.post("/v1/users", {"email": "kim@example.com", "scopes": ["jobs:read"]})
+    assert made.status == 201
+    first = code(at, "kim@example.com")
+    assert at.post(f"/v1/users/{made.body['id']}/invite", {}).status == 202
+    second = until(lambda: found if (found := code(at, "kim@example.com")) != first else None)
+    choice = {"email": "kim@example.com", "password": GOOD}
+    assert browser.send("POST", "/v1/auth/password/verify", {**choice, "code": first}).status_code == 400
+    assert browser.send("POST", "/v1/auth/password/verify", {**choice, "code": second}).status_code == 200
+    assert browser.sign_in("kim@example.com").status_code == 200
+    assert browser.send("GET", "/v1/queues").status_code == 200
+    assert at.post(f"/v1/users/{made.body['id']}/invite", {}).status == 409
+
+
+def test_parallel_tabs_stay_signed_in_and_a_thief_ends_the_session(browser: Visitor) -> None:
     browser.sign_up("dora@example.com")
     browser.sign_in("dora@example.com")
     stolen = browser.cookies["__Host-refresh"]
@@ -186,7 +212,7 @@ def test_parallel_tabs_stay_signed_in_and_a_thief_ends_the_session(browser: Brow
     assert browser.send("GET", "/v1/profile").status_code == 401
 
 
-def test_another_sites_page_changes_nothing(browser: Browser) -> None:
+def test_another_sites_page_changes_nothing(browser: Visitor) -> None:
     browser.sign_up("eve@example.com")
     browser.sign_in("eve@example.com")
     change = ("PUT", "/v1/profile", {"name": "Mallory"})
@@ -202,7 +228,7 @@ def test_another_sites_page_changes_nothing(browser: Browser) -> None:
     assert browser.send(*change).json()["name"] == "Mallory"
 
 
-def test_a_program_signs_in_and_shows_its_token(at: RunningEnvironment, browser: Browser) -> None:
+def test_a_program_signs_in_and_shows_its_token(at: RunningEnvironment, browser: Visitor) -> None:
     browser.sign_up("fred@example.com")
     token = browser.sign_in("fred@example.com").json()["access_token"]
     bearer = {"Authorization": f"Bearer {token}"}
@@ -218,7 +244,7 @@ def test_a_program_signs_in_and_shows_its_token(at: RunningEnvironment, browser:
     assert at.request("POST", "/v1/api-keys", wider, headers=bearer).status == 403
 
 
-def test_a_forgotten_password(browser: Browser, other: Browser) -> None:
+def test_a_forgotten_password(browser: Visitor, other: Visitor) -> None:
     browser.sign_up("gina@example.com")
     browser.sign_in("gina@example.com")
     asked = other.send("POST", "/v1/auth/password/reset", {"email": "gina@example.com"})
@@ -238,7 +264,7 @@ def test_a_forgotten_password(browser: Browser, other: Browser) -> None:
     assert other.sign_in("gina@example.com").status_code == 200
 
 
-def test_users_by_hand(at: RunningEnvironment, browser: Browser) -> None:
+def test_users_by_hand(at: RunningEnvironment, browser: Visitor) -> None:
     made = at.post("/v1/users", {"email": "hal@example.com", "password": GOOD, "scopes": ["jobs:read"]})
     assert made.status == 201
     assert at.post("/v1/users", {"email": "hal@example.com"}).status == 409
@@ -290,7 +316,7 @@ def test_no_route_of_the_document_is_open_by_accident(at: RunningEnvironment) ->
     assert seen == OPEN
 
 
-def test_nothing_secret_is_printed_and_failures_are_told(at: RunningEnvironment, browser: Browser) -> None:
+def test_nothing_secret_is_printed_and_failures_are_told(at: RunningEnvironment, browser: Visitor) -> None:
     assert browser.sign_in("ada@example.com", "wrong horse").status_code == 401
     told = until(lambda: at.get("/v1/streams/security/events?type=login.failed").body["items"])
     assert "password" in {event["data"]["method"] for event in told}

@@ -27,6 +27,7 @@ SPEC = {
         "subscriptions": {"used": {"stream": "billing", "handler": "billing.usage", "types": ["credits.used"]}},
     },
     "billing": {"currency": "EUR", "processors": {"stripe": {"kind": "stripe", "signing_secret": SECRET}}},
+    "auth": {"api_keys": {"rounds": 4}},
 }
 
 
@@ -138,3 +139,17 @@ def test_without_the_section_there_are_no_credits(tmp_path: Any) -> None:
         answer = bare.get("/v1/credits")
         assert (answer.status, answer.body["detail"]) == (404, "the spec declares no billing")
         assert "billing" not in bare.get("/healthz").body["services"]
+
+
+def test_a_key_is_told_what_it_may_spend(at: RunningEnvironment) -> None:
+    wanted = {"name": "ci", "scopes": ["credits:read"], "owner": "frugal", "credits": "12.50"}
+    made = at.post("/v1/api-keys", wanted)
+    assert made.status == 201
+    by_key = {"Authorization": f"Bearer {made.body['key']}"}
+    body = at.request("GET", "/v1/credits", headers=by_key).body
+    assert (body["account"], body["limit"], body["spent"]) == ("frugal", "12.50", "0.00")
+    assert shown(at, "frugal")["limit"] is None
+    (listed,) = at.get("/v1/api-keys?owner=frugal").body["items"]
+    assert listed["credits"] == "12.5"
+    for wrong in ("0", "-1", "much", "1e400"):
+        assert at.post("/v1/api-keys", {**wanted, "credits": wrong}).status == 400, wrong

@@ -65,6 +65,9 @@ class Keys:
         self._operator = OperatorKey(operator)
         self.others: dict[str, Caller] = {}
 
+    def known(self, credential: str) -> Caller | None:
+        return self._operator.known(credential)
+
     async def caller(self, credential: str, address: str) -> Caller | None:
         return self.others.get(credential) or await self._operator.caller(credential, address)
 

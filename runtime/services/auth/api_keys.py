@@ -7,6 +7,7 @@ import logging
 import re
 import time
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import TYPE_CHECKING, Final
 
 import bcrypt
@@ -37,6 +38,7 @@ TRIES_OF_A_KEY: Final = Rate(20, 60.0)
 TRIES_OF_AN_ADDRESS: Final = Rate(60, 60.0)
 NOTE_USE: Final = 30.0
 FOREVER: Final = float("inf")
+MOST_CREDITS: Final = Decimal(10**12)
 
 
 class KeyStore:
@@ -60,14 +62,18 @@ class KeyStore:
 
     # Who shows a key
 
+    def known(self, credential: str) -> Caller | None:
+        """Whom a credential belongs to, be it a key or an access token, that this instance has found right."""
+        entry = self._verified.get(digest(credential))
+        return self._noted(entry) if entry is not None else None
+
     async def caller(self, credential: str, address: str) -> Caller | None:
-        known = digest(credential)
-        entry = self._verified.get(known)
-        if entry is None:
-            key = KeyText.read(credential)
-            entry = await self._verify(key, known, address) if key is not None else None
-            if entry is None:
-                return None
+        """Whom a key belongs to; None where it is none."""
+        key = KeyText.read(credential)
+        entry = await self._verify(key, digest(credential), address) if key is not None else None
+        return self._noted(entry) if entry is not None else None
+
+    def _noted(self, entry: Entry) -> Caller:
         if entry.caller.session is None:
             self._used[entry.id] = time.time()
         return entry.caller
@@ -96,7 +102,7 @@ class KeyStore:
         if not await self._hashing.run(lambda: bcrypt.checkpw(key.secret.encode(), hashed.encode())):
             return None
         limit = rate(stored.rate) if stored.rate else self._spec.rate
-        caller = Caller(f"key:{stored.id}", frozenset(stored.scopes), stored.owner, limit)
+        caller = Caller(f"key:{stored.id}", frozenset(stored.scopes), stored.owner, limit, credits=stored.credits)
         entry = Entry(caller, stored.id, expires, (f"key:{stored.id}",))
         self._verified.put(mark, known, entry)
         return entry
@@ -119,9 +125,10 @@ class KeyStore:
         owner: str | None = None,
         expires_at: datetime | None = None,
         rate: str | None = None,
+        credits: Decimal | None = None,  # noqa: A002 - the port's word
     ) -> tuple[ApiKey, str]:
         _require_given(caller, scopes, owner)
-        _require_sane(scopes, expires_at, rate)
+        _require_sane(scopes, expires_at, rate, credits)
         text = KeyText.new(self._spec.prefix)
         made = ApiKey(
             id=text.id,
@@ -133,13 +140,33 @@ class KeyStore:
             created_at=datetime.now(UTC),
             created_by=caller.id,
             expires_at=expires_at.astimezone(UTC) if expires_at else None,
+            credits=credits,
         )
+        await self._require_within(caller, made)
         rounds = self._spec.rounds
         hashed = await self._hashing.run(lambda: bcrypt.hashpw(text.secret.encode(), bcrypt.gensalt(rounds)))
         async with self._database.transaction() as connection:
             await keys.add(connection, made, hashed.decode())
         logger.info("an API key was made", extra={"key": made.id, "by": caller.id, "scopes": " ".join(made.scopes)})
         return made, str(text)
+
+    async def _require_within(self, caller: Caller, made: ApiKey) -> None:
+        """A key that makes keys cannot shed its own limits by it."""
+        kind, _, id_ = caller.id.partition(":")
+        async with self._database.reading() as connection:
+            found = await keys.find(connection, id_) if kind == "key" else None
+        if found is None:
+            return
+        maker, mine = found[0], caller.rate
+        its = rate(made.rate) if made.rate else self._spec.rate
+        longer = maker.expires_at is not None and (made.expires_at is None or made.expires_at > maker.expires_at)
+        faster = mine is not None and (its is None or its.count / its.seconds > mine.count / mine.seconds)
+        if maker.credits is not None or longer or faster:
+            raise Forbidden(
+                "a key makes none that lasts longer or may do more often than itself, and none where its credits "
+                "are limited",
+                remedy="Make it as the account that the key belongs to.",
+            )
 
     async def page(
         self, *, owner: str | None, starts_with: str = "", before: str | None = None, most: int = 50
@@ -188,7 +215,9 @@ def _require_given(caller: Caller, scopes: Sequence[str], owner: str | None) -> 
         raise Forbidden("this needs the scope runtime:admin: it is another's key")
 
 
-def _require_sane(scopes: Sequence[str], expires_at: datetime | None, given_rate: str | None) -> None:
+def _require_sane(
+    scopes: Sequence[str], expires_at: datetime | None, given_rate: str | None, most: Decimal | None
+) -> None:
     for place, scope in enumerate(scopes):
         if not SCOPE.fullmatch(scope):
             raise _wrong(f"scopes/{place}", "a scope such as jobs:write")
@@ -199,6 +228,8 @@ def _require_sane(scopes: Sequence[str], expires_at: datetime | None, given_rate
             rate(given_rate)
         except ValueError as error:
             raise _wrong("rate", "a rate such as 100/m") from error
+    if most is not None and not (most.is_finite() and 0 < most < MOST_CREDITS and most == round(most, 9)):
+        raise _wrong("credits", "an amount above zero, with at most nine decimals")
 
 
 def _wrong(place: str, detail: str) -> Invalid:

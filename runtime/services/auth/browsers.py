@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from runtime.errors import Forbidden, Unauthenticated
 from runtime.http.access import address_of
 from runtime.http.browser import changes, cookie, cookies, require_own_page
-from runtime.http.headers import add_to_answer, header, method_of
+from runtime.http.headers import add_to_answer, header
 from runtime.services.auth.ports import Visitor
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ class Browsers:
         if change:
             require_own_page(scope, self._origins)
         entry = await self._sessions.entry(access) if access else None
-        if entry is None and refresh and method_of(scope):  # the answer to a WebSocket sets no cookie
+        if entry is None and refresh:
             renewed = await self._renew(scope)
             entry = await self._sessions.entry(renewed.access) if renewed else None
         if entry is None:

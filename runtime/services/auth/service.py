@@ -15,14 +15,21 @@ from runtime.services.auth.accounts import AccountStore
 from runtime.services.auth.api_keys import KeyStore
 from runtime.services.auth.attempts import Attempts
 from runtime.services.auth.browsers import Browsers
+from runtime.services.auth.codes import Codes
+from runtime.services.auth.endings import Endings
 from runtime.services.auth.hashing import Hashing
 from runtime.services.auth.passwords import Passwords
 from runtime.services.auth.ports import SigningKeyView
+from runtime.services.auth.profiles import ProfileStore
+from runtime.services.auth.refresh import RefreshTokens
 from runtime.services.auth.revocations import Revocations
 from runtime.services.auth.sessions import SessionStore
+from runtime.services.auth.sign_in import SignIn
 from runtime.services.auth.signing import KeyRing
-from runtime.services.auth.store import codes, keys, revocations, sessions, users
+from runtime.services.auth.store import codes as stored_codes
+from runtime.services.auth.store import keys, revocations, sessions, users
 from runtime.services.auth.tokens import Tokens
+from runtime.services.auth.users import UserStore
 from runtime.services.auth.verified import Verified
 
 if TYPE_CHECKING:
@@ -32,6 +39,7 @@ if TYPE_CHECKING:
     from redis.asyncio import Redis
 
     from runtime.http.access import Caller
+    from runtime.services.auth.ports import TextMessages
     from runtime.services.auth.spec import AuthSpec, JwtSpec
     from runtime.services.events.ports import Platform
     from runtime.services.outbox.ports import Transactions
@@ -45,8 +53,6 @@ BEHIND: Final = 2.0
 PRUNE: Final = 3600.0
 LOOK: Final = 1.0
 """Seconds between two looks at the folder of signing keys."""
-NOT_BUILT: Final = ("phones of profiles", "credit limits of API keys")
-"""What of the section this version does not run."""
 
 
 class Auth:
@@ -64,13 +70,17 @@ class Auth:
         issuer: `iss` of tokens.
         audience: `aud` of tokens.
         mail: the queue of mails; None where the spec has none that delivers.
+        texts: what sends text messages; None where nothing does.
         origins: whose pages may send changes, beside those of this host.
 
     Attributes:
         api_keys: makes and ends API keys, and knows who shows one.
         sessions: signs accounts in and out.
-        accounts: makes and changes them.
+        accounts: signs up, and changes passwords.
+        profiles: what accounts say of themselves.
+        users: accounts by hand.
         browsers: knows callers by their cookies.
+        watched: tells when one of them is revoked.
     """
 
     def __init__(
@@ -87,16 +97,20 @@ class Auth:
         issuer: str,
         audience: str,
         mail: str | None,
+        texts: TextMessages | None = None,
         origins: frozenset[str] = frozenset(),
     ) -> None:
         self._spec = spec
         self._database = database
         self._mail = mail
+        self._texts = texts
         self._verified = verified = Verified()
         self._revocations = Revocations(database, verified)
         jwt, hashing = spec.jwt, Hashing()
         self._ring = KeyRing(folder, keep=jwt.access_ttl + 2 * jwt.leeway, given=_given(jwt))
         passwords, attempts = Passwords(spec.passwords, hashing), Attempts(client, f"{prefix}auth:")
+        codes = Codes(spec.codes, attempts, name=name, queue=mail, texts=texts)
+        endings = Endings(database, transactions, verified, platform)
         self.api_keys = KeyStore(spec.api_keys, database, verified, hashing)
         self.sessions = SessionStore(
             spec,
@@ -104,22 +118,23 @@ class Auth:
             transactions,
             tokens=Tokens(self._ring, issuer=issuer, audience=audience, life=jwt.access_ttl, leeway=jwt.leeway),
             verified=verified,
-            passwords=passwords,
-            attempts=attempts,
-            platform=platform,
+            sign_in=SignIn(spec.passwords.lockout, database, passwords=passwords, attempts=attempts, platform=platform),
+            refresh=RefreshTokens(jwt, database, transactions, endings),
+            endings=endings,
         )
         self.accounts = AccountStore(
-            spec,
-            database,
-            transactions,
-            name=name,
-            queue=mail,
-            sessions=self.sessions,
-            passwords=passwords,
-            attempts=attempts,
-            verified=verified,
+            spec, database, transactions, codes=codes, passwords=passwords, attempts=attempts, endings=endings
+        )
+        self.profiles = ProfileStore(database, transactions, codes)
+        self.users = UserStore(
+            database, transactions, codes=codes, passwords=passwords, endings=endings, verified=verified
         )
         self.browsers = Browsers(self.sessions, origins)
+        self.watched = verified.watched
+
+    def known(self, credential: str) -> Caller | None:
+        """Whom a credential belongs to that was found right a while ago."""
+        return self.api_keys.known(credential)
 
     async def caller(self, credential: str, address: str) -> Caller | None:
         """Whom an access token or an API key belongs to; only a token has dots."""
@@ -164,7 +179,8 @@ class Auth:
             return Health("degraded", f"no word on what was revoked for {self._verified.behind:.0f} s")
         signing = {view.kid: view.state for view in self.views()}
         mail = self._mail or "none: nobody can sign up or get a new password"
-        return Health(details={**figures, "signing_keys": signing, "mail": mail, "not_built": NOT_BUILT})
+        texts = "yes" if self._texts else "none: phones cannot be verified"
+        return Health(details={**figures, "signing_keys": signing, "mail": mail, "text_messages": texts})
 
     # Signing keys
 
@@ -188,7 +204,7 @@ class Auth:
             try:
                 await self.sessions.prune()
                 async with self._database.transaction() as connection:
-                    await codes.forget(connection)
+                    await stored_codes.forget(connection)
             except store.AWAY as error:
                 logger.warning("what is over could not be removed: %s", type(error).__name__)
             await asyncio.sleep(PRUNE)

@@ -100,9 +100,9 @@ class KeyRing:
         self._keep = keep
         self._fixed = bool(given)
         self._keys: dict[str, SigningKey] = {}
-        for place, (source, pem) in enumerate(given):
-            key = SigningKey.of(pem.encode(), float(-place), source)
-            self._keys[key.kid] = key
+        self._newest_first: list[SigningKey] = []
+        found = [SigningKey.of(pem.encode(), float(-place), source) for place, (source, pem) in enumerate(given)]
+        self._hold({key.kid: key for key in reversed(found)})
 
     async def open(self) -> None:
         """Reads the keys; makes the first one where there is none.
@@ -132,7 +132,7 @@ class KeyRing:
             if match := _NAME.fullmatch(name):
                 known = self._keys.get(match[2])
                 found[match[2]] = known or _load(self._folder / name, match[2], float(match[1]))
-        self._keys = found
+        self._hold(found)
 
     def find(self, kid: str) -> SigningKey | None:
         """The key of a token; the folder is looked at again for one that another process has just made."""
@@ -146,18 +146,18 @@ class KeyRing:
     @property
     def active(self) -> SigningKey:
         """The key that signs now."""
-        now = time.time()
-        come = [key for key in self._keys.values() if key.since <= now]
-        return max(come, key=_age) if come else min(self._keys.values(), key=_age)
+        return _active(self._newest_first)
+
+    def _hold(self, keys: dict[str, SigningKey]) -> None:
+        self._keys = keys
+        self._newest_first = sorted(keys.values(), key=_age, reverse=True)
 
     def states(self) -> list[tuple[SigningKey, State]]:
         """Every key and what it is for now, the newest first."""
-        active = self.active
-
-        def state(key: SigningKey) -> State:
-            return "active" if key is active else "published" if _age(key) > _age(active) else "retired"
-
-        return [(key, state(key)) for key in sorted(self._keys.values(), key=_age, reverse=True)]
+        newest_first = self._newest_first
+        place = newest_first.index(_active(newest_first))
+        states: list[State] = [*["published"] * place, "active", *["retired"] * (len(newest_first) - place - 1)]  # type: ignore[list-item]
+        return list(zip(newest_first, states, strict=True))
 
     def jwks(self) -> Mapping[str, Any]:
         """The public halves of all of them (RFC 7517)."""
@@ -196,8 +196,7 @@ class KeyRing:
         if self._fixed:
             return
         now = time.time()
-        newest_first = sorted(self._keys.values(), key=_age, reverse=True)
-        over = [older.kid for newer, older in pairwise(newest_first) if newer.since + self._keep < now]
+        over = [older.kid for newer, older in pairwise(self._newest_first) if newer.since + self._keep < now]
         self._remove(over)
 
     async def _make(self, since: float) -> SigningKey:
@@ -205,7 +204,7 @@ class KeyRing:
         key = SigningKey(thumbprint(private.public_key()), private, float(int(since)))
         pem = private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
         _write(self._folder / f"{int(since)}-{key.kid}.pem", pem)
-        self._keys = {**self._keys, key.kid: key}
+        self._hold({**self._keys, key.kid: key})
         logger.info("a signing key was made", extra={"kid": key.kid, "signs_from": int(since)})
         return key
 
@@ -213,7 +212,13 @@ class KeyRing:
         for kid in kids:
             key = self._keys[kid]
             (self._folder / f"{int(key.since)}-{kid}.pem").unlink(missing_ok=True)
-        self._keys = {kid: key for kid, key in self._keys.items() if kid not in kids}
+        self._hold({kid: key for kid, key in self._keys.items() if kid not in kids})
+
+
+def _active(newest_first: Sequence[SigningKey]) -> SigningKey:
+    """The newest whose time has come; the oldest, where none has."""
+    now = time.time()
+    return next((key for key in newest_first if key.since <= now), newest_first[-1])
 
 
 def _age(key: SigningKey) -> tuple[float, str]:

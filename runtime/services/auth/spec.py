@@ -110,6 +110,7 @@ class CodesSpec(Section):
     """Single-use codes by mail and text message."""
 
     ttl: Duration = setting("15m", "How long a code is good.", example="1h")
+    invitation_ttl: Duration = setting("7d", "How long the code of an invitation is good.", example="24h")
     attempts: Positive = setting(5, "Wrong tries that a code survives.", example=3)
 
 

@@ -7,10 +7,13 @@ from __future__ import annotations
 import hashlib
 import time
 from collections import OrderedDict
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+import anyio
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from runtime.http.access import Caller
 
@@ -55,6 +58,7 @@ class Verified:
     def __init__(self) -> None:
         self._entries: OrderedDict[bytes, Entry] = OrderedDict()
         self._by_subject: dict[str, set[bytes]] = {}
+        self._watched: dict[str, set[anyio.Event]] = {}
         self.mark = 0
         """Grows with each revocation. What was read before one may not be put here after it."""
         self._fresh = time.monotonic()
@@ -83,12 +87,32 @@ class Verified:
         """Forgets all that has one of the subjects."""
         for subject in subjects:
             self.mark += 1
+            for event in self._watched.get(subject, ()):
+                event.set()
             for known in tuple(self._by_subject.get(subject, ())):
                 self._drop(known)
 
+    @contextmanager
+    def watched(self, caller: Caller) -> Iterator[anyio.Event]:
+        """The event that is set when a caller's key, account or session is revoked; good within the block."""
+        event = anyio.Event()
+        subjects = [caller.id, *([f"session:{caller.session}"] if caller.session else [])]
+        for subject in subjects:
+            self._watched.setdefault(subject, set()).add(event)
+        try:
+            yield event
+        finally:
+            for subject in subjects:
+                self._watched[subject].discard(event)
+                if not self._watched[subject]:
+                    del self._watched[subject]
+
     def clear(self) -> None:
-        """Forgets everything."""
+        """Forgets everything: what was revoked meanwhile, nobody can tell."""
         self.mark += 1
+        for events in self._watched.values():
+            for event in events:
+                event.set()
         self._entries.clear()
         self._by_subject.clear()
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 from runtime.errors import Conflict, InsufficientCredit, Invalid, NotFound, Pointer
 from runtime.services.billing import store
 from runtime.services.billing.amounts import LARGEST, exact, positive, show
-from runtime.services.billing.ports import Balance, Entry, Posting, Reservation
+from runtime.services.billing.ports import Balance, Entry, Posting, Reservation, Spender
 from runtime.services.names import time_ordered
 
 if TYPE_CHECKING:
@@ -57,6 +57,10 @@ class Ledger:
         async with self._database.reading() as connection:
             return await store.page(connection, account, before, limit)
 
+    async def spent(self, spender: str) -> Decimal:
+        async with self._database.reading() as connection:
+            return await store.spent(connection, spender)
+
     # Reservations
 
     async def reserve(
@@ -66,13 +70,15 @@ class Ledger:
         *,
         id: str | None = None,  # noqa: A002 - the port's word
         ttl: float = 600.0,
+        spender: Spender | None = None,
     ) -> Reservation:
         _require_name("account", account)
         _require_name("id", id)
         if not 0 < ttl <= LONGEST_RESERVATION:
             raise Invalid(f"a reservation lasts at most a day, not {ttl:g} s")
         expires = datetime.now(UTC) + timedelta(seconds=ttl)
-        wanted = Reservation(id or time_ordered(), account, positive(amount), expires)
+        by = spender.id if spender else None
+        wanted = Reservation(id or time_ordered(), account, positive(amount), expires, by)
         async with self._transactions.transaction() as tx:
             balance = await store.lock(tx.connection, account)
             known = await store.reservation(tx.connection, wanted.id) if id else None
@@ -81,6 +87,7 @@ class Ledger:
             if known is not None or (id and await store.entry(tx.connection, _settling(id))):
                 raise Conflict(f"the reservation {wanted.id} has been made for something else, or settled")
             await self._require(tx, account, balance, amount)
+            await self._require_within(tx, account, spender, amount)
             if not await store.reserve(tx.connection, wanted):  # of another account, at the same moment
                 raise Conflict(f"the reservation {wanted.id} has been made for something else")
             return wanted
@@ -104,7 +111,9 @@ class Ledger:
             entry = None
             if cost:
                 posting = Posting(known.account, "usage", -cost, _settling(reservation), reason, reference)
-                entry, _ = await self.write(tx, posting, strict=False)
+                entry, new = await self.write(tx, posting, strict=False)
+                if new and known.spender is not None:
+                    await store.spend(tx.connection, known.spender, cost)
             await store.release(tx.connection, reservation)
             return entry
 
@@ -122,10 +131,15 @@ class Ledger:
         operation: str,
         reason: str | None = None,
         reference: str | None = None,
+        spender: Spender | None = None,
     ) -> Entry:
         posting = Posting(account, "usage", -positive(amount), f"charge:{operation}", reason, reference)
         async with self._transactions.transaction() as tx:
-            return (await self.write(tx, posting, strict=True))[0]
+            entry, new = await self.write(tx, posting, strict=True)
+            if new and spender is not None:
+                await self._require_within(tx, account, spender, amount)
+                await store.spend(tx.connection, spender.id, amount)
+            return entry
 
     async def write(self, tx: Transaction, posting: Posting, *, strict: bool) -> tuple[Entry, bool]:
         """Writes an entry in a transaction.
@@ -168,6 +182,19 @@ class Ledger:
             raise InsufficientCredit(
                 f"{show(amount)} {self.currency} are needed, {show(max(available, Decimal(0)))} are available",
                 remedy="Buy credits, or wait until running work has ended.",
+            )
+
+    async def _require_within(self, tx: Transaction, account: str, spender: Spender | None, amount: Decimal) -> None:
+        """Refuses what is more than a spender may spend; its account is locked."""
+        if spender is None:
+            return
+        taken = await store.spent(tx.connection, spender.id) + await store.reserved(tx.connection, account, spender.id)
+        if taken + amount > spender.most:
+            left = show(max(spender.most - taken, Decimal(0)))
+            raise InsufficientCredit(
+                f"{show(amount)} {self.currency} are needed, {left} are left of the {show(spender.most)} that this key "
+                "may spend",
+                remedy="Use another key.",
             )
 
 

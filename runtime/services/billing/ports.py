@@ -33,6 +33,19 @@ class Balance:
 
 
 @dataclass(frozen=True, slots=True)
+class Spender:
+    """Whoever spends an account's credits and may spend so many in all: an API key.
+
+    Args:
+        id: the caller's, `key:…`.
+        most: over all its time.
+    """
+
+    id: str
+    most: Decimal
+
+
+@dataclass(frozen=True, slots=True)
 class Posting:
     """An entry that is to be written.
 
@@ -68,12 +81,17 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Reservation:
-    """An amount that is kept for running work until it is settled or released, or its time is over."""
+    """An amount that is kept for running work until it is settled or released, or its time is over.
+
+    Args:
+        spender: the id of whoever's limit it counts against.
+    """
 
     id: str
     account: str
     amount: Decimal
     expires_at: datetime
+    spender: str | None = None
 
 
 class Credits(Protocol):
@@ -89,16 +107,25 @@ class Credits(Protocol):
         """An account; one that was never moved has nothing."""
         ...
 
-    async def reserve(self, account: str, amount: Decimal, *, id: str | None = None, ttl: float = 600.0) -> Reservation:  # noqa: A002
+    async def reserve(
+        self,
+        account: str,
+        amount: Decimal,
+        *,
+        id: str | None = None,  # noqa: A002 - the common word
+        ttl: float = 600.0,
+        spender: Spender | None = None,
+    ) -> Reservation:
         """Keeps an amount for work that begins; calls at once, from any instance, never get more than there is.
 
         Args:
             id: of the reservation; the same one again gives the same reservation.
             ttl: seconds after which it no longer counts. Work that is settled up to a week
                 later is recorded all the same.
+            spender: whose own limit it counts against, beside the account's balance.
 
         Raises:
-            InsufficientCredit: it is more than is available.
+            InsufficientCredit: it is more than is available, or than the spender has left.
             Conflict: another reservation has the id, or it has been settled.
             Invalid: no positive amount with at most nine decimals.
             Unreachable: the database does not answer.
@@ -132,11 +159,12 @@ class Credits(Protocol):
         operation: str,
         reason: str | None = None,
         reference: str | None = None,
+        spender: Spender | None = None,
     ) -> Entry:
         """Takes an amount at once; the same operation again gives the same entry.
 
         Raises:
-            InsufficientCredit: it is more than is available.
+            InsufficientCredit: it is more than is available, or than the spender has left.
             Conflict: the operation has been used for something else.
         """
         ...
@@ -146,6 +174,10 @@ class Billing(Credits, Protocol):
     """Credits, for the operator."""
 
     currency: str
+
+    async def spent(self, spender: str) -> Decimal:
+        """What a spender with a limit has spent."""
+        ...
 
     async def entries(self, account: str, *, before: int | None = None, limit: int = 50) -> list[Entry]:
         """An account's entries, newest first, before the one of that id."""

@@ -8,9 +8,9 @@ from litestar import Controller, Request, get, post
 from litestar.params import FromPath, HeaderParameter, JSONBody, QueryParameter
 from litestar.status_codes import HTTP_200_OK
 
-from runtime.errors import Conflict, Forbidden, Invalid, NotFound, Pointer
+from runtime.errors import Conflict, Forbidden, NotFound
 from runtime.http.access import ADMIN, OPEN, Caller, scope
-from runtime.http.paging import After, Limit, cursor, position
+from runtime.http.paging import After, Limit, page, position_of
 from runtime.http.ports import Port
 from runtime.services.billing.amounts import parse, show
 from runtime.services.billing.ports import Billing, Entry, Posting
@@ -63,6 +63,8 @@ class CreditsShown(msgspec.Struct):
         balance: the sum of all entries; below zero where work was done beyond it.
         reserved: what running work may still take.
         available: the rest.
+        limit: what the key that asks may spend in all; null where it has no limit of its own.
+        spent: what it has spent, where it has one.
     """
 
     account: str
@@ -72,6 +74,8 @@ class CreditsShown(msgspec.Struct):
     available: str
     items: list[EntryShown]
     next: str | None
+    limit: str | None = None
+    spent: str | None = None
 
 
 class CreditsRequest(msgspec.Struct, forbid_unknown_fields=True):
@@ -121,17 +125,19 @@ class CreditRoutes(Controller):
         wanted = account or caller.account
         if wanted != caller.account and not caller.may(ADMIN):
             raise Forbidden("this needs the scope runtime:admin: it is another's account")
-        found = await ledger.entries(wanted, before=_position(after) if after else None, limit=limit + 1)
+        found = await ledger.entries(wanted, before=position_of("credits", after, int), limit=limit + 1)
         stands = await ledger.balance(wanted)
-        shown = found[:limit]
+        shown = page("credits", found, limit, lambda entry: entry.id)
         return CreditsShown(
             wanted,
             ledger.currency,
             show(stands.balance),
             show(stands.reserved),
             show(stands.available),
-            [EntryShown.of(entry, ledger.currency) for entry in shown],
-            cursor("credits", shown[-1].id) if len(found) > limit else None,
+            [EntryShown.of(entry, ledger.currency) for entry in shown.items],
+            shown.next,
+            show(caller.credits) if caller.credits is not None else None,
+            show(await ledger.spent(caller.id)) if caller.credits is not None else None,
         )
 
     @post("/", opt=scope(ADMIN), summary="Enter a purchase, a bonus, a refund or an adjustment")
@@ -165,14 +171,3 @@ def _declared(billing: Billing | None) -> Billing:
     if billing is None:
         raise NotFound("the spec declares no billing", remedy="Add `billing: {currency: USD}` to it.")
     return billing
-
-
-def _position(after: str) -> int:
-    known = position("credits", after)
-    if isinstance(known, int):
-        return known
-    raise Invalid(
-        "`after` is not a cursor of this list",
-        errors=[Pointer("?after", "pass the `next` of an earlier answer as it is")],
-        remedy="Begin again without `after`.",
-    )

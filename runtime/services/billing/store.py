@@ -67,6 +67,14 @@ reservations = Table(
     Column("account", String(200), nullable=False, index=True),
     Column("amount", Exact, nullable=False),
     Column("expires_at", DateTime(timezone=True), nullable=False, index=True),
+    Column("spender", String(200)),
+)
+
+spenders = Table(
+    "credit_spenders",
+    metadata,
+    Column("spender", String(200), primary_key=True),
+    Column("spent", Exact, nullable=False),
 )
 
 
@@ -119,12 +127,27 @@ async def page(connection: AsyncConnection, account: str, before: int | None, mo
     return [_entry(row) for row in await connection.execute(query)]
 
 
-async def reserved(connection: AsyncConnection, account: str) -> Decimal:
-    """The sum of an account's reservations whose time is not over."""
+async def reserved(connection: AsyncConnection, account: str, spender: str | None = None) -> Decimal:
+    """The sum of an account's reservations whose time is not over; of one spender alone, where it is given."""
     query = select(reservations.c.amount).where(
         reservations.c.account == account, reservations.c.expires_at > datetime.now(UTC)
     )
+    if spender is not None:
+        query = query.where(reservations.c.spender == spender)
     return sum((await connection.execute(query)).scalars(), Decimal(0))
+
+
+async def spent(connection: AsyncConnection, spender: str) -> Decimal:
+    """What a spender has spent."""
+    found = await connection.execute(select(spenders.c.spent).where(spenders.c.spender == spender))
+    return found.scalar_one_or_none() or Decimal(0)
+
+
+async def spend(connection: AsyncConnection, spender: str, amount: Decimal) -> None:
+    """Adds to what a spender has spent, whose account is locked."""
+    after = await spent(connection, spender) + amount
+    if not await add(connection, spenders, {"spender": spender, "spent": after}):
+        await connection.execute(update(spenders).where(spenders.c.spender == spender).values(spent=after))
 
 
 async def reserve(connection: AsyncConnection, reservation: Reservation) -> bool:
@@ -134,13 +157,14 @@ async def reserve(connection: AsyncConnection, reservation: Reservation) -> bool
         "account": reservation.account,
         "amount": reservation.amount,
         "expires_at": reservation.expires_at,
+        "spender": reservation.spender,
     }
     return await add(connection, reservations, row)
 
 
 async def reservation(connection: AsyncConnection, id_: str) -> Reservation | None:
     row = (await connection.execute(select(reservations).where(reservations.c.id == id_))).one_or_none()
-    return Reservation(row.id, row.account, row.amount, utc(row.expires_at)) if row else None
+    return Reservation(row.id, row.account, row.amount, utc(row.expires_at), row.spender) if row else None
 
 
 async def release(connection: AsyncConnection, id_: str) -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from runtime.services.auth.service import Auth
 from runtime.services.auth.spec import AuthSpec
+from runtime.services.auth.texts import QueuedTexts
 from tests.services.outbox.conftest import place as place
 from tests.services.outbox.conftest import postgres as postgres
 from tests.services.outbox.conftest import url as url
@@ -36,9 +37,9 @@ class Site(Auth):
         return [_payload(json.loads(row.body)) for row in rows]
 
     async def code(self, email: str) -> str:
-        """The code in the last mail to an address."""
-        text = [mail["text"] for mail in await self.mails() if mail["to"] == [email]][-1]
-        found = re.search(r"code is (\S+)", text)
+        """The code in the last mail to an address, or text message to a phone."""
+        text = [mail["text"] for mail in await self.mails() if mail["to"] in ([email], email)][-1]
+        found = re.search(r"code(?: for your phone)? is (\w+-\w+)", text)
         assert found is not None, text
         return found[1]
 
@@ -67,7 +68,7 @@ async def auths(
     """Makes instances that share a database; none of them follows revocations until it is told to look."""
     ends = AsyncExitStack()
 
-    async def build(*, mail: str | None = "q", **section: Any) -> Site:
+    async def build(*, mail: str | None = "q", texts: str | None = None, **section: Any) -> Site:
         at = await place(streams=STREAMS)
         made = Site(
             AuthSpec.model_validate({**CHEAP, **section}),
@@ -81,6 +82,7 @@ async def auths(
             issuer="https://core.example.com",
             audience="core",
             mail=mail,
+            texts=QueuedTexts(texts) if texts else None,
         )
         made.at = at
         await made.start()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import bcrypt
@@ -212,3 +213,44 @@ async def test_while_the_database_is_away_a_known_key_goes_on_and_not_for_ever(
     monkeypatch.setattr(auth._verified, "_fresh", time.monotonic() - 31)
     with pytest.raises(Unreachable):
         await auth.api_keys.caller(key, HERE)
+
+
+async def test_what_it_may_spend_goes_with_its_caller(auths: Auths) -> None:
+    auth = await auths()
+    made, key = await auth.api_keys.create(OPERATOR, "ci", ["jobs:write"], credits=Decimal("12.50"))
+    caller = await auth.api_keys.caller(key, HERE)
+    assert caller is not None
+    assert made.credits == caller.credits == Decimal("12.50")
+    assert (await auth.api_keys.page(owner=None))[0].credits == Decimal("12.50")
+
+
+@pytest.mark.parametrize("wrong", ["0", "-1", "NaN", "Infinity", "0.0000000001", "1000000000000"])
+async def test_no_other_amount_is_taken(auths: Auths, wrong: str) -> None:
+    auth = await auths()
+    with pytest.raises(Invalid):
+        await auth.api_keys.create(OPERATOR, "ci", ["jobs:write"], credits=Decimal(wrong))
+
+
+async def test_a_key_sheds_no_limit_by_making_another(auths: Auths) -> None:
+    auth = await auths()
+    soon, later = (datetime.now(UTC) + timedelta(hours=hours) for hours in (1, 2))
+    scopes = ["keys:write"]
+
+    async def maker(**limits: Any) -> Caller:
+        _, key = await auth.api_keys.create(OPERATOR, "maker", scopes, **limits)
+        caller = await auth.api_keys.caller(key, HERE)
+        assert caller is not None
+        return caller
+
+    for limits, wanted in (
+        ({"credits": Decimal(1)}, {"credits": Decimal(1)}),
+        ({"rate": "5/m"}, {}),
+        ({"rate": "5/m"}, {"rate": "1/s"}),
+        ({"expires_at": soon}, {}),
+        ({"expires_at": soon}, {"expires_at": later}),
+    ):
+        with pytest.raises(Forbidden, match="makes none"):
+            await auth.api_keys.create(await maker(**limits), "more", scopes, **wanted)
+    fitting = await maker(rate="5/m", expires_at=later)
+    assert await auth.api_keys.create(fitting, "less", scopes, rate="300/h", expires_at=soon)
+    assert await auth.api_keys.create(await maker(), "equal", scopes)

@@ -28,7 +28,7 @@ ELSEWHERE = Visitor("10.0.0.9", "Chrome")
 async def site(auths: Sites) -> Site:
     site = await auths()
     for name in ("ada", "bob"):
-        await site.accounts.add(f"{name}@example.com", GOOD, verified=True, scopes=())
+        await site.users.add(f"{name}@example.com", GOOD, verified=True, scopes=())
     return site
 
 
@@ -90,7 +90,7 @@ async def test_an_unknown_account_is_compared_as_well(site: Site, monkeypatch: p
 
 async def test_a_long_password_is_read_to_its_end(site: Site) -> None:
     long = "é" * 60
-    await site.accounts.add("long@example.com", long + "a", verified=True, scopes=())
+    await site.users.add("long@example.com", long + "a", verified=True, scopes=())
     with pytest.raises(Unauthenticated):
         await site.sessions.sign_in(HERE, None, "long@example.com", long + "b")
     assert await site.sessions.sign_in(HERE, None, "long@example.com", "e\u0301" * 60 + "a")  # another spelling
@@ -125,7 +125,7 @@ async def test_a_stranger_locks_out_nobody_but_themselves(site: Site) -> None:
 
 async def test_a_lock_clears_itself_and_the_next_is_longer(auths: Sites) -> None:
     site = await auths(passwords={"rounds": 4, "lockout": {"attempts": 2, "window": "50ms"}})
-    await site.accounts.add("ada@example.com", GOOD, verified=True, scopes=())
+    await site.users.add("ada@example.com", GOOD, verified=True, scopes=())
     waits: list[float] = []
     async with asyncio.timeout(20):
         while len(waits) < 3:
@@ -189,7 +189,7 @@ async def test_signing_one_out_leaves_the_other(site: Site) -> None:
 async def test_a_session_holds_so_many_accounts_and_no_more(auths: Sites) -> None:
     site = await auths(sessions={"max_users": 1})
     for name in ("ada", "bob"):
-        await site.accounts.add(f"{name}@example.com", GOOD, verified=True, scopes=())
+        await site.users.add(f"{name}@example.com", GOOD, verified=True, scopes=())
     one = await ada(site)
     with pytest.raises(Conflict):
         await bob(site, one.session)
@@ -243,7 +243,7 @@ async def test_the_parent_is_good_for_the_grace_and_no_longer(site: Site, auths:
 
 async def test_without_a_grace_the_first_use_is_the_only_one(auths: Sites) -> None:
     site = await auths(jwt={"reuse_grace": "0s"})
-    await site.accounts.add("ada@example.com", GOOD, verified=True, scopes=())
+    await site.users.add("ada@example.com", GOOD, verified=True, scopes=())
     first = await ada(site)
     assert await site.sessions.refresh(having(first))
     with pytest.raises(Unauthenticated, match="used twice"):
@@ -269,7 +269,7 @@ async def test_no_token_is_stored(site: Site) -> None:
 
 async def test_a_session_ends_after_its_time_however_often_it_is_refreshed(auths: Sites) -> None:
     site = await auths(jwt={"refresh_ttl": "150ms"})
-    await site.accounts.add("ada@example.com", GOOD, verified=True, scopes=())
+    await site.users.add("ada@example.com", GOOD, verified=True, scopes=())
     signed = await ada(site)
     async with asyncio.timeout(10):
         while True:
@@ -323,3 +323,15 @@ async def test_tokens_of_a_compromised_signing_key_end_at_once(site: Site) -> No
     await site.rotate(compromised=True)
     assert await who(site, signed) is None
     assert await who(site, await site.sessions.refresh(having(signed)))
+
+
+async def test_who_watches_is_told_of_the_end(site: Site, auths: Sites) -> None:
+    here, there, other = await ada(site), await ada(site, ELSEWHERE), await auths()
+    callers = [await other.caller(signed.access, "127.0.0.1") for signed in (here, there)]
+    assert callers[0] is not None
+    assert callers[1] is not None
+    with other.watched(callers[0]) as mine, other.watched(callers[1]) as ended:
+        await site.sessions.revoke(here.current.id, there.session)
+        await other._revocations.look()
+        assert (mine.is_set(), ended.is_set()) == (False, True)
+    assert other._verified._watched == {}

@@ -14,7 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from runtime.errors import Conflict, Fault, InsufficientCredit, Invalid, NotFound
 from runtime.plugins import Mark
 from runtime.services.billing.amounts import parse, show
-from runtime.services.billing.ports import Kind, Posting
+from runtime.services.billing.ports import Kind, Posting, Spender
 from runtime.services.events.spec import SubscriptionSpec
 from runtime.services.events.subscription import Subscription
 from tests.services.outbox.conftest import until
@@ -243,3 +243,47 @@ async def test_a_random_history_adds_up(books: Build) -> None:
         assert entry.balance == running >= 0
     stands = await at.ledger.balance("ada")
     assert (stands.balance, stands.reserved) == (running, Decimal(0))
+
+
+# Spenders with a limit of their own
+
+
+async def test_a_spender_stops_at_its_own_limit(books: Build) -> None:
+    at = await books()
+    await at.ledger.post(posting("100"))
+    key = Spender("key:a", Decimal(10))
+    first = await at.ledger.reserve("ada", Decimal(6), spender=key)
+    with pytest.raises(InsufficientCredit, match=r"4\.00 are left of the 10\.00"):
+        await at.ledger.reserve("ada", Decimal(5), spender=key)
+    with pytest.raises(InsufficientCredit):
+        await at.ledger.charge("ada", Decimal(5), operation="one", spender=key)
+    await at.ledger.settle(first.id, Decimal("2.5"))
+    await at.ledger.settle(first.id, Decimal("2.5"))  # again: it has been
+    assert await at.ledger.spent("key:a") == Decimal("2.5")
+    for _ in range(2):
+        await at.ledger.charge("ada", Decimal("7.5"), operation="two", spender=key)
+    assert await at.ledger.spent("key:a") == Decimal(10)
+    with pytest.raises(InsufficientCredit, match="key"):
+        await at.ledger.reserve("ada", Decimal("0.01"), spender=key)
+    assert await at.ledger.reserve("ada", Decimal(50), spender=Spender("key:b", Decimal(50)))
+    assert await at.ledger.reserve("ada", Decimal(5))  # of nobody in particular
+    assert (await at.ledger.balance("ada")).balance == Decimal(90)
+
+
+async def test_many_at_once_do_not_pass_a_spenders_limit(books: Build) -> None:
+    one, two = await books(), await books()
+    await one.ledger.post(posting("1000"))
+    key = Spender("key:a", Decimal(10))
+    calls = [each.ledger.reserve("ada", Decimal(1), spender=key) for each in (one, two) * 25]
+    outcomes = await asyncio.gather(*calls, return_exceptions=True)
+    assert [type(outcome) for outcome in outcomes].count(InsufficientCredit) == 40
+
+
+async def test_what_is_released_can_be_spent(books: Build) -> None:
+    at = await books()
+    await at.ledger.post(posting("100"))
+    key = Spender("key:a", Decimal(10))
+    reservation = await at.ledger.reserve("ada", Decimal(10), spender=key)
+    await at.ledger.release(reservation.id)
+    assert await at.ledger.reserve("ada", Decimal(10), spender=key)
+    assert await at.ledger.spent("key:a") == 0

@@ -1,17 +1,19 @@
 """The HTTP calls of API keys."""
 
 from datetime import datetime
+from decimal import Decimal, InvalidOperation
 from typing import Annotated
 
 import msgspec
 from litestar import Controller, delete, get, post
 from litestar.params import FromPath, JSONBody, QueryParameter
 
-from runtime.errors import Forbidden, Invalid, NotFound, Pointer
+from runtime.errors import Forbidden, Invalid, Pointer
 from runtime.http.access import ADMIN, Caller, scope
-from runtime.http.paging import After, Limit, Page, cursor, position
+from runtime.http.paging import After, Limit, Page, page, position_of
 from runtime.http.ports import Port
 from runtime.services.auth.ports import ApiKey, ApiKeys
+from runtime.services.auth.routes.shown import declared
 
 READ = "keys:read"
 WRITE = "keys:write"
@@ -26,6 +28,7 @@ class KeyRequest(msgspec.Struct, forbid_unknown_fields=True):
         owner: whose credits and data it uses; yours, unless you have `runtime:admin`.
         expires_at: when it ends; never, where it is not given.
         rate: its own limit, `100/m`.
+        credits: the most that it may spend of its owner's, "12.50"; all there are, where it is not given.
     """
 
     name: Annotated[str, msgspec.Meta(min_length=1, max_length=100)]
@@ -33,6 +36,7 @@ class KeyRequest(msgspec.Struct, forbid_unknown_fields=True):
     owner: Annotated[str, msgspec.Meta(min_length=1, max_length=180)] | None = None
     expires_at: datetime | None = None
     rate: Annotated[str, msgspec.Meta(max_length=40)] | None = None
+    credits: Annotated[str, msgspec.Meta(max_length=40)] | None = None
 
 
 class KeyShown(msgspec.Struct):
@@ -48,6 +52,7 @@ class KeyShown(msgspec.Struct):
     owner: str
     scopes: list[str]
     rate: str | None
+    credits: str | None
     created_at: datetime
     created_by: str
     expires_at: datetime | None
@@ -63,6 +68,7 @@ class KeyShown(msgspec.Struct):
             key.owner,
             list(key.scopes),
             key.rate,
+            f"{key.credits.normalize():f}" if key.credits is not None else None,
             key.created_at,
             key.created_by,
             key.expires_at,
@@ -94,13 +100,19 @@ class ApiKeyRoutes(Controller):
 
     @post("/", opt={**scope(WRITE), "secret_answer": True}, summary="Make an API key")
     async def create(self, data: JSONBody[KeyRequest], api_keys: Port[ApiKeys | None], caller: Port[Caller]) -> KeyMade:
-        made, text = await _declared(api_keys).create(
-            caller, data.name, data.scopes, owner=data.owner, expires_at=data.expires_at, rate=data.rate
+        made, text = await declared(api_keys).create(
+            caller,
+            data.name,
+            data.scopes,
+            owner=data.owner,
+            expires_at=data.expires_at,
+            rate=data.rate,
+            credits=_amount(data.credits),
         )
         return KeyMade(made.id, text, made.name, made.owner, list(made.scopes), made.expires_at)
 
     @get("/", opt=scope(READ), summary="API keys, the newest first")
-    async def page(
+    async def listed(
         self,
         api_keys: Port[ApiKeys | None],
         caller: Port[Caller],
@@ -116,32 +128,21 @@ class ApiKeyRoutes(Controller):
         wanted = owner or caller.account
         if wanted != caller.account and not caller.may(ADMIN):
             raise Forbidden("this needs the scope runtime:admin: they are another's keys")
-        found = await _declared(api_keys).page(
+        found = await declared(api_keys).page(
             owner=None if wanted == "*" else wanted,
             starts_with=starts_with,
-            before=_position(after) if after else None,
+            before=position_of("api-keys", after, str),
             most=limit + 1,
         )
-        shown = [KeyShown.of(key) for key in found[:limit]]
-        return Page(shown, cursor("api-keys", shown[-1].id) if len(found) > limit else None)
+        return page("api-keys", [KeyShown.of(key) for key in found], limit, lambda key: key.id)
 
     @delete("/{key_id:str}", opt=scope(WRITE), summary="Revoke an API key")
     async def revoke(self, key_id: FromPath[str], api_keys: Port[ApiKeys | None], caller: Port[Caller]) -> None:
-        await _declared(api_keys).revoke(caller, key_id)
+        await declared(api_keys).revoke(caller, key_id)
 
 
-def _declared(api_keys: ApiKeys | None) -> ApiKeys:
-    if api_keys is None:
-        raise NotFound("the spec declares no accounts", remedy="Add `auth: {}` to it.")
-    return api_keys
-
-
-def _position(after: str) -> str:
-    known = position("api-keys", after)
-    if isinstance(known, str):
-        return known
-    raise Invalid(
-        "`after` is not a cursor of this list",
-        errors=[Pointer("?after", "pass the `next` of an earlier answer as it is")],
-        remedy="Begin again without `after`.",
-    )
+def _amount(text: str | None) -> Decimal | None:
+    try:
+        return Decimal(text) if text is not None else None
+    except InvalidOperation as error:
+        raise Invalid("this is no amount", errors=[Pointer("/credits", 'an exact decimal, "12.50"')]) from error

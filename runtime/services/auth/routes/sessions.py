@@ -9,8 +9,8 @@ from litestar.status_codes import HTTP_200_OK
 
 from runtime.http.access import OPEN, Caller, scope
 from runtime.http.ports import Port
-from runtime.services.auth.accounts import normal_email
 from runtime.services.auth.browsers import Browsers
+from runtime.services.auth.contacts import normal_email
 from runtime.services.auth.ports import Sessions
 from runtime.services.auth.routes.shown import DeviceShown, SessionShown, declared, session_of, user_of
 

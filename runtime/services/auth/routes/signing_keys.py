@@ -7,10 +7,10 @@ import msgspec
 from litestar import Controller, Response, get, post
 from litestar.params import JSONBody
 
-from runtime.errors import NotFound
 from runtime.http.access import ADMIN, OPEN, scope
 from runtime.http.ports import Port
 from runtime.services.auth.ports import Signing, SigningKeyView
+from runtime.services.auth.routes.shown import declared
 
 JWKS_TYPE = "application/jwk-set+json"
 JWKS_AGE = 300
@@ -57,18 +57,12 @@ class SigningKeyRoutes(Controller):
     @get("/.well-known/jwks.json", opt=OPEN, summary="The public halves of the signing keys", sync_to_thread=False)
     def jwks(self, signing: Port[Signing | None]) -> Response[dict[str, Any]]:
         headers = {"cache-control": f"public, max-age={JWKS_AGE}"}
-        return Response(dict(_declared(signing).jwks()), media_type=JWKS_TYPE, headers=headers)
+        return Response(dict(declared(signing).jwks()), media_type=JWKS_TYPE, headers=headers)
 
     @get("/v1/signing-keys", opt=scope(ADMIN), summary="The signing keys and their states", sync_to_thread=False)
     def keys(self, signing: Port[Signing | None]) -> SigningKeyList:
-        return SigningKeyList([SigningKeyShown.of(key) for key in _declared(signing).views()])
+        return SigningKeyList([SigningKeyShown.of(key) for key in declared(signing).views()])
 
     @post("/v1/signing-keys/rotate", opt=scope(ADMIN), summary="Make the next signing key")
     async def rotate(self, data: JSONBody[Rotation], signing: Port[Signing | None]) -> SigningKeyShown:
-        return SigningKeyShown.of(await _declared(signing).rotate(compromised=data.compromised))
-
-
-def _declared(signing: Signing | None) -> Signing:
-    if signing is None:
-        raise NotFound("the spec declares no accounts", remedy="Add `auth: {}` to it.")
-    return signing
+        return SigningKeyShown.of(await declared(signing).rotate(compromised=data.compromised))

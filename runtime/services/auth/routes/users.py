@@ -6,15 +6,16 @@ from typing import Annotated, Any
 import msgspec
 from litestar import Controller, Request, delete, get, post, put
 from litestar.params import FromPath, JSONBody
+from litestar.status_codes import HTTP_200_OK, HTTP_202_ACCEPTED
 
-from runtime.errors import Invalid, Pointer
 from runtime.http.access import ADMIN, Caller, address_of, scope
-from runtime.http.paging import After, Limit, Page, cursor, position
+from runtime.http.paging import After, Limit, Page, page, position_of
 from runtime.http.ports import Port
-from runtime.services.auth.ports import Accounts, User
+from runtime.services.auth.ports import Profile, Profiles, User, Users
 from runtime.services.auth.routes.shown import UserShown, declared, user_of
 
 Email = Annotated[str, msgspec.Meta(min_length=3, max_length=320)]
+Phone = Annotated[str, msgspec.Meta(min_length=3, max_length=40)]
 
 
 class EmailShown(msgspec.Struct):
@@ -24,12 +25,20 @@ class EmailShown(msgspec.Struct):
     verified_at: datetime | None
 
 
+class PhoneShown(msgspec.Struct):
+    """A phone of an account."""
+
+    phone: str
+    verified_at: datetime | None
+
+
 class ProfileShown(msgspec.Struct):
     """What an account says of itself.
 
     Args:
         email: the address that it signs in with.
         emails: further ones; a code was sent to those that are not verified.
+        phones: the same of phones.
         languages: the first one first, BCP 47.
     """
 
@@ -39,28 +48,37 @@ class ProfileShown(msgspec.Struct):
     time_zone: str | None
     languages: list[str]
     emails: list[EmailShown]
+    phones: list[PhoneShown]
 
     @classmethod
-    async def of(cls, user: User, accounts: Accounts) -> "ProfileShown":
-        further = await accounts.further_emails(user.id)
-        emails = [EmailShown(email, verified) for email, verified in further.items()]
-        return cls(user.id, user.email, user.name, user.time_zone, list(user.languages), emails)
+    async def of(cls, user: User, profiles: Profiles) -> "ProfileShown":
+        emails = [EmailShown(email, verified) for email, verified in (await profiles.emails(user.id)).items()]
+        phones = [PhoneShown(phone, verified) for phone, verified in (await profiles.phones(user.id)).items()]
+        return cls(user.id, user.email, user.name, user.time_zone, list(user.languages), emails, phones)
 
 
-class Profile(msgspec.Struct, forbid_unknown_fields=True):
+class ProfileRequest(msgspec.Struct, forbid_unknown_fields=True):
     """A profile as it shall be; what is left out is removed."""
 
     name: Annotated[str, msgspec.Meta(max_length=200)] | None = None
     time_zone: Annotated[str, msgspec.Meta(max_length=64)] | None = None
     languages: Annotated[list[Annotated[str, msgspec.Meta(max_length=35)]], msgspec.Meta(max_length=10)] = []
     emails: Annotated[list[Email], msgspec.Meta(max_length=20)] = []
+    phones: Annotated[list[Phone], msgspec.Meta(max_length=20)] = []
+
+
+class PhoneProof(msgspec.Struct, forbid_unknown_fields=True):
+    """A code that was sent to a phone."""
+
+    phone: Phone
+    code: Annotated[str, msgspec.Meta(min_length=1, max_length=40)]
 
 
 class UserRequest(msgspec.Struct, forbid_unknown_fields=True):
     """An account to be made.
 
     Args:
-        password: without one it is an invitation: the address may sign up, or ask for a new password.
+        password: without one it is an invitation: a code is mailed by which they choose one.
         verified: whether the address is known to be theirs.
         scopes: what they may do, beside looking after themselves.
     """
@@ -72,7 +90,7 @@ class UserRequest(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class UserMade(msgspec.Struct):
-    """The new account's id."""
+    """An account's id."""
 
     id: str
 
@@ -84,28 +102,34 @@ class ProfileRoutes(Controller):
     tags = ["accounts"]
 
     @get("/", opt=scope("account:read"), summary="The profile of the current account")
-    async def show(self, accounts: Port[Accounts | None], caller: Port[Caller]) -> ProfileShown:
-        known = declared(accounts)
+    async def show(self, profiles: Port[Profiles | None], caller: Port[Caller]) -> ProfileShown:
+        known = declared(profiles)
         return await ProfileShown.of(await known.user(user_of(caller)), known)
 
-    @put("/", opt=scope("account:write"), summary="Change it; each new address gets a code")
+    @put("/", opt=scope("account:write"), summary="Change it; each new address and phone gets a code")
     async def change(
         self,
-        data: JSONBody[Profile],
+        data: JSONBody[ProfileRequest],
         request: Request[Any, Any, Any],
-        accounts: Port[Accounts | None],
+        profiles: Port[Profiles | None],
         caller: Port[Caller],
     ) -> ProfileShown:
-        known = declared(accounts)
-        user = await known.change_profile(
-            user_of(caller),
-            address_of(request.scope),
-            name=data.name,
-            time_zone=data.time_zone,
-            languages=data.languages,
-            emails=data.emails,
-        )
+        known = declared(profiles)
+        wanted = Profile(data.name, data.time_zone, data.languages, data.emails, data.phones)
+        user = await known.change(user_of(caller), address_of(request.scope), wanted)
         return await ProfileShown.of(user, known)
+
+    @post("/phones/verify", opt=scope("account:write"), status_code=HTTP_200_OK, summary="Prove a phone with its code")
+    async def verify_phone(
+        self,
+        data: JSONBody[PhoneProof],
+        request: Request[Any, Any, Any],
+        profiles: Port[Profiles | None],
+        caller: Port[Caller],
+    ) -> ProfileShown:
+        known, id_ = declared(profiles), user_of(caller)
+        await known.verify_phone(id_, address_of(request.scope), data.phone, data.code)
+        return await ProfileShown.of(await known.user(id_), known)
 
 
 class UserRoutes(Controller):
@@ -115,31 +139,24 @@ class UserRoutes(Controller):
     tags = ["accounts"]
 
     @get("/", opt=scope(ADMIN), summary="All accounts, the newest first")
-    async def page(self, accounts: Port[Accounts | None], limit: Limit = 50, after: After = None) -> Page[UserShown]:
-        found = await declared(accounts).users(before=_position(after) if after else None, most=limit + 1)
-        shown = [UserShown.of(user) for user in found[:limit]]
-        return Page(shown, cursor("users", shown[-1].id) if len(found) > limit else None)
+    async def listed(self, users: Port[Users | None], limit: Limit = 50, after: After = None) -> Page[UserShown]:
+        found = await declared(users).page(before=position_of("users", after, str), most=limit + 1)
+        return page("users", [UserShown.of(user) for user in found], limit, lambda user: user.id)
 
     @post("/", opt={**scope(ADMIN), "secret_answer": True}, summary="Make an account, or invite somebody")
-    async def add(self, data: JSONBody[UserRequest], accounts: Port[Accounts | None]) -> UserMade:
-        made = await declared(accounts).add(data.email, data.password, verified=data.verified, scopes=data.scopes)
+    async def add(self, data: JSONBody[UserRequest], users: Port[Users | None]) -> UserMade:
+        made = await declared(users).add(data.email, data.password, verified=data.verified, scopes=data.scopes)
         return UserMade(made.id)
 
+    @post("/{user_id:str}/invite", opt=scope(ADMIN), status_code=HTTP_202_ACCEPTED, summary="Send an invitation again")
+    async def invite(self, user_id: FromPath[str], users: Port[Users | None]) -> UserMade:
+        await declared(users).invite(user_id)
+        return UserMade(user_id)
+
     @get("/{user_id:str}", opt=scope(ADMIN), summary="One account")
-    async def show(self, user_id: FromPath[str], accounts: Port[Accounts | None]) -> UserShown:
-        return UserShown.of(await declared(accounts).user(user_id))
+    async def show(self, user_id: FromPath[str], profiles: Port[Profiles | None]) -> UserShown:
+        return UserShown.of(await declared(profiles).user(user_id))
 
     @delete("/{user_id:str}", opt=scope(ADMIN), summary="Remove an account with its sessions and keys")
-    async def remove(self, user_id: FromPath[str], accounts: Port[Accounts | None]) -> None:
-        await declared(accounts).remove(user_id)
-
-
-def _position(after: str) -> str:
-    known = position("users", after)
-    if isinstance(known, str):
-        return known
-    raise Invalid(
-        "`after` is not a cursor of this list",
-        errors=[Pointer("?after", "pass the `next` of an earlier answer as it is")],
-        remedy="Begin again without `after`.",
-    )
+    async def remove(self, user_id: FromPath[str], users: Port[Users | None]) -> None:
+        await declared(users).remove(user_id)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import Column, DateTime, MetaData, String, Table, Text, func, insert, select, update
 
 from runtime.services.auth.ports import ApiKey
-from runtime.storage.rows import utc
+from runtime.storage.rows import Exact, utc
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -32,6 +32,7 @@ keys = Table(
     Column("expires_at", DateTime(timezone=True)),
     Column("used_at", DateTime(timezone=True)),
     Column("revoked_at", DateTime(timezone=True)),
+    Column("credits", Exact),
 )
 
 
@@ -47,6 +48,7 @@ async def add(connection: AsyncConnection, key: ApiKey, digest: str) -> None:
         "created_at": key.created_at,
         "created_by": key.created_by,
         "expires_at": key.expires_at,
+        "credits": key.credits,
     }
     await connection.execute(insert(keys).values(row))
 
@@ -114,4 +116,5 @@ def _key(row: Any) -> ApiKey:
         utc(row.expires_at) if row.expires_at else None,
         utc(row.used_at) if row.used_at else None,
         utc(row.revoked_at) if row.revoked_at else None,
+        row.credits,
     )

@@ -1,4 +1,4 @@
-"""Users, their further e-mail addresses and the devices that they have signed in from."""
+"""Users, their further e-mail addresses and phones, and the devices that they have signed in from."""
 
 from __future__ import annotations
 
@@ -35,6 +35,14 @@ emails = Table(
     metadata,
     Column("user", String(40), primary_key=True),
     Column("email", String(320), primary_key=True),
+    Column("verified_at", DateTime(timezone=True)),
+)
+
+phones = Table(
+    "user_phones",
+    metadata,
+    Column("user", String(40), primary_key=True),
+    Column("phone", String(20), primary_key=True),
     Column("verified_at", DateTime(timezone=True)),
 )
 
@@ -85,7 +93,7 @@ async def change(connection: AsyncConnection, id_: str, **values: Any) -> None:
 
 
 async def remove(connection: AsyncConnection, id_: str) -> None:
-    for table in (emails, devices):
+    for table in (emails, phones, devices):
         await connection.execute(delete(table).where(table.c.user == id_))
     await connection.execute(delete(users).where(users.c.id == id_))
 
@@ -111,6 +119,25 @@ async def verify_email(connection: AsyncConnection, id_: str, email: str) -> Non
 
 async def remove_email(connection: AsyncConnection, id_: str, email: str) -> None:
     await connection.execute(delete(emails).where(emails.c.user == id_, emails.c.email == email))
+
+
+async def phones_of(connection: AsyncConnection, id_: str) -> dict[str, datetime | None]:
+    """A user's phones, and when each was verified."""
+    rows = await connection.execute(select(phones).where(phones.c.user == id_).order_by(phones.c.phone))
+    return {row.phone: utc(row.verified_at) if row.verified_at else None for row in rows}
+
+
+async def add_phone(connection: AsyncConnection, id_: str, phone: str) -> None:
+    await add_row(connection, phones, {"user": id_, "phone": phone, "verified_at": None})
+
+
+async def verify_phone(connection: AsyncConnection, id_: str, phone: str) -> None:
+    which = (phones.c.user == id_) & (phones.c.phone == phone)
+    await connection.execute(update(phones).where(which).values(verified_at=datetime.now(UTC)))
+
+
+async def remove_phone(connection: AsyncConnection, id_: str, phone: str) -> None:
+    await connection.execute(delete(phones).where(phones.c.user == id_, phones.c.phone == phone))
 
 
 async def knows(connection: AsyncConnection, id_: str, digest: str) -> bool:

@@ -1,0 +1,44 @@
+"""How accounts can be reached: e-mail addresses and phones, each in the one form that it is known by."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from runtime.errors import Invalid, Pointer
+
+_EMAIL: Final = re.compile(r"[^@\s<>(),;:\\\"\x00-\x1f]{1,64}@[^@\s<>(),;:\\\"\x00-\x1f]{1,250}")
+_PHONE: Final = re.compile(r"\+[1-9][0-9]{6,14}")
+_WRITTEN: Final = str.maketrans("", "", " -./()\u00a0")
+
+
+def normal_email(email: str, pointer: str = "/email") -> str:
+    """An address as accounts are known by it.
+
+    Raises:
+        Invalid: it is none.
+
+    Example:
+        >>> normal_email(" Ada@Example.com")
+        'ada@example.com'
+    """
+    found = email.strip().lower()
+    if not _EMAIL.fullmatch(found):
+        raise Invalid("this is no e-mail address", errors=[Pointer(pointer, "such as ada@example.com")])
+    return found
+
+
+def normal_phone(phone: str, pointer: str = "/phone") -> str:
+    """A number in its international form (ITU-T E.164), whatever stands between its digits.
+
+    Raises:
+        Invalid: it is none.
+
+    Example:
+        >>> normal_phone("+43 (1) 234-567")
+        '+431234567'
+    """
+    found = phone.translate(_WRITTEN)
+    if not _PHONE.fullmatch(found):
+        raise Invalid("this is no phone number", errors=[Pointer(pointer, "with its country, such as +43 1 234567")])
+    return found
