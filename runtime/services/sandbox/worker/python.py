@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from runtime.services.sandbox.worker.job import Job, Result
-from runtime.services.sandbox.worker.v8 import Engine, Held, Isolate, ScriptError, ScriptMemory, ScriptTimeout
+from runtime.services.sandbox.worker.v8 import Engine, Isolate, ScriptError, ScriptMemory, ScriptTimeout
 from runtime.services.sandbox.worker.wasm import with_most_memory
 
 FLAGS: Final = ["--single-threaded", "--stack-size=1800", "--no-flush-liftoff-code", "--no-flush-bytecode"]
@@ -84,9 +84,7 @@ class Python:
         limited = bundle._replace(module=with_most_memory(bundle.module, bundle.top + memory))
         self._isolate = _booted(engine, limited, "_loadSnapshot: sandbox.files.get('snapshot.bin')")
         self._isolate.evaluate(f"py.runPython({json.dumps(RUNNER)}, {{globals: py.globals}}); 0")
-        driver = self._isolate.evaluate(RESET)
-        assert isinstance(driver, Held)  # noqa: S101 - the script above ends with a function
-        self._driver = driver
+        self._driver = self._isolate.function(RESET)
         self._jobs = 0
         for _ in range(WARM_UP):
             self.run(Job(0, "print(1)\nsum(input)", "[1, 2]", BOOT_LIMIT, memory, 1000))
@@ -132,7 +130,7 @@ class Python:
             return b"{}"
 
     def _called(self, word: bytes, limit: float) -> bytes:
-        answer = self._isolate.call(self._driver, word, limit)
+        answer = self._driver(word, limit)
         return answer if isinstance(answer, bytes) else b"{}"
 
 

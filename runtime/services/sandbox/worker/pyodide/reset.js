@@ -176,7 +176,8 @@
   const positions = streams.map((stream) => ({ ...stream?.shared }));
   globalThis.sandbox.files.clear();
   cut.armed = true;
-  return (word) => {
+  return function () {
+    const word = this;
     if (word === "reset") return reset();
     if (word === "digest") return digest();
     if (word === "logs") return '{"logs":' + logs() + "}";
