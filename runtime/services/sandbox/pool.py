@@ -284,7 +284,7 @@ class Pool:
     async def _renewed(self, worker: WorkerProcess) -> None:
         if not await worker.renewed():
             return
-        swollen = worker.resident() - worker.first > SWELLING
+        swollen = worker.size - worker.first > SWELLING
         if worker.recycle or swollen or worker.jobs >= self._size.recycle:
             worker.end()
             self._fill()

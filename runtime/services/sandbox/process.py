@@ -98,6 +98,8 @@ class WorkerProcess(asyncio.Protocol):
         """Whether it should take no further job."""
         self.first = 0
         """Bytes of memory that it had when it was ready."""
+        self.size = 0
+        """Bytes of memory that it had when it was last ready for a job."""
         self.peak = 0
         """The most memory it has ever had, once it has ended."""
         self.exit_code: int | None = None
@@ -152,7 +154,7 @@ class WorkerProcess(asyncio.Protocol):
             self.kill()
             raise
         self._highest = int(self.facts.get("peak", 0))
-        self.first = self._base = self.resident()
+        self.first = self.size = self.resident()
         self._become("idle")
 
     def reserve(self) -> None:
@@ -176,7 +178,7 @@ class WorkerProcess(asyncio.Protocol):
         self._renewed = self._loop.create_future()
         self._reader.largest = 8 * order.output + SMALL
         self._allowed, self.grown = allowance, 0
-        self._base = self.resident() or self._base
+        self._base = self.size
         head = {
             "kind": "job",
             "id": self._number,
@@ -205,6 +207,7 @@ class WorkerProcess(asyncio.Protocol):
             return False
         if self.status != "processing":
             return False
+        self.size = self.resident() or self.size
         self._become("idle")
         return True
 

@@ -2,9 +2,10 @@
 // working directory. Its last expression is the function that the worker calls.
 ((py) => {
   "use strict";
-  const { cut, reseed } = globalThis.sandbox;
+  const { cut, reseed } = globalThis.sandbox, { gc } = globalThis;
   const module = py._module, FS = module.FS, MEMFS = FS.filesystems.MEMFS;
   const PAGE = 65536, NO_SPACE = 51, MOST_NODES = 4096;
+  const TIDY_EVERY = 25, MUCH = 2 << 20; // jobs, and bytes of files, after which V8 collects what jobs have left
 
   // -- memory ---------------------------------------------------------------------------------------------------------
   const filled = () => { // the runs of pages that are not all zero
@@ -148,7 +149,13 @@
     FS.currentPath = currentPath;
     lines = [];
     clipped = false;
+    tidy();
     fileBytes = nodes = 0;
+  };
+  let jobs = 0;
+  const tidy = () => {
+    if (fileBytes > MUCH) gc({ type: "major" });
+    else if (++jobs % TIDY_EVERY === 0) gc({ type: "minor" });
   };
   const digest = () => { // FNV-1a over the memory, and what of the rest can be written down
     const words = new Uint32Array(module.HEAPU8.buffer);
@@ -175,6 +182,7 @@
   const streams = FS.streams.slice(), nameTable = FS.nameTable.slice(), { nextInode, currentPath } = FS;
   const positions = streams.map((stream) => ({ ...stream?.shared }));
   globalThis.sandbox.files.clear();
+  py._api.config._loadSnapshot = undefined; // as much memory as the interpreter itself
   cut.armed = true;
   return function () {
     const word = this;
