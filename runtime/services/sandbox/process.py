@@ -121,6 +121,7 @@ class WorkerProcess(asyncio.Protocol):
         self._deadline = 0.0
         self._timer: asyncio.TimerHandle | None = None
         self._process: subprocess.Popen[bytes] | None = None
+        self._statm = Path()
         self._transport: asyncio.Transport | None = None
         self._reaper: asyncio.Task[None] | None = None
 
@@ -138,6 +139,7 @@ class WorkerProcess(asyncio.Protocol):
             raise WorkerFailed("it was ended before it started")
         self._become("starting")
         self._process, ours = self.launch.start()
+        self._statm = Path(f"/proc/{self.pid}/statm")
         self._reaper = self._loop.create_task(self._reap(self._process))
         try:
             await self._connect(ours)
@@ -225,7 +227,7 @@ class WorkerProcess(asyncio.Protocol):
     def resident(self) -> int:
         """Bytes of memory that it has now; 0 where the system does not tell."""
         try:
-            return int(Path(f"/proc/{self.pid}/statm").read_bytes().split()[1]) * _PAGE
+            return int(self._statm.read_bytes().split()[1]) * _PAGE
         except (OSError, IndexError, ValueError):
             return 0
 
