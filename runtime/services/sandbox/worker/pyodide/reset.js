@@ -5,7 +5,7 @@
   const { cut, reseed } = globalThis.sandbox, { gc } = globalThis;
   const module = py._module, FS = module.FS, MEMFS = FS.filesystems.MEMFS;
   const PAGE = 65536, NO_SPACE = 51, MOST_NODES = 4096;
-  const TIDY_EVERY = 25, MUCH = 2 << 20; // jobs, and bytes of files, after which V8 collects what jobs have left
+  const TIDY_EVERY = 25, MUCH = 2 << 20; // jobs, and bytes of files, after which what jobs have left is collected
 
   // -- memory ---------------------------------------------------------------------------------------------------------
   const filled = () => { // the runs of pages that are not all zero
@@ -65,10 +65,11 @@
     const seen = new Set();
     return FS.streams.reduce((sum, stream) => sum + (stream?.node ? stored(stream.node, seen) : 0), stored(FS.root, seen));
   };
-  let fileBytes = 0, quota = 0, nodes = 0;
+  let fileBytes = 0, written = 0, quota = 0, nodes = 0;
   const { expandFileStorage } = MEMFS, { createNode } = FS;
   MEMFS.expandFileStorage = (node, capacity) => {
     const more = Math.max(capacity, (node.contents?.length ?? 0) * 1.125 >>> 0) - (node.contents?.length ?? 0);
+    written += Math.max(0, more);
     if (cut.armed && more > 0 && (fileBytes += more) > quota) {
       fileBytes = allFiles() - baseFiles + more; // what has been deleted meanwhile counts no more
       if (fileBytes > quota) throw new FS.ErrnoError(NO_SPACE);
@@ -78,6 +79,7 @@
   const { resizeFileStorage } = MEMFS;
   MEMFS.resizeFileStorage = (node, size) => {
     const more = size - (node.contents?.length ?? 0);
+    written += Math.max(0, more);
     if (cut.armed && more > 0 && (fileBytes += more) > quota) throw new FS.ErrnoError(NO_SPACE);
     return resizeFileStorage(node, size);
   };
@@ -138,7 +140,8 @@
     const size = Math.max(0, top() - baseTop) + Math.max(0, allFiles() - baseFiles);
     return '{"memory":' + size + "," + answer.slice(1, -1) + ',"logs":' + logs() + "}";
   };
-  const reset = () => {
+  let jobs = 0;
+  const reset = () => { // says whether there is more to collect than V8 does by itself
     restoreMemory();
     module.stackRestore(stack);
     restored(files);
@@ -149,13 +152,10 @@
     FS.currentPath = currentPath;
     lines = [];
     clipped = false;
-    tidy();
-    fileBytes = nodes = 0;
-  };
-  let jobs = 0;
-  const tidy = () => {
-    if (fileBytes > MUCH) gc({ type: "major" });
-    else if (++jobs % TIDY_EVERY === 0) gc({ type: "minor" });
+    if (++jobs % TIDY_EVERY === 0) gc({ type: "minor" });
+    const much = written > MUCH;
+    fileBytes = written = nodes = 0;
+    return much ? "much" : "";
   };
   const digest = () => { // FNV-1a over the memory, and what of the rest can be written down
     const words = new Uint32Array(module.HEAPU8.buffer);
