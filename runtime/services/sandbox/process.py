@@ -98,6 +98,8 @@ class WorkerProcess(asyncio.Protocol):
         """Whether it should take no further job."""
         self.first = 0
         """Bytes of memory that it had when it was ready."""
+        self.size = 0
+        """Bytes of memory that it had when it was last ready for a job."""
         self.peak = 0
         """The most memory it has ever had, once it has ended."""
         self.exit_code: int | None = None
@@ -119,6 +121,7 @@ class WorkerProcess(asyncio.Protocol):
         self._deadline = 0.0
         self._timer: asyncio.TimerHandle | None = None
         self._process: subprocess.Popen[bytes] | None = None
+        self._statm = Path()
         self._transport: asyncio.Transport | None = None
         self._reaper: asyncio.Task[None] | None = None
 
@@ -136,6 +139,7 @@ class WorkerProcess(asyncio.Protocol):
             raise WorkerFailed("it was ended before it started")
         self._become("starting")
         self._process, ours = self.launch.start()
+        self._statm = Path(f"/proc/{self.pid}/statm")
         self._reaper = self._loop.create_task(self._reap(self._process))
         try:
             await self._connect(ours)
@@ -152,7 +156,7 @@ class WorkerProcess(asyncio.Protocol):
             self.kill()
             raise
         self._highest = int(self.facts.get("peak", 0))
-        self.first = self._base = self.resident()
+        self.first = self.size = self.resident()
         self._become("idle")
 
     def reserve(self) -> None:
@@ -176,7 +180,7 @@ class WorkerProcess(asyncio.Protocol):
         self._renewed = self._loop.create_future()
         self._reader.largest = 8 * order.output + SMALL
         self._allowed, self.grown = allowance, 0
-        self._base = self.resident() or self._base
+        self._base = self.size
         head = {
             "kind": "job",
             "id": self._number,
@@ -205,6 +209,7 @@ class WorkerProcess(asyncio.Protocol):
             return False
         if self.status != "processing":
             return False
+        self.size = self.resident() or self.size
         self._become("idle")
         return True
 
@@ -222,7 +227,7 @@ class WorkerProcess(asyncio.Protocol):
     def resident(self) -> int:
         """Bytes of memory that it has now; 0 where the system does not tell."""
         try:
-            return int(Path(f"/proc/{self.pid}/statm").read_bytes().split()[1]) * _PAGE
+            return int(self._statm.read_bytes().split()[1]) * _PAGE
         except (OSError, IndexError, ValueError):
             return 0
 

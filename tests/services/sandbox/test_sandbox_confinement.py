@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from system_calls import NotSupportedSystemCall, syscalls
 
 from runtime.services.sandbox.launch import Engine
 from runtime.services.sandbox.worker.confine import seccomp
@@ -166,7 +167,33 @@ def test_a_worker_ends_with_its_parent(tmp_path: Path) -> None:
     os.close(descriptor)
 
 
-# -- the filter itself, on both machines: run by an interpreter of BPF
+# -- the filter itself, on both machines
+
+
+MACHINES = {"x86_64": ("x86_64", 62), "aarch64": ("arm64", 183)}
+"""The name of a machine in the kernel's tables, and its number in the head of ELF files."""
+
+
+@pytest.mark.parametrize("machine", ARCHITECTURES)
+def test_the_numbers_are_those_of_the_kernel(machine: str) -> None:
+    name_there, elf = MACHINES[machine]
+    tables = syscalls()
+    architecture = ARCHITECTURES[machine]
+
+    def kernels(name: str) -> int | None:
+        try:
+            return int(tables.get(name, name_there))
+        except NotSupportedSystemCall:
+            return None
+
+    for name in NUMBERS:
+        assert architecture.number(name) == kernels(name), name
+    for name, numbers in FURTHER.items():
+        assert numbers[architecture.column] == kernels(name), name
+    assert architecture.audit == 0xC0000000 | elf  # 64 bits, the low byte first
+
+
+# -- what it means: run by an interpreter of BPF
 
 
 def verdict(code: list[seccomp.Instruction], audit: int, number: int, *arguments: int) -> int:

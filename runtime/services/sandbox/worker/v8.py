@@ -7,11 +7,15 @@ are those of `libmini_racer` 0.14, and another version is refused: a changed C s
 from __future__ import annotations
 
 import ctypes
+import itertools
 import json
 import queue
 from ctypes import CFUNCTYPE, POINTER, c_bool, c_char, c_char_p, c_double, c_int64, c_size_t, c_uint8, c_uint64
 from enum import IntEnum
-from typing import Any, ClassVar, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 VERSION: Final = "0.14.1"
 """The version of the wheel whose C functions these are."""
@@ -62,7 +66,6 @@ _SIGNATURES: Final[dict[str, tuple[Any, list[Any]]]] = {
     "mr_free_context": (None, [c_uint64]),
     "mr_eval": (c_uint64, [c_uint64, _Handle, c_uint64]),
     "mr_call_function": (c_uint64, [c_uint64, _Handle, _Handle, _Handle, c_uint64]),
-    "mr_array_push": (_Handle, [c_uint64, _Handle, _Handle]),
     "mr_cancel_task": (None, [c_uint64, c_uint64]),
     "mr_alloc_string_val": (_Handle, [c_uint64, c_char_p, c_uint64, c_uint8]),
     "mr_free_value": (None, [c_uint64, _Handle]),
@@ -100,6 +103,10 @@ class Engine:
             function = getattr(self.functions, name)
             function.restype, function.argtypes = result, arguments
         self.functions.mr_init_v8(" ".join(flags).encode(), data.encode())
+        self.answers: queue.SimpleQueue[tuple[int, Any]] = queue.SimpleQueue()
+        """Numbers and values of evaluations that have come to their end, whichever isolate they ran in."""
+        self.answered = _Answered(lambda number, handle: self.answers.put((number, handle)))
+        self.numbers = itertools.count(1)
 
     @property
     def version(self) -> str:
@@ -126,12 +133,9 @@ class Isolate:
     """
 
     def __init__(self, engine: Engine, heap: int | None = None) -> None:
+        self._engine = engine
         self._functions = engine.functions
-        self._answers: queue.SimpleQueue[tuple[int, Any]] = queue.SimpleQueue()
-        self._callback = _Answered(lambda number, handle: self._answers.put((number, handle)))
-        self._number = 0
-        self._arguments: Held | None = None
-        self._context = self._functions.mr_init_context(self._callback)
+        self._context = self._functions.mr_init_context(engine.answered)
         if heap is not None:
             self.limit_heap(heap)
 
@@ -153,34 +157,29 @@ class Isolate:
         finally:
             self._free(code)
 
-    def call(self, function: Held, argument: str | bytes, limit: float | None = None) -> Any:
-        """Calls a function with one text; returns and raises as `evaluate` does."""
-        arguments = self._arguments or self._empty_array()
-        self._arguments = None
-        text = self._text(argument)
+    def function(self, source: str) -> Function:
+        """The function that a script's completion value is.
+
+        Raises:
+            ScriptError: as `evaluate`, or the value is no object.
+        """
+        function, nothing = self.evaluate(source), self.evaluate("[]")
+        if not isinstance(function, Held) or not isinstance(nothing, Held):
+            raise ScriptError("the script does not end with a function")
+        return Function(self, function, nothing)
+
+    def call(self, function: Held, text: str | bytes, arguments: Held, limit: float | None = None) -> Any:
+        """Calls a function with a text as its `this`; returns and raises as `evaluate` does."""
+        this = self._text(text)
         try:
-            self._free(self._functions.mr_array_push(self._context, arguments.handle, text))
             return self._waited(
                 lambda number: self._functions.mr_call_function(
-                    self._context, function.handle, arguments.handle, arguments.handle, number
+                    self._context, function.handle, this, arguments.handle, number
                 ),
                 limit,
             )
         finally:
-            self._free(text)
-            self.release(arguments)
-
-    def prepare_call(self) -> None:
-        """Does beforehand what the next call needs."""
-        self._arguments = self._empty_array()
-
-    def _empty_array(self) -> Held:
-        array = self.evaluate("[]")
-        assert isinstance(array, Held)  # noqa: S101 - an array is not a plain value
-        return array
-
-    def release(self, held: Held) -> None:
-        self._free(held.handle)
+            self._free(this)
 
     def heap(self) -> int:
         """Bytes of its heap that have memory behind them."""
@@ -205,20 +204,20 @@ class Isolate:
     def _free(self, handle: Any) -> None:
         self._functions.mr_free_value(self._context, handle)
 
-    def _waited(self, begin: Any, limit: float | None) -> Any:
-        self._number += 1
-        task = begin(self._number)
+    def _waited(self, begin: Callable[[int], int], limit: float | None) -> Any:
+        number = next(self._engine.numbers)
+        task = begin(number)
         ended = False
         while True:
             try:
-                number, handle = self._answers.get(timeout=GRACE if ended else limit)
+                answered, handle = self._engine.answers.get(timeout=GRACE if ended else limit)
             except queue.Empty:
                 if ended:
                     raise ScriptTimeout("it could not be ended") from None
                 ended = True
                 self._functions.mr_cancel_task(self._context, task)
                 continue
-            if number == self._number:
+            if answered == number:
                 return self._outcome(handle, ended=ended)
             self._free(handle)
 
@@ -251,3 +250,25 @@ class Isolate:
         finally:
             if not held:
                 self._free(handle)
+
+
+class Function:
+    """A function of an isolate that takes one text, as its `this`: to make a list of arguments would cost a job more
+    than many a job itself.
+
+    Args:
+        nothing: an empty array.
+    """
+
+    def __init__(self, isolate: Isolate, function: Held, nothing: Held) -> None:
+        self._isolate = isolate
+        self._function = function
+        self._nothing = nothing
+
+    def __call__(self, text: str | bytes, limit: float | None = None) -> Any:
+        """Returns and raises as `Isolate.evaluate` does.
+
+        Args:
+            limit: seconds.
+        """
+        return self._isolate.call(self._function, text, self._nothing, limit)

@@ -1,8 +1,8 @@
 """Runs every probe of a language in a random order, a canary after each, and prints what came of it as JSON.
 
-    python -m tests.services.sandbox.probes LANGUAGE SEED MOST [CACHE]
+    python -m tests.services.sandbox.probes LANGUAGE SEED PART PARTS [CACHE]
 
-MOST is how many of them.
+They are cut into PARTS, of which PART is run.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ if TYPE_CHECKING:
 SETS = {"javascript": javascript, "python": python}
 
 
-async def probe(language: Language, seed: int, most: int, cache: Path | None) -> dict[str, Any]:
+async def probe(language: Language, seed: int, part: slice, cache: Path | None) -> dict[str, Any]:
     """What came of each probe, and everything that must not have happened."""
     probes = list(SETS[language].PROBES.items())
     random.Random(seed).shuffle(probes)
-    probes = probes[:most]
+    probes = probes[part]
     # Two seconds: a slow machine must not end a probe before it has done its worst.
     spec = SandboxSpec.model_validate(
         {"languages": [language], "workers": 1, "spares": 0, "recycle": 100_000, "timeout": "2s"}
@@ -60,10 +60,12 @@ async def probe(language: Language, seed: int, most: int, cache: Path | None) ->
             if after.output != canary:
                 wrong.append(f"after {name} the canary saw {str(after.output or after.error)[:300]}")
         health = await sandbox.health()
+        rights = {_rights(pid) for pid in sandbox.processes()}
     finally:
         await sandbox.stop()
     return {
         "user": os.getuid(),
+        "rights": sorted(rights),
         "probes": len(probes),
         "statuses": statuses,
         "wrong": wrong,
@@ -74,9 +76,18 @@ async def probe(language: Language, seed: int, most: int, cache: Path | None) ->
     }
 
 
+def _rights(pid: int) -> str:
+    """The user and the effective capabilities of a worker."""
+    if sys.platform != "linux":
+        return ""
+    fields = dict(
+        line.split(":\t", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines() if ":\t" in line
+    )
+    return f"{fields['Uid'].split()[1]} {fields['CapEff']}"
+
+
 if __name__ == "__main__":
     chosen: Any = sys.argv[1]
-    report = asyncio.run(
-        probe(chosen, int(sys.argv[2]), int(sys.argv[3]), Path(sys.argv[4]) if len(sys.argv) > 4 else None)
-    )
+    part = slice(int(sys.argv[3]), None, int(sys.argv[4]))
+    report = asyncio.run(probe(chosen, int(sys.argv[2]), part, Path(sys.argv[5]) if len(sys.argv) > 5 else None))
     print(json.dumps(report))

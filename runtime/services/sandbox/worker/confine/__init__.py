@@ -11,6 +11,7 @@ import os
 import platform
 import resource
 import signal
+import struct
 import sys
 from typing import Final
 
@@ -19,6 +20,8 @@ from runtime.services.sandbox.worker.confine.system_calls import ARCHITECTURES
 
 NOBODY: Final = 65534
 _DEATH_SIGNAL, _DUMPABLE, _NO_NEW_PRIVILEGES = 1, 4, 38
+_AMBIENT, _CLEAR_ALL = 47, 4
+_CAPABILITIES_OF_64_BITS: Final = 0x20080522
 
 
 class Confinement:
@@ -46,6 +49,7 @@ class Confinement:
             return
         self._status = os.open("/proc/self/status", os.O_RDONLY | os.O_CLOEXEC)
         self._drop_root()
+        self._drop_capabilities()
         for word, value in ((_NO_NEW_PRIVILEGES, 1), (_DUMPABLE, 0), (_DEATH_SIGNAL, signal.SIGKILL)):
             self._libc.prctl(word, value, 0, 0, 0)
         if os.getppid() != self._parent:
@@ -77,6 +81,11 @@ class Confinement:
         os.setresgid(NOBODY, NOBODY, NOBODY)
         os.setresuid(NOBODY, NOBODY, NOBODY)
         self.layers["user"] = NOBODY
+
+    def _drop_capabilities(self) -> None:
+        """What a service may hold without being root, such as the right to serve port 80, is none of a worker's."""
+        self._libc.prctl(_AMBIENT, _CLEAR_ALL, 0, 0, 0)
+        self._libc.capset(struct.pack("<Ii", _CAPABILITIES_OF_64_BITS, 0), bytes(24))
 
     def _limit(self, headroom: int) -> None:
         none = (0, 0)

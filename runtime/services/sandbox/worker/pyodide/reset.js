@@ -2,9 +2,10 @@
 // working directory. Its last expression is the function that the worker calls.
 ((py) => {
   "use strict";
-  const { cut, reseed } = globalThis.sandbox;
+  const { cut, reseed } = globalThis.sandbox, { gc } = globalThis;
   const module = py._module, FS = module.FS, MEMFS = FS.filesystems.MEMFS;
   const PAGE = 65536, NO_SPACE = 51, MOST_NODES = 4096;
+  const TIDY_EVERY = 25, MUCH = 2 << 20; // jobs, and bytes of files, after which what jobs have left is collected
 
   // -- memory ---------------------------------------------------------------------------------------------------------
   const filled = () => { // the runs of pages that are not all zero
@@ -64,10 +65,11 @@
     const seen = new Set();
     return FS.streams.reduce((sum, stream) => sum + (stream?.node ? stored(stream.node, seen) : 0), stored(FS.root, seen));
   };
-  let fileBytes = 0, quota = 0, nodes = 0;
+  let fileBytes = 0, written = 0, quota = 0, nodes = 0;
   const { expandFileStorage } = MEMFS, { createNode } = FS;
   MEMFS.expandFileStorage = (node, capacity) => {
     const more = Math.max(capacity, (node.contents?.length ?? 0) * 1.125 >>> 0) - (node.contents?.length ?? 0);
+    written += Math.max(0, more);
     if (cut.armed && more > 0 && (fileBytes += more) > quota) {
       fileBytes = allFiles() - baseFiles + more; // what has been deleted meanwhile counts no more
       if (fileBytes > quota) throw new FS.ErrnoError(NO_SPACE);
@@ -77,6 +79,7 @@
   const { resizeFileStorage } = MEMFS;
   MEMFS.resizeFileStorage = (node, size) => {
     const more = size - (node.contents?.length ?? 0);
+    written += Math.max(0, more);
     if (cut.armed && more > 0 && (fileBytes += more) > quota) throw new FS.ErrnoError(NO_SPACE);
     return resizeFileStorage(node, size);
   };
@@ -137,7 +140,8 @@
     const size = Math.max(0, top() - baseTop) + Math.max(0, allFiles() - baseFiles);
     return '{"memory":' + size + "," + answer.slice(1, -1) + ',"logs":' + logs() + "}";
   };
-  const reset = () => {
+  let jobs = 0;
+  const reset = () => { // says whether there is more to collect than V8 does by itself
     restoreMemory();
     module.stackRestore(stack);
     restored(files);
@@ -148,7 +152,10 @@
     FS.currentPath = currentPath;
     lines = [];
     clipped = false;
-    fileBytes = nodes = 0;
+    if (++jobs % TIDY_EVERY === 0) gc({ type: "minor" });
+    const much = written > MUCH;
+    fileBytes = written = nodes = 0;
+    return much ? "much" : "";
   };
   const digest = () => { // FNV-1a over the memory, and what of the rest can be written down
     const words = new Uint32Array(module.HEAPU8.buffer);
@@ -175,8 +182,10 @@
   const streams = FS.streams.slice(), nameTable = FS.nameTable.slice(), { nextInode, currentPath } = FS;
   const positions = streams.map((stream) => ({ ...stream?.shared }));
   globalThis.sandbox.files.clear();
+  py._api.config._loadSnapshot = undefined; // as much memory as the interpreter itself
   cut.armed = true;
-  return (word) => {
+  return function () {
+    const word = this;
     if (word === "reset") return reset();
     if (word === "digest") return digest();
     if (word === "logs") return '{"logs":' + logs() + "}";
