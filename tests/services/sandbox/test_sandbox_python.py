@@ -116,6 +116,10 @@ async def test_memory_and_files_are_limited(python: SandboxService) -> None:
         done = await outcome(python, code)
         assert done.error is not None
         assert done.status in ("memory", "error"), done
+    at_once = "block = bytes(1_000_000)\nfor n in range(30): open(f'/tmp/{n}', 'wb', buffering=0).write(block)"
+    done = await outcome(python, at_once)
+    assert done.error is not None
+    assert done.error.type in ("OSError", "NoAnswer"), "the quota of files, before the memory of the process"
     rewritten = "for _ in range(30): open('/tmp/f', 'wb').write(bytes(2_000_000))\n1"
     assert (await outcome(python, rewritten)).output == 1, "what was written over counts once"
 

@@ -83,6 +83,17 @@
     if (cut.armed && more > 0 && (fileBytes += more) > quota) throw new FS.ErrnoError(NO_SPACE);
     return resizeFileStorage(node, size);
   };
+  const ofFiles = MEMFS.ops_table.file.stream, { write } = ofFiles;
+  ofFiles.write = (stream, buffer, offset, length, position, canOwn) => {
+    if (position === 0 && !stream.node.usedBytes) { // it is kept as it comes, without any of the above
+      written += length;
+      if (cut.armed && (fileBytes += length) > quota) {
+        fileBytes = allFiles() - baseFiles + length;
+        if (fileBytes > quota) throw new FS.ErrnoError(NO_SPACE);
+      }
+    }
+    return write(stream, buffer, offset, length, position, canOwn);
+  };
   FS.createNode = (...given) => {
     if (cut.armed && ++nodes > MOST_NODES) throw new FS.ErrnoError(NO_SPACE);
     return createNode(...given);
@@ -132,10 +143,10 @@
     } catch (fault) {
       return '{"trap":' + JSON.stringify(String(fault?.message ?? fault?.name).slice(0, 300)) + ',"logs":' + logs() + "}";
     }
-    let answer = '{"error":{"type":"NoAnswer","message":"the code broke the interpreter that runs it"}}';
+    let answer = '{"error":{"type":"NoAnswer","message":"the code broke the interpreter that runs it, or left no room for an answer"}}';
     try {
       const left = FS.lookupPath(ANSWER).node;
-      if (FS.isFile(left.mode)) answer = FS.readFile(ANSWER, { encoding: "utf8" });
+      if (FS.isFile(left.mode) && left.usedBytes) answer = FS.readFile(ANSWER, { encoding: "utf8" });
     } catch {}
     const size = Math.max(0, top() - baseTop) + Math.max(0, allFiles() - baseFiles);
     return '{"memory":' + size + "," + answer.slice(1, -1) + ',"logs":' + logs() + "}";
