@@ -24,7 +24,7 @@ Outcome = Literal[
     "not_found",
     "too_large",
 ]
-"""How an attempt ended: `ok`; `aborted`, the caller left; `cut`, we ended it because the money was gone; else its error.
+"""How an attempt ended: `ok`; `aborted`, the caller left; `cut`, we ended it as the money was gone; else the error.
 
 `connection` is an answer that could not be begun, `truncated` one that ended without its terminal event.
 """
