@@ -136,14 +136,12 @@ class Safety:
     async def _checked(self, check: CheckSpec, texts: Sequence[str], what: str) -> Verdict:
         try:
             verdict = await self._judge(check, texts)
-        except Exception as error:
+        except Unchecked as error:
             if check.on_flag == "reject":
                 raise
-            logger.warning(
-                "%s could not be checked: %s", what, type(error).__name__, extra={"provider": check.provider}
-            )
-            attempts = tuple(getattr(error, "attempts", ()))
-            return Verdict(True, {}, {"unchecked": f"{check.provider} does not answer"}, attempts, 0)
+            logger.warning("%s could not be checked: %s", what, error.reason, extra={"provider": check.provider})
+            report = {"unchecked": f"{check.provider} gave no verdict"}
+            return msgspec.structs.replace(error.verdict, safe=True, report=report)
         if verdict.safe:
             return verdict
         flagged = sorted(name for name, told in verdict.categories.items() if told["flagged"])
