@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from typing import TYPE_CHECKING
 
@@ -121,5 +120,4 @@ class Try:
             status=status,
         )
         self._figures.attempt(attempt)
-        # A caller that leaves cancels us: what is owed is written all the same.
-        await asyncio.shield(self._account.record(attempt))
+        await self._account.record(attempt)

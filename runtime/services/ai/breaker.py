@@ -1,10 +1,10 @@
 """The states of providers: what changes them, and where instances share them.
 
-    active    → cooldown   so many failures within the window
-    cooldown  → active     after the cooldown one call is let through, and it succeeds
-    cooldown  → cooldown   that call fails
-    any       → disabled   the environment's own key was refused
-    disabled  → active     a probe succeeds, or the key was changed
+active    → cooldown   so many failures within the window
+cooldown  → active     after the cooldown one call is let through, and it succeeds
+cooldown  → cooldown   that call fails
+any       → disabled   the environment's own key was refused
+disabled  → active     a probe succeeds, or the key was changed
 """
 
 from __future__ import annotations

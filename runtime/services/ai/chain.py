@@ -85,49 +85,40 @@ class Run:
                 break
             name = f"{candidate.provider}/{candidate.model}"
             try:
-                failure, answer = await self._candidate(candidate, ask)
+                return await self._candidate(candidate, ask)
             except Unsupported as refusal:
                 unsupported = refusal
-                continue
             except TooMany as limit:
                 if not self._spec.fallback.rate_limit:
                     raise
                 self._skipped.append((name, limit.message, limit.retry_after))
-                continue
             except _Skipped as skipped:
                 self._skipped.append((name, skipped.closed.reason, skipped.closed.retry_after))
-                continue
-            if failure is None:
-                return answer[0]
-            self._tried.append((name, failure))
-            if not falls_back(failure.kind, self._spec.fallback):
-                break
+            except Failure as failure:
+                self._tried.append((name, failure))
+                if not falls_back(failure.kind, self._spec.fallback):
+                    break
         if unsupported is not None and not self._tried and not self._skipped:
             raise unsupported
         raise exhausted(self._tried, self._skipped) from (self._tried[-1][1] if self._tried else None)
 
-    async def _candidate(
-        self, candidate: Candidate, ask: Callable[[Try], Awaitable[T]]
-    ) -> tuple[Failure, tuple[()]] | tuple[None, tuple[T]]:
-        """Asks one model; its last failure, or its answer."""
-        tries = 0
-        while True:
+    async def _candidate(self, candidate: Candidate, ask: Callable[[Try], Awaitable[T]]) -> T:
+        """Asks one model, as often as the spec allows; raises its last failure."""
+        last: Failure | None = None
+        for tries in range(1, self._spec.attempts + 1):
             entry = await self._registry.enter(candidate.provider)
             if isinstance(entry, Closed):
-                if tries:
-                    return failure, ()  # noqa: F821 - of the try before
-                raise _Skipped(entry)
+                raise last or _Skipped(entry)
             try:
-                answer = await self._once(candidate, entry, ask)
-            except Failure as error:
-                failure = error
-            else:
-                return None, (answer,)
-            tries += 1
-            wait = self._wait(failure, tries)
-            if tries >= self._spec.attempts or not failure.repeatable or wait > self._left() - TOO_SHORT:
-                return failure, ()
+                return await self._once(candidate, entry, ask)
+            except Failure as failure:
+                last = failure
+            wait = self._wait(last, tries)
+            if tries == self._spec.attempts or not last.repeatable or wait > self._left() - TOO_SHORT:
+                break
             await asyncio.sleep(wait)
+        assert last is not None  # noqa: S101 - a chain has one attempt at least
+        raise last
 
     async def _once(self, candidate: Candidate, entry: Entry, ask: Callable[[Try], Awaitable[T]]) -> T:
         """One attempt; a failure is recorded and told to the registry."""

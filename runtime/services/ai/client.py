@@ -125,8 +125,9 @@ class ProviderClient:
             return AnthropicRemote(endpoint, AnthropicWire(), transport)
         if self.spec.kind == "mistral":
             return MistralRemote(endpoint, MistralWire(self._safe_prompt), transport)
-        limit = "max_tokens" if self.spec.kind == "openai-compatible" else "max_completion_tokens"
-        return RemoteProvider(endpoint, OpenAiWire(limit), transport)
+        if self.spec.kind == "openai-compatible":
+            return RemoteProvider(endpoint, OpenAiWire("max_tokens"), transport)
+        return RemoteProvider(endpoint, OpenAiWire(), transport)
 
     def _safe_prompt(self) -> bool:
         return isinstance(self.spec, MistralProvider) and self.spec.safe_prompt
@@ -135,9 +136,13 @@ class ProviderClient:
 def _sdk(kind: str) -> Any:
     """The endpoint of a kind, with its SDK loaded."""
     if kind == "anthropic":
-        from runtime.services.ai.adapters import anthropic as adapter
-    elif kind == "mistral":
-        from runtime.services.ai.adapters import mistral as adapter
-    else:
-        from runtime.services.ai.adapters import openai as adapter
-    return adapter.endpoint()
+        from runtime.services.ai.adapters import anthropic
+
+        return anthropic.endpoint()
+    if kind == "mistral":
+        from runtime.services.ai.adapters import mistral
+
+        return mistral.endpoint()
+    from runtime.services.ai.adapters import openai
+
+    return openai.endpoint()

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 SECONDS: Final = (0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92)
 
+MOST_MODELS: Final = 300
+
 
 class Figures:
     """Counts attempts; a collector of its own, so that a gateway that is replaced takes its figures with it.
@@ -50,24 +52,34 @@ class Figures:
             registry=None,
         )
         self._tokens = Counter("runtime_ai_tokens_total", "Tokens by kind.", [*about, "type"], registry=None)
+        self._models: set[tuple[str, str]] = set()
         self._known: dict[tuple[str, str, str], tuple[Counter, Histogram]] = {}
 
     def attempt(self, attempt: Attempt) -> None:
         """Notes an attempt that has ended."""
-        key = (attempt.provider, attempt.model, attempt.outcome)
+        model = self._model(attempt.provider, attempt.model)
+        key = (attempt.provider, model, attempt.outcome)
         if (series := self._known.get(key)) is None:
             counted = self._attempts.labels(*key)
-            series = self._known[key] = (counted, self._duration.labels(attempt.provider, attempt.model))
+            series = self._known[key] = (counted, self._duration.labels(attempt.provider, model))
         series[0].inc()
         series[1].observe(attempt.duration)
         usage = attempt.usage
         for kind in ("input", "cached_input", "cache_write", "output", "reasoning"):
             if number := getattr(usage, kind):
-                self._tokens.labels(attempt.provider, attempt.model, kind).inc(number)
+                self._tokens.labels(attempt.provider, model, kind).inc(number)
 
     def first(self, provider: str, model: str, seconds: float) -> None:
         """Notes that the first content of a stream has come."""
-        self._first.labels(provider, model).observe(seconds)
+        self._first.labels(provider, self._model(provider, model)).observe(seconds)
+
+    def _model(self, provider: str, model: str) -> str:
+        """Names of models are the callers': after so many they are all one."""
+        if (provider, model) not in self._models:
+            if len(self._models) >= MOST_MODELS:
+                return "other"
+            self._models.add((provider, model))
+        return model
 
     def collect(self) -> Iterator[Metric]:
         """What Prometheus reads."""

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import time
 from collections import OrderedDict
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from runtime.errors import Fault, Invalid, NotFound, Pointer, RequestFault
+from runtime.errors import Invalid, NotFound, Pointer
 from runtime.services.ai.accounting import Call, Candidate
 from runtime.services.ai.chain import Run
 from runtime.services.ai.failures import Failure
@@ -23,7 +22,7 @@ from runtime.services.names import time_ordered, unknown
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
 
-    from runtime.services.ai.accounting import Account, Accounting
+    from runtime.services.ai.accounting import Accounting
     from runtime.services.ai.attempt import Try
     from runtime.services.ai.figures import Figures
     from runtime.services.ai.pieces import Answer
@@ -34,7 +33,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("runtime.ai")
 
 KEPT: Final = 15.0
-"""Seconds for which a user's own key, or that there is none, is remembered: a deleted one is used no longer than that."""
+"""Seconds for which a user's own key, or that it has none, is remembered: a deleted one is used no longer."""
 MOST_KEYS: Final = 10_000
 
 _fields = msgspec.json.Decoder(dict[str, msgspec.Raw])
@@ -148,7 +147,13 @@ class Gateway:
                 remedy="Name a chain of one model, or `provider/model`.",
             )
         return await self._plain(
-            plan, fields, len(body), user, key, "embeddings", lambda t: t.provider.embed(fields, t.candidate.model, key=t.key)
+            plan,
+            fields,
+            len(body),
+            user,
+            key,
+            "embeddings",
+            lambda t: t.provider.embed(fields, t.candidate.model, key=t.key),
         )
 
     async def moderate(self, body: bytes, *, user: str, key: str) -> Completion:
@@ -163,7 +168,9 @@ class Gateway:
             user,
             key,
             "moderation",
-            lambda t: t.provider.moderate(fields, None if usual and not t.candidate.model else t.candidate.model, key=t.key),
+            lambda t: t.provider.moderate(
+                fields, None if usual and not t.candidate.model else t.candidate.model, key=t.key
+            ),
         )
 
     async def _plain(

@@ -78,8 +78,8 @@ class Ai(Protocol):
             ProviderFault: no model answered.
 
         Example:
-            >>> answer = await ai.chat({"model": "default", "messages": [{"role": "user", "content": "Hi"}]}, user="ada")
-            ... # doctest: +SKIP
+            >>> messages = [{"role": "user", "content": "Hi"}]
+            >>> answer = await ai.chat({"model": "default", "messages": messages}, user="ada")        # doctest: +SKIP
             >>> answer.plain()["choices"][0]["message"]["content"]                                    # doctest: +SKIP
             'Hello!'
         """

@@ -9,9 +9,9 @@ import msgspec
 
 from runtime.errors import Fault, Invalid
 from runtime.services.ai.failures import Failure
-from runtime.services.ai.pieces import Answer, Piece
 
 if TYPE_CHECKING:
+    from runtime.services.ai.pieces import Answer, Piece
     from collections.abc import AsyncIterator, Mapping, Sequence
     from contextlib import AbstractAsyncContextManager
 
@@ -40,7 +40,9 @@ class Provider(Protocol):
     `key` is the caller's own key; None for the environment's. `limit` is the most tokens that a choice may have.
     """
 
-    async def chat(self, request: ChatRequest, model: str, *, key: str | None = None, limit: int | None = None) -> Answer:
+    async def chat(
+        self, request: ChatRequest, model: str, *, key: str | None = None, limit: int | None = None
+    ) -> Answer:
         """Asks for a chat completion."""
         ...
 
@@ -109,7 +111,9 @@ class RemoteProvider:
         self._wire = wire
         self._transport = transport
 
-    async def chat(self, request: ChatRequest, model: str, *, key: str | None = None, limit: int | None = None) -> Answer:
+    async def chat(
+        self, request: ChatRequest, model: str, *, key: str | None = None, limit: int | None = None
+    ) -> Answer:
         body, ignored = self._translated(request, model, limit)
         reply = await self._post(self._wire.chat_path, body, key)
         answer = self._wire.answer(reply.body, request)

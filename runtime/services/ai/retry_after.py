@@ -24,8 +24,8 @@ def retry_after(headers: Mapping[str, str], *, now: float | None = None) -> floa
         now: Unix time.
 
     Example:
-        >>> retry_after({"Retry-After": "2"}), retry_after({"retry-after-ms": "1500"}), retry_after({"Retry-After": "?"})
-        (2.0, 1.5, None)
+        >>> retry_after({"Retry-After": "2"}), retry_after({"retry-after-ms": "1500"})
+        (2.0, 1.5)
     """
     known = {name.lower(): value for name, value in headers.items()}
     if (wait := _number(known.get("retry-after-ms"))) is not None:

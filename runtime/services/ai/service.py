@@ -65,7 +65,7 @@ class AiService:
         for name, client in self.registry.clients.items():
             client.renewed = lambda name=name: self._soon(name)  # type: ignore[misc]
         if self._metrics is not None and not self._shown:
-            self._metrics.add(self._figures)  # type: ignore[arg-type]
+            self._metrics.add(self._figures)
             self._shown = True
 
     async def watch(self) -> None:
@@ -73,7 +73,7 @@ class AiService:
 
     async def stop(self) -> None:
         if self._metrics is not None and self._shown:
-            self._metrics.remove(self._figures)  # type: ignore[arg-type]
+            self._metrics.remove(self._figures)
             self._shown = False
 
     async def update(self, fields: Mapping[str, Any]) -> None:

@@ -30,7 +30,9 @@ MARK: Final = "[echo]"
 class EchoProvider:
     """Answers with what it was asked."""
 
-    async def chat(self, request: ChatRequest, model: str, *, key: str | None = None, limit: int | None = None) -> Answer:
+    async def chat(
+        self, request: ChatRequest, model: str, *, key: str | None = None, limit: int | None = None
+    ) -> Answer:
         text, usage = _said(request, limit)
         choice = {"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}
         body = _head("chat.completion", model) | {"choices": [choice], "usage": _told(usage)}

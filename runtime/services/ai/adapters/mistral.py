@@ -69,7 +69,8 @@ class MistralEndpoint:
         return SDKError("the provider refused", response, response.text)
 
     async def close(self) -> None:
-        await self._client.sdk_configuration.async_client.aclose()
+        if (client := self._client.sdk_configuration.async_client) is not None:
+            await client.aclose()
 
 
 class MistralRemote(RemoteProvider):

@@ -7,7 +7,6 @@ asks nobody. A failure is counted where all see it. While Redis is away each ins
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import anyio
@@ -18,6 +17,7 @@ from runtime.services.ai.breaker import PROBE, Condition, LocalConditions
 from runtime.services.names import time_ordered
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
     from redis.asyncio import Redis
 
     from runtime.spec.fields import Breaker
@@ -120,7 +120,8 @@ class RedisConditions(LocalConditions):
         await super().disable(provider, reason)
 
         async def tell() -> None:
-            await self._redis.hset(self._states, provider, msgspec.json.encode(self[provider]))  # type: ignore[misc]
+            kept = msgspec.json.encode(self[provider]).decode()
+            await self._redis.hset(self._states, provider, kept)  # type: ignore[misc]
 
         await self._shared(tell)
 

@@ -12,11 +12,11 @@ import msgspec
 
 from runtime.services.ai.failures import Failure, of_event
 from runtime.services.ai.pieces import Answer, Piece
-from runtime.services.ai.usage import Usage
 from runtime.services.ai.wire.mistral_request import IGNORED, mistral_request
 from runtime.services.ai.wire.openai import DONE, Counted, plain
 
 if TYPE_CHECKING:
+    from runtime.services.ai.usage import Usage
     from collections.abc import Callable, Sequence
 
     from runtime.services.ai.request import ChatRequest
@@ -128,7 +128,7 @@ class MistralReader:
             except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
                 piece.failure = Failure("malformed", f"an event of the stream cannot be read: {error}")
                 break
-            if not chunk.choices and chunk.usage is None or any(c.finish_reason == "error" for c in chunk.choices):
+            if (not chunk.choices and chunk.usage is None) or any(c.finish_reason == "error" for c in chunk.choices):
                 piece.failure = of_event(plain(event))
                 break
             if chunk.usage is not None:

@@ -88,14 +88,21 @@ def _message(message: Mapping[str, Any]) -> dict[str, Any]:
     if role in ("system", "developer"):
         return {"role": "system", "content": text_of(content)}
     if role == "user":
-        return {"role": "user", "content": content if isinstance(content, str) else [_part(p) for p in parts_of(content)]}
+        return {
+            "role": "user",
+            "content": content if isinstance(content, str) else [_part(p) for p in parts_of(content)],
+        }
     if role == "assistant":
         made: dict[str, Any] = {"role": "assistant", "content": text_of(content) or message.get("refusal") or ""}
         if calls := message.get("tool_calls"):
             made["tool_calls"] = [_call(call) for call in calls]
         return made
     if role == "tool":
-        result = {"role": "tool", "content": text_of(content), "tool_call_id": tool_call_id(message.get("tool_call_id"))}
+        result = {
+            "role": "tool",
+            "content": text_of(content),
+            "tool_call_id": tool_call_id(message.get("tool_call_id")),
+        }
         return result | ({"name": message["name"]} if message.get("name") else {})
     refuse("Mistral", {"messages": f"the role {role}"}, ("messages",))
     return {}

@@ -122,9 +122,7 @@ class OpenAiWire:
 
     chat_path: Final = "/chat/completions"
 
-    def __init__(
-        self, limit_field: Literal["max_completion_tokens", "max_tokens"] = "max_completion_tokens"
-    ) -> None:
+    def __init__(self, limit_field: Literal["max_completion_tokens", "max_tokens"] = "max_completion_tokens") -> None:
         self._limit_field = limit_field
 
     def request(self, request: ChatRequest, model: str, limit: int | None) -> tuple[bytes, Sequence[str]]:
@@ -197,14 +195,12 @@ class OpenAiReader:
                 piece.usage = chunk.usage.usage
                 if not chunk.choices and not self._keep_usage:
                     continue
-            for choice in chunk.choices:
-                if choice.delta is not None and (text := choice.delta.text):
-                    texts.append(text)
+            texts += [choice.delta.text for choice in chunk.choices if choice.delta is not None]
             sent.append(event)
         if sent:
             piece.data = b"data: " + b"\n\ndata: ".join(sent) + b"\n\n"
-        if texts:
-            piece.begun, piece.text = True, "".join(texts)
+        piece.text = "".join(texts)
+        piece.begun = bool(piece.text)
         return piece
 
 
