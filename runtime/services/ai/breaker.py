@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final, Literal, Protocol
 import msgspec
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from runtime.spec.fields import Breaker
 
@@ -89,15 +89,13 @@ class LocalConditions:
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
         self._clock = clock
         self.known: dict[str, Condition] = {}
+        self.changes = 0
+        """How often `known` was changed here."""
         self._failures: dict[str, deque[float]] = {}
         self._probing: dict[str, float] = {}
 
     def __getitem__(self, provider: str) -> Condition:
         return self.known.get(provider, ACTIVE)
-
-    def learn(self, known: Mapping[str, Condition]) -> None:
-        """Takes over what is shared."""
-        self.known = dict(known)
 
     async def refresh(self) -> None:
         """There is nobody else."""
@@ -114,6 +112,7 @@ class LocalConditions:
             failures.popleft()
         if known.state == "cooldown" or len(failures) >= breaker.failures:
             failures.clear()
+            self.changes += 1
             self.known[provider] = Condition("cooldown", now + breaker.cooldown, reason)
         return self[provider]
 
@@ -125,11 +124,13 @@ class LocalConditions:
         return True
 
     async def restore(self, provider: str) -> None:
+        self.changes += 1
         self.known.pop(provider, None)
         self._failures.pop(provider, None)
         self._probing.pop(provider, None)
 
     async def disable(self, provider: str, reason: str) -> None:
+        self.changes += 1
         self._probing.pop(provider, None)
         self.known[provider] = Condition("disabled", 0.0, reason)
 

@@ -11,12 +11,11 @@ from runtime.errors import Fault, Invalid
 from runtime.services.ai.failures import Failure
 
 if TYPE_CHECKING:
-    from runtime.services.ai.pieces import Answer, Piece
     from collections.abc import AsyncIterator, Mapping, Sequence
     from contextlib import AbstractAsyncContextManager
 
     from runtime.services.ai.adapters.transport import Opened, Reply, Transport
-    from runtime.services.ai.pieces import Reader
+    from runtime.services.ai.pieces import Answer, Piece, Reader
     from runtime.services.ai.request import ChatRequest
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import time
 from typing import TYPE_CHECKING, Final, Literal
 
@@ -132,7 +133,7 @@ class Registry:
         found = []
         for name, client in self.clients.items():
             condition = self._conditions[name]
-            left = round(max(0.0, condition.until - now), 1) if condition.state == "cooldown" else None
+            left = math.ceil(max(0.0, condition.until - now) * 10) / 10 if condition.state == "cooldown" else None
             limits = client.spec.limits
             found.append(
                 ProviderView(

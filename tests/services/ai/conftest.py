@@ -133,13 +133,21 @@ async def launch(client: redis.asyncio.Redis) -> AsyncIterator[Launch]:
     """Starts a gateway: `await launch({"openai": url}, chains={...})`; several share their states."""
     async with AsyncExitStack() as stack:
 
-        async def start(providers: Mapping[str, Any], *, keys: Any = None, **section: Any) -> Running:
+        async def start(
+            providers: Mapping[str, Any], *, keys: Any = None, over: redis.asyncio.Redis | None = None, **section: Any
+        ) -> Running:
             written = {name: _section(name, about) for name, about in providers.items()}
             data = {"providers": written, **section}
             clients = {name: ProviderClient(name, one) for name, one in written.items()}
             books, metrics = Books(), Metrics("test", "0")
             service = AiService(
-                data, clients, RedisConditions(client, "rt:test:ai:"), books, Figures(), keys=keys, metrics=metrics
+                data,
+                clients,
+                RedisConditions(over or client, "rt:test:ai:"),
+                books,
+                Figures(),
+                keys=keys,
+                metrics=metrics,
             )
             parts: list[Any] = [*clients.values(), service]
             for each in parts:

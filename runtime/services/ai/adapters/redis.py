@@ -18,6 +18,7 @@ from runtime.services.names import time_ordered
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
+
     from redis.asyncio import Redis
 
     from runtime.spec.fields import Breaker
@@ -77,9 +78,12 @@ class RedisConditions(LocalConditions):
         return f"{self._prefix}failures:{provider}", f"{self._prefix}probe:{provider}"
 
     async def refresh(self) -> None:
+        before = self.changes
+
         async def read() -> None:
             kept: dict[bytes, bytes] = await self._redis.hgetall(self._states)  # type: ignore[misc]
-            self.learn({name.decode(): msgspec.json.decode(text, type=Condition) for name, text in kept.items()})
+            if self.changes == before:  # else it may be older than what is known here
+                self.known = {n.decode(): msgspec.json.decode(text, type=Condition) for n, text in kept.items()}
 
         await self._shared(read)
 
@@ -90,6 +94,7 @@ class RedisConditions(LocalConditions):
         async def count() -> Condition:
             kept = await self._failed([self._states, failures, probe], arguments)
             if kept is not None:
+                self.changes += 1
                 self.known[provider] = msgspec.json.decode(kept, type=Condition)
             return self[provider]
 

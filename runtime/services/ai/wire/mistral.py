@@ -16,10 +16,10 @@ from runtime.services.ai.wire.mistral_request import IGNORED, mistral_request
 from runtime.services.ai.wire.openai import DONE, Counted, plain
 
 if TYPE_CHECKING:
-    from runtime.services.ai.usage import Usage
     from collections.abc import Callable, Sequence
 
     from runtime.services.ai.request import ChatRequest
+    from runtime.services.ai.usage import Usage
 
 _FINISH: Final = {"model_length": "length"}
 
