@@ -44,6 +44,8 @@ class Refused(RequestFault):
     def __init__(self, message: str, *, categories: Sequence[str] = (), remedy: str = "") -> None:
         super().__init__(message, remedy=remedy)
         self.categories = tuple(categories)
+        self.verdict: Any = None
+        """What the check said, for the ledger."""
 
 
 class BudgetSpent(InsufficientCredit):
@@ -93,7 +95,8 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
         candidates: what may be asked, in the order of the chain; never empty.
         chain: the chain's name; None where a model was named.
         texts: what the user's own messages say, for the input check; empty where nothing is to be checked.
-        input_bytes: of all that goes to the model (messages, tools, schemas), from which tokens are estimated.
+        input_bytes: of all that goes to the model (messages, tools, schemas; not the data of pictures), from which
+            tokens are estimated.
         images: how many pictures go with it.
         max_output: the caller's own limit of tokens out, of all choices together; None where it names none.
         operation: `chat`, `embeddings`, `moderation`.

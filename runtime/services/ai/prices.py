@@ -25,6 +25,9 @@ PER_MILLION: Final = 10**12
 LONGEST: Final = 60.0
 """Seconds for which a price that depends on the time is taken as it is."""
 OUTPUT_FREE: Final = 2**31
+"""As many tokens as nobody asks for."""
+USUAL_CHECKS: Final = {"openai": "omni-moderation-latest", "mistral": "mistral-moderation-latest"}
+"""The models that moderate, by kind of provider."""
 
 
 class PriceUnknown(Fault):
@@ -179,6 +182,11 @@ class Prices:
         if price is None or price.until < time.monotonic():
             price = self._known[provider, model] = self._find(provider, model)
         return price
+
+    def usual_check(self, provider: str) -> str:
+        """The model that moderates where none is named; the empty text for a provider without one."""
+        declared = self._providers[provider]
+        return USUAL_CHECKS.get(declared.kind, "")  # type: ignore[attr-defined]  # each of the union's has one
 
     def _find(self, provider: str, model: str) -> Price:
         name = f"{provider}/{model}"

@@ -1,189 +1,137 @@
-"""The gateway behind a real HTTP server, with its states in a real Valkey."""
+"""Books over real servers: what the tests of money, limits and safety build on."""
 
 from __future__ import annotations
 
 import asyncio
-from contextlib import AsyncExitStack
+import time
 from typing import TYPE_CHECKING, Any
 
-import httpx
 import pytest
 
-from runtime.errors import InsufficientCredit
-from runtime.http.api import Api
-from runtime.http.operator_key import OperatorKey, new_key
-from runtime.http.spec import ApiSpec
-from runtime.services.ai.accounting import Admission
-from runtime.services.ai.adapters.redis import RedisConditions
-from runtime.services.ai.client import ProviderClient
-from runtime.services.ai.figures import Figures
-from runtime.services.ai.routes.chat import AiRoutes
-from runtime.services.ai.service import AiService
-from runtime.storage.cache import MemoryCache
-from runtime.telemetry.metrics import Metrics
-from tests.http.conftest import Services, serving
+from runtime.services.ai.accounting import Call, Candidate
+from runtime.services.ai.accounts import Accounts
+from runtime.services.ai.books import Books
+from runtime.services.ai.usage import Attempt, Usage
+from runtime.services.billing.ports import Posting
+from runtime.services.billing.service import Billing
+from runtime.services.billing.spec import BillingSpec
+from runtime.services.ending import end_tasks
+from runtime.services.names import time_ordered
+from tests.services.outbox.conftest import place as place
+from tests.services.outbox.conftest import postgres as postgres
+from tests.services.outbox.conftest import url as url
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Mapping
+    from collections.abc import AsyncIterator, Awaitable, Callable
+    from decimal import Decimal
+    from pathlib import Path
 
     import redis.asyncio
 
-    from runtime.http.server import HttpServer
-    from runtime.services.ai.accounting import Account, Call, Candidate
-    from runtime.services.ai.usage import Attempt, Usage
+    from runtime.services.ai.accounting import Models
+    from tests.services.outbox.conftest import Place
+
+STREAMS: dict[str, Any] = {"billing": {"events": {"credits.used": {}, "credits.overdrawn": {}, "payment.received": {}}}}
+DOLLAR = 10**9
+SECTION: dict[str, Any] = {
+    "providers": {
+        "p": {"kind": "openai", "api_key": "k"},
+        "q": {"kind": "mistral", "api_key": "k"},
+        "echo": {"kind": "echo"},
+    },
+    "prices": {
+        "p/m": {"input": 1, "output": 1_000_000},  # a dollar a token out: easy to reckon with
+        "q/m": {"input": 0, "output": 2_000_000},
+        "q/mistral-moderation-latest": {"input": 1, "output": 0},
+    },
+    "max_cost": "100.00 USD",
+}
 
 
-class Books:
-    """Books kept in memory: every row, every call, and a credit of tokens out."""
+class Instance:
+    """One instance: its books, and the accounts that it opens."""
 
-    def __init__(self) -> None:
-        self.rows: list[Attempt] = []
-        self.calls: list[Call] = []
-        self.closed: list[str] = []
-        self.credit: int | None = None
-        """Tokens out that a call has; None for any number."""
-        self.admit: Callable[[Candidate], None] = lambda _: None
-        self.changed = asyncio.Event()
+    def __init__(self, at: Place, folder: Path, client: Any, *, billing: bool, section: dict[str, Any]) -> None:
+        self.at = at
+        outbox = at.outbox
+        self.ledger = Billing(BillingSpec.model_validate({}), at.database, outbox, outbox, at.events)
+        payer = self.ledger if billing else None
+        spec = {**SECTION, **section}
+        self.books = Books(spec, at.database, outbox, payer, client, prefix="rt:test:ai:", folder=folder)
+        self.accounts = Accounts(self.books)
+        self._task: asyncio.Task[None] | None = None
 
-    async def open(self, call: Call) -> Account:
-        if self.credit == 0:
-            raise InsufficientCredit("the credit is gone")
-        self.calls.append(call)
-        return Book(self, call)
+    def checked(self, models: Models, **safety: Any) -> None:
+        """Has texts checked from now on."""
+        from runtime.services.ai.safety import Safety
+        from runtime.services.ai.spec import SafetySpec
 
-    @property
-    def outcomes(self) -> list[tuple[str, str]]:
-        return [(row.provider, row.outcome) for row in self.rows]
+        spec = SafetySpec.model_validate(safety)
+        self.accounts = Accounts(self.books, Safety(lambda: spec, models, self.books.prices))
 
-    async def until(self, rows: int) -> None:
-        """Waits until so many rows are written."""
-        async with asyncio.timeout(10):
-            while len(self.rows) < rows:
-                self.changed.clear()
-                await self.changed.wait()
+    async def start(self) -> None:
+        await self.ledger.start()
+        await self.books.start()
+        self._task = asyncio.create_task(self.books.watch())
 
+    async def stop(self) -> None:
+        if self._task is not None:
+            await end_tasks([self._task])
+            await self.books.stop()
+            self._task = None
 
-class Book:
-    """The books of one call."""
+    async def die(self) -> None:
+        """Ends as a killed process does: nothing more is written, and the operating system frees its lock."""
+        assert self._task is not None
+        await end_tasks([self._task])
+        self._task = None
+        self.books._journal._lock.release()
 
-    cost = 0
-    reports: Mapping[str, Any] | None = None
+    async def give(self, account: str, amount: Decimal) -> None:
+        await self.ledger.post(Posting(account, "bonus", amount, f"operator:{time_ordered()}"))
 
-    def __init__(self, books: Books, call: Call) -> None:
-        self._books = books
-        self._call = call
-
-    async def admit(self, candidate: Candidate) -> Admission:
-        self._books.admit(candidate)
-        return Admission(self._books.credit, 0)
-
-    def spent(self, usage: Usage) -> bool:
-        credit = self._books.credit
-        return credit is not None and usage.output > credit
-
-    async def record(self, attempt: Attempt) -> int:
-        self._books.rows.append(attempt)
-        self._books.changed.set()
-        self.cost += attempt.usage.total * 1000
-        return attempt.usage.total * 1000
-
-    async def check_output(self, text: str) -> Mapping[str, Any] | None:
-        return None
-
-    async def close(self) -> None:
-        self._books.closed.append(self._call.id)
+    async def count(self, table: str = "ai_attempts") -> int:
+        return int((await self.at.sql(f"SELECT count(*) FROM {table}"))[0][0])
 
 
-class Keys:
-    """Users' own keys."""
-
-    def __init__(self) -> None:
-        self.known: dict[tuple[str, str], str] = {}
-
-    async def reveal(self, user: str, provider: str) -> str | None:
-        return self.known.get((user, provider))
+def call(*candidates: str, user: str = "user:ada", max_output: int | None = 1, **fields: Any) -> Call:
+    """A call of one model, `provider/model`, or of several."""
+    chosen = tuple(Candidate(name.partition("/")[0], name.partition("/")[2]) for name in candidates or ("p/m",))
+    return Call(
+        id=time_ordered(), user=user, key=fields.pop("key", "key:1"), candidates=chosen, max_output=max_output, **fields
+    )
 
 
-class Running:
-    """A gateway that runs."""
-
-    def __init__(self, service: AiService, books: Books, server: HttpServer, key: str, metrics: Metrics) -> None:
-        self.service = service
-        self.books = books
-        self.server = server
-        self.key = key
-        self.metrics = metrics
-        self.http = httpx.AsyncClient(
-            base_url=server.url, headers={"Authorization": f"Bearer {key}"}, timeout=20, trust_env=False
-        )
-
-    async def chat(self, model: str = "default", content: Any = "Hi", **fields: Any) -> httpx.Response:
-        body = {"model": model, "messages": [{"role": "user", "content": content}], **fields}
-        return await self.http.post("/v1/chat/completions", json=body)
-
-    def state(self, provider: str) -> str:
-        return next(view.state for view in self.service.providers() if view.name == provider)
-
-
-Launch = Any
+def attempt(of: Call, number: int = 1, outcome: Any = "ok", **tokens: Any) -> Attempt:
+    candidate = of.candidates[0]
+    return Attempt(
+        call=of.id,
+        number=number,
+        provider=candidate.provider,
+        model=candidate.model,
+        outcome=outcome,
+        usage=Usage(**tokens),
+        started=time.time(),
+        duration=0.25,
+    )
 
 
 @pytest.fixture
-async def launch(client: redis.asyncio.Redis) -> AsyncIterator[Launch]:
-    """Starts a gateway: `await launch({"openai": url}, chains={...})`; several share their states."""
-    async with AsyncExitStack() as stack:
+async def instance(
+    place: Callable[..., Awaitable[Place]], tmp_path: Path, client: redis.asyncio.Redis
+) -> AsyncIterator[Callable[..., Awaitable[Instance]]]:
+    """Makes instances that share a database, a Redis and a folder of journals."""
+    made: list[Instance] = []
 
-        async def start(
-            providers: Mapping[str, Any], *, keys: Any = None, over: redis.asyncio.Redis | None = None, **section: Any
-        ) -> Running:
-            written = {name: _section(name, about) for name, about in providers.items()}
-            data = {"providers": written, **section}
-            clients = {name: ProviderClient(name, one) for name, one in written.items()}
-            books, metrics = Books(), Metrics("test", "0")
-            service = AiService(
-                data,
-                clients,
-                RedisConditions(over or client, "rt:test:ai:"),
-                books,
-                Figures(),
-                keys=keys,
-                metrics=metrics,
-            )
-            parts: list[Any] = [*clients.values(), service]
-            for each in parts:
-                await each.start()
-                stack.push_async_callback(each.stop)
-            watching = asyncio.create_task(service.watch())
-            stack.push_async_callback(_ended, watching)
-            key = new_key()
-            api = Api(
-                ApiSpec.model_validate({"rate_limit": "100000/m"}),
-                name="test",
-                version="0",
-                access=OperatorKey(key),
-                health=Services(),
-                cache=MemoryCache(),
-                controllers=[AiRoutes],
-                dependencies={"ai": service},
-                metrics=metrics,
-            )
-            server = await stack.enter_async_context(serving(api))
-            running = Running(service, books, server, key, metrics)
-            stack.push_async_callback(running.http.aclose)
-            return running
+    async def build(
+        *, billing: bool = True, over: Any = client, folder: Path | None = None, **section: Any
+    ) -> Instance:
+        at = await place(streams=STREAMS)
+        one = Instance(at, folder or tmp_path / "journal", over, billing=billing, section=section)
+        made.append(one)
+        await one.start()
+        return one
 
-        yield start
-
-
-async def _ended(task: asyncio.Task[None]) -> None:
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
-
-
-def _section(name: str, about: Any) -> dict[str, Any]:
-    """A provider's section: of an address, the kind that its name begins with."""
-    if not isinstance(about, str):
-        return dict(about)
-    kind = name.rstrip("0123456789")
-    path = "/v1" if kind == "openai" else ""
-    return {"kind": kind, "api_key": f"sk-{name}", "base_url": about + path}
+    yield build
+    for one in reversed(made):
+        await one.stop()

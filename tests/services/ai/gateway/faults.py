@@ -10,12 +10,12 @@ from contextlib import contextmanager
 from email.utils import formatdate
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
-from tests.services.ai.formats import WORDS, answer, answering, error, events
+from tests.services.ai.gateway.formats import WORDS, answer, answering, error, events
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.services.ai.upstream import Answering, Hit, Sender
+    from tests.services.ai.gateway.upstream import Answering, Hit, Sender
 
 State = Literal["active", "cooldown", "disabled"]
 
@@ -137,7 +137,7 @@ LATE: Final[dict[str, tuple[str, State]]] = {
     "error event": ("overloaded", "cooldown"),
     "silence": ("timeout", "cooldown"),
 }
-"""Faults of a stream after content has come: the class, and the provider's state where one failure opens the breaker."""
+"""Faults of a stream after content has come: the class, and what one failure makes of the provider."""
 
 
 def breaking(kind: str, fault: str) -> Answering:

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.services.ai.faults import BROKEN, LATE, STATUSES, Fault, breaking, failing, slow, unaccepting
-from tests.services.ai.formats import KINDS, TEXT, WORDS, answering
-from tests.services.ai.test_gateway import streamed
-from tests.services.ai.upstream import nowhere, upstream
+from tests.services.ai.gateway.faults import BROKEN, LATE, STATUSES, Fault, breaking, failing, slow, unaccepting
+from tests.services.ai.gateway.formats import KINDS, TEXT, WORDS, answering
+from tests.services.ai.gateway.test_gateway import streamed
+from tests.services.ai.gateway.upstream import nowhere, upstream
 
 if TYPE_CHECKING:
     import httpx
 
-    from tests.services.ai.conftest import Launch
+    from tests.services.ai.gateway.conftest import Launch
 
 FAULTS: dict[str, Fault] = {name: about[3] for name, about in STATUSES.items()} | BROKEN
 QUICK = {"breaker": {"failures": 1, "window": "60s", "cooldown": "60s"}}

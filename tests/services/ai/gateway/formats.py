@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from tests.services.ai.upstream import Answering, Hit, Sender
+    from tests.services.ai.gateway.upstream import Answering, Hit, Sender
 
 KINDS: Final = ("openai", "anthropic", "mistral")
 TEXT: Final = "Hello, world."

@@ -10,14 +10,14 @@ import redis.asyncio
 from runtime.services.ai.breaker import LocalConditions
 from runtime.services.ai.failures import Failure
 from runtime.spec.fields import Breaker
-from tests.services.ai.conftest import Keys
-from tests.services.ai.formats import answering, error
-from tests.services.ai.test_chains import status
-from tests.services.ai.upstream import upstream
+from tests.services.ai.gateway.conftest import Keys
+from tests.services.ai.gateway.formats import answering, error
+from tests.services.ai.gateway.test_chains import status
+from tests.services.ai.gateway.upstream import upstream
 
 if TYPE_CHECKING:
-    from tests.services.ai.conftest import Launch, Running
-    from tests.services.ai.upstream import Hit, Sender
+    from tests.services.ai.gateway.conftest import Launch, Running
+    from tests.services.ai.gateway.upstream import Hit, Sender
     from tests.services.conftest import Server
 
 FEW = {"failures": 2, "window": "60s", "cooldown": "300ms"}

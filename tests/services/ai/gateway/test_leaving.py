@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.services.ai.formats import KINDS, events
-from tests.services.ai.upstream import upstream
+from tests.services.ai.gateway.formats import KINDS, events
+from tests.services.ai.gateway.upstream import upstream
 
 if TYPE_CHECKING:
-    from tests.services.ai.conftest import Launch, Running
-    from tests.services.ai.upstream import Hit, Sender, Upstream
+    from tests.services.ai.gateway.conftest import Launch, Running
+    from tests.services.ai.gateway.upstream import Hit, Sender, Upstream
 
 PHASES = ("before the head", "before any content", "in the midst")
 

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from runtime.errors import TooMany
-from tests.services.ai.formats import answering, completion, error
-from tests.services.ai.test_gateway import streamed
-from tests.services.ai.upstream import upstream
+from tests.services.ai.gateway.formats import answering, completion, error
+from tests.services.ai.gateway.test_gateway import streamed
+from tests.services.ai.gateway.upstream import upstream
 
 if TYPE_CHECKING:
-    from tests.services.ai.conftest import Launch
-    from tests.services.ai.upstream import Answering, Hit, Sender
+    from tests.services.ai.gateway.conftest import Launch
+    from tests.services.ai.gateway.upstream import Answering, Hit, Sender
 
 
 def first(*answers: Answering) -> Answering:

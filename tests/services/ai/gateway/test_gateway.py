@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.services.ai.formats import KINDS, TEXT, answer, answering
-from tests.services.ai.upstream import upstream
+from tests.services.ai.gateway.formats import KINDS, TEXT, answer, answering
+from tests.services.ai.gateway.upstream import upstream
 
 if TYPE_CHECKING:
-    from tests.services.ai.conftest import Launch
+    from tests.services.ai.gateway.conftest import Launch
 
 
 def streamed(text: str) -> str:
