@@ -122,6 +122,7 @@ class Assembly:
             "jobs": self._jobs,
             "outbox": self._outbox,
             "billing": self._billing,
+            "ai.books": self._ai_books,
             "auth": self._auth,
             "http": self._http,
         }
@@ -347,6 +348,25 @@ class Assembly:
 
         return "Credits", make, self._data["billing"], frozenset()
 
+    def _ai_books(self) -> Made:
+        from runtime.services.ai.books import Books
+
+        section = self._data["ai"]
+
+        def make(ports: Ports) -> Service:
+            return Books(
+                section,
+                ports["storage.database"],
+                ports["outbox"],
+                ports.get("billing"),
+                ports["storage.redis"].client,
+                prefix=f"{self._prefix}ai:limit:",
+                folder=self._state.path / "ai",
+            )
+
+        fields = {name: section[name] for name in ("providers", "limits", "budgets", "max_cost", "prices")}
+        return "Books of AI", make, fields, frozenset(fields)
+
     def _auth(self) -> Made:
         from runtime.services.auth.service import Auth
         from runtime.services.auth.spec import AuthSpec
@@ -455,6 +475,8 @@ class Assembly:
         from runtime.http.operator_key import OperatorKey
         from runtime.http.server import HttpServer
         from runtime.http.spec import ApiSpec
+        from runtime.services.ai.report import Report
+        from runtime.services.ai.routes.usage import UsageRoutes
         from runtime.services.auth.routes.accounts import AccountRoutes
         from runtime.services.auth.routes.api_keys import ApiKeyRoutes
         from runtime.services.auth.routes.sessions import SessionRoutes
@@ -481,7 +503,7 @@ class Assembly:
                 name=self._spec.name,
                 version=__version__,
                 controllers=[
-                    *(QueueRoutes, JobRoutes, StreamRoutes, OutboxRoutes, CreditRoutes),
+                    *(QueueRoutes, JobRoutes, StreamRoutes, OutboxRoutes, CreditRoutes, UsageRoutes),
                     *(SecretRoutes, ProviderKeyRoutes, EncryptionKeyRoutes),
                     *([SandboxRoutes] if self._spec.sandbox else []),
                     *(AccountRoutes, SessionRoutes, ProfileRoutes, UserRoutes, ApiKeyRoutes, SigningKeyRoutes),
@@ -493,6 +515,7 @@ class Assembly:
                     "outbox": ports["outbox"],
                     "sandbox": ports.get("sandbox"),
                     "billing": ports.get("billing"),
+                    "ai_usage": Report(ports["ai.books"]) if "ai.books" in ports else None,
                     "secrets": ports["secrets"],
                     "provider_keys": ports.get("secrets.provider-keys"),
                     "api_keys": auth.api_keys if auth else None,

@@ -110,6 +110,8 @@ def _nodes(data: Data) -> Iterator[Node]:
     billing = ("billing",) if data.get("billing") is not None else ()
     for id_ in billing:
         yield Node(id_, ("storage.database", "events", "outbox"))
+    if data.get("ai") is not None:
+        yield Node("ai.books", ("storage.database", "storage.redis", "outbox", *billing))
     if data.get("auth") is not None:
         yield Node("auth", ("storage.database", "storage.redis", "events", "outbox"))
     for name in data.get("queues") or {}:

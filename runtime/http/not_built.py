@@ -51,7 +51,6 @@ ROWS: Final = (
     Row("POST", "/v1/moderations", "The AI gateway"),
     Row("POST", "/v1/embeddings", "The AI gateway"),
     Row("GET", "/v1/ai/providers", "The AI gateway"),
-    Row("GET", "/v1/usage", "The AI gateway"),
     Row("GET POST", "/v1/notifications", "The service of notifications"),
     Row("POST", "/v1/notifications/read", "The inbox"),
     Row("POST", "/v1/notifications/{id:str}/read", "The inbox"),

@@ -24,7 +24,7 @@ from runtime.services.ai.teller import Teller
 from runtime.services.names import PROCESS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
     from pathlib import Path
 
     from redis.asyncio import Redis
@@ -77,7 +77,7 @@ class Books:
         self.prices = Prices(self.spec.providers, self.spec.prices, PublishedPrices())
         self.limits = Limits(redis, prefix, instance=self.instance, policy=self.spec.limits.without_redis)
         self.teller = Teller(
-            transactions, credits, self._limit, self._journal, instance=self.instance, where=database.address
+            transactions, credits, self.limit, self._journal, instance=self.instance, where=database.address
         )
         self._max_cost = of(self.spec.max_cost.amount)
 
@@ -122,7 +122,7 @@ class Books:
         """Takes other limits, budgets and prices."""
         data = {**self._data, **fields}
         self.spec, self._data = AiSpec.model_validate(data), data
-        self.prices.override(self.spec.prices)
+        self.prices.update(self.spec.providers, self.spec.prices)
         self.limits.policy = self.spec.limits.without_redis
         self._max_cost = of(self.spec.max_cost.amount)
 
@@ -148,16 +148,8 @@ class Books:
             found.append(funds.Credit(call.user))
         return found
 
-    async def standing(self, user: str, key: str) -> Sequence[tuple[Window, int, budgets.Standing]]:
-        """The budgets of a caller with their limits, and how they stand."""
-        windows = funds.windows(self.spec.budgets, user, key, time.time())
-        if not windows:
-            return []
-        async with self.database.reading() as connection:
-            found = await budgets.standing(connection, windows)
-        return [(window, self._limit(window) or 0, found[window]) for window in windows]
-
-    def _limit(self, window: Window) -> int | None:
+    def limit(self, window: Window) -> int | None:
+        """What a budget's window may spend; None where the spec no longer declares the budget."""
         declared = self.spec.budgets.get(window.budget)
         return of(declared.limit.amount) if declared is not None else None
 

@@ -35,6 +35,8 @@ PATIENCE: Final = 0.5
 """Seconds that a call waits for Redis."""
 AWAY: Final = 1.0
 """Seconds before Redis is asked again after it failed to answer."""
+QUESTIONS: Final = 8
+"""Questions to Redis at the same time; what one is granted may do for those that wait."""
 LIVES: Final = 30
 """Seconds for which an instance that has not asked is still counted as one."""
 
@@ -90,6 +92,7 @@ class Limits:
         self._ask_after = 0.0
         self.away = False
         """Whether the counts should be shared and are not."""
+        self._asking = asyncio.Semaphore(QUESTIONS)
         self.asked = 0
         """Questions to Redis."""
 
@@ -121,19 +124,21 @@ class Limits:
             TooMany: a limit of the caller is reached.
             Unreachable: Redis is away, and limits fail closed.
         """
-        now = time.monotonic()
-        caller = [] if _spend(caller, now) else caller
-        model = [] if not caller and _spend(model, now) else model
+        caller, model = _left(caller, model)
         if not caller and not model:
             return None
         if self._script is None:
             return self._alone(caller, model, 1)
-        try:
-            return await self._ask(caller, model)
-        except Unreachable:
-            if self.policy == "fail_closed":
-                raise
-            return self._alone(caller, model, self._instances)
+        async with self._asking:
+            caller, model = _left(caller, model)  # what others were granted meanwhile may do
+            if not caller and not model:
+                return None
+            try:
+                return await self._ask(caller, model)
+            except Unreachable:
+                if self.policy == "fail_closed":
+                    raise
+                return self._alone(caller, model, self._instances)
 
     def settle(self, needs: Sequence[Need], tokens: int) -> None:
         """Corrects what was counted by what a call did take."""
@@ -229,6 +234,13 @@ class Limits:
             "limits cannot be counted",
             remedy="Try again; `ai.limits.without_redis: local_share` lets calls pass meanwhile.",
         )
+
+
+def _left(caller: Sequence[Need], model: Sequence[Need]) -> tuple[Sequence[Need], Sequence[Need]]:
+    """What Redis has to be asked for; the model's only with the caller's."""
+    now = time.monotonic()
+    caller = () if _spend(caller, now) else caller
+    return caller, () if not caller and _spend(model, now) else model
 
 
 def _spend(needs: Sequence[Need], now: float) -> bool:

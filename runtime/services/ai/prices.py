@@ -162,14 +162,14 @@ class Prices:
     def __init__(
         self, providers: Mapping[str, Provider], overrides: Mapping[str, PriceSpec], published: Published
     ) -> None:
-        self._providers = providers
         self._published = published
         self._known: dict[tuple[str, str], Price] = {}
-        self.override(overrides)
+        self.update(providers, overrides)
 
-    def override(self, prices: Mapping[str, PriceSpec]) -> None:
-        """Takes other overrides."""
-        self._overrides = {name: _declared(price) for name, price in prices.items()}
+    def update(self, providers: Mapping[str, Provider], overrides: Mapping[str, PriceSpec]) -> None:
+        """Takes other providers and overrides."""
+        self._providers = providers
+        self._overrides = {name: _declared(price) for name, price in overrides.items()}
         self._known.clear()
 
     def of(self, provider: str, model: str) -> Price:

@@ -11,6 +11,7 @@ import pytest
 from runtime.services.ai.accounting import Call, Candidate
 from runtime.services.ai.accounts import Accounts
 from runtime.services.ai.books import Books
+from runtime.services.ai.report import Report
 from runtime.services.ai.usage import Attempt, Usage
 from runtime.services.billing.ports import Posting
 from runtime.services.billing.service import Billing
@@ -86,6 +87,11 @@ class Instance:
         await end_tasks([self._task])
         self._task = None
         self.books._journal._lock.release()
+
+    async def left(self, user: str = "user:ada", key: str = "key:1") -> dict[str, tuple[int, int]]:
+        """What was spent and is reserved of each budget of a caller, in nano-dollars."""
+        await self.books.teller.flush()
+        return {one.name: (one.spent, one.reserved) for one in await Report(self.books).budgets(user, key)}
 
     async def give(self, account: str, amount: Decimal) -> None:
         await self.ledger.post(Posting(account, "bonus", amount, f"operator:{time_ordered()}"))

@@ -13,12 +13,12 @@ from runtime.errors import InsufficientCredit, Unreachable
 from runtime.services.ai.accounting import BudgetSpent, Candidate, TooExpensive
 from runtime.services.ai.prices import PriceUnknown
 from runtime.services.ai.usage import Usage
-from tests.services.ai.conftest import DOLLAR, attempt, call
+from tests.services.ai.books.conftest import DOLLAR, attempt, call
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from tests.services.ai.conftest import Instance
+    from tests.services.ai.books.conftest import Instance
 
     Make = Callable[..., Awaitable[Instance]]
 
@@ -240,7 +240,7 @@ async def test_of_several_budgets_and_credit_the_tightest_holds_and_nothing_is_h
         await account.record(attempt(of, output=1))
         await account.close()
     await at.books.teller.flush()
-    stands = {window.budget: tuple(there) for window, _, there in await at.books.standing("user:ada", "key:1")}
+    stands = await at.left()
     assert stands["tight"] == (3 * DOLLAR, 0)
     assert stands["wide"][0] == 3 * DOLLAR
     assert (await at.ledger.balance("user:ada")).balance == 47
@@ -291,7 +291,7 @@ async def test_a_killed_process_loses_no_attempt_and_holds_nothing(instance: Mak
     stands = await other.ledger.balance("user:ada")
     assert (stands.balance, stands.reserved) == (Decimal(7), Decimal(0))
     assert await other.count() == 2
-    assert [tuple(there) for _, _, there in await other.books.standing("user:ada", "key:1")] == [(3 * DOLLAR, 0)]
+    assert await other.left() == {"b": (3 * DOLLAR, 0)}
     assert await other.books.teller.recover() == 0
 
 
@@ -330,7 +330,7 @@ async def test_a_commit_whose_answer_was_lost_is_not_made_twice(
     stands = await at.ledger.balance("user:ada")
     assert (stands.balance, stands.reserved) == (Decimal(9), Decimal(0))
     assert await at.count() == 1
-    assert [there.spent for _, _, there in await at.books.standing("user:ada", "key:1")] == [DOLLAR]
+    assert (await at.left())["b"][0] == DOLLAR
 
 
 async def test_while_the_database_is_away_money_is_refused_and_attempts_wait(
