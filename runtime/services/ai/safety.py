@@ -159,7 +159,7 @@ class Safety:
     async def _judge(self, check: CheckSpec, texts: Sequence[str]) -> Verdict:
         model = check.model or self._prices.usual_check(check.provider)
         price = self._prices.of(check.provider, model)  # before anything is sent
-        started, clock = time.time(), time.monotonic()
+        started, clock, usage = time.time(), time.monotonic(), NOTHING
         try:
             if check.prompt is None:
                 results, _, usage = await self._models.moderate(check.provider, model, texts)
@@ -169,12 +169,16 @@ class Safety:
                 answer, usage = await self._models.complete(check.provider, model, _asked(check.prompt, mark, texts))
                 categories = judged(answer, mark)
         except Exception as error:  # whatever a provider's client raises
-            outcome: Any = getattr(error, "kind", "malformed" if isinstance(error, ValueError) else "connection")
+            outcome: Any = getattr(
+                error, "kind", "malformed" if isinstance(error, ValueError | LookupError) else "connection"
+            )
             failed = Attempt(
-                call="", number=1, provider=check.provider, model=model, outcome=outcome, usage=NOTHING,
+                call="", number=1, provider=check.provider, model=model, outcome=outcome, usage=usage,
                 started=started, duration=time.monotonic() - clock, status=getattr(error, "status", None),
             )  # fmt: skip
-            raise Unchecked(check.provider, _said(error), Verdict(False, {}, None, (failed,), 0)) from error
+            raise Unchecked(
+                check.provider, _said(error), Verdict(False, {}, None, (failed,), price.cost(usage))
+            ) from error
         attempt = Attempt(
             call="", number=1, provider=check.provider, model=model, outcome="ok", usage=usage,
             started=started, duration=time.monotonic() - clock,
