@@ -45,13 +45,13 @@ TTL: Final = 120.0
 """Seconds after which what a dead instance held can be had by others."""
 MARGIN: Final = 15.0
 """Seconds before that, when the instance itself no longer counts on it."""
-LINGER: Final = 0.25
+LINGER: Final = 0.5
 """Seconds for which rows are gathered."""
 IDLE: Final = 30.0
 """Seconds without use after which a purse is given back."""
 SHARE: Final = 20
 """One part in so many of what a fund has left is held in advance, at most."""
-AHEAD: Final = 20
+AHEAD: Final = 100
 """And no more than so many times what was asked for."""
 PAUSE: Final = 1.0
 MOST_ROWS: Final = 100_000
