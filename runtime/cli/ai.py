@@ -62,7 +62,7 @@ def _chat(args: argparse.Namespace) -> int:
         if args.json:
             sys.stdout.write(json.dumps(json.load(answer), indent=2, ensure_ascii=False) + "\n")
             return 0
-        return _show_stream(answer, answer.headers)
+        return _show_stream(answer, dict(answer.headers.items()))
 
 
 def _show_stream(lines: Iterable[bytes], headers: Mapping[str, str]) -> int:
