@@ -136,14 +136,12 @@ class Safety:
     async def _checked(self, check: CheckSpec, texts: Sequence[str], what: str) -> Verdict:
         try:
             verdict = await self._judge(check, texts)
-        except Exception as error:
+        except Unchecked as error:
             if check.on_flag == "reject":
                 raise
-            logger.warning(
-                "%s could not be checked: %s", what, type(error).__name__, extra={"provider": check.provider}
-            )
-            attempts = tuple(getattr(error, "attempts", ()))
-            return Verdict(True, {}, {"unchecked": f"{check.provider} does not answer"}, attempts, 0)
+            logger.warning("%s could not be checked: %s", what, error.reason, extra={"provider": check.provider})
+            report = {"unchecked": f"{check.provider} gave no verdict"}
+            return msgspec.structs.replace(error.verdict, safe=True, report=report)
         if verdict.safe:
             return verdict
         flagged = sorted(name for name, told in verdict.categories.items() if told["flagged"])
@@ -161,7 +159,7 @@ class Safety:
     async def _judge(self, check: CheckSpec, texts: Sequence[str]) -> Verdict:
         model = check.model or self._prices.usual_check(check.provider)
         price = self._prices.of(check.provider, model)  # before anything is sent
-        started, clock = time.time(), time.monotonic()
+        started, clock, usage = time.time(), time.monotonic(), NOTHING
         try:
             if check.prompt is None:
                 results, _, usage = await self._models.moderate(check.provider, model, texts)
@@ -171,12 +169,16 @@ class Safety:
                 answer, usage = await self._models.complete(check.provider, model, _asked(check.prompt, mark, texts))
                 categories = judged(answer, mark)
         except Exception as error:  # whatever a provider's client raises
-            outcome: Any = getattr(error, "kind", "malformed" if isinstance(error, ValueError) else "connection")
+            outcome: Any = getattr(
+                error, "kind", "malformed" if isinstance(error, ValueError | LookupError) else "connection"
+            )
             failed = Attempt(
-                call="", number=1, provider=check.provider, model=model, outcome=outcome, usage=NOTHING,
+                call="", number=1, provider=check.provider, model=model, outcome=outcome, usage=usage,
                 started=started, duration=time.monotonic() - clock, status=getattr(error, "status", None),
             )  # fmt: skip
-            raise Unchecked(check.provider, _said(error), Verdict(False, {}, None, (failed,), 0)) from error
+            raise Unchecked(
+                check.provider, _said(error), Verdict(False, {}, None, (failed,), price.cost(usage))
+            ) from error
         attempt = Attempt(
             call="", number=1, provider=check.provider, model=model, outcome="ok", usage=usage,
             started=started, duration=time.monotonic() - clock,

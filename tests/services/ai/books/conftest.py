@@ -54,6 +54,7 @@ class Instance:
 
     def __init__(self, at: Place, folder: Path, client: Any, *, billing: bool, section: dict[str, Any]) -> None:
         self.at = at
+        self.folder = folder
         outbox = at.outbox
         self.ledger = Billing(BillingSpec.model_validate({}), at.database, outbox, outbox, at.events)
         payer = self.ledger if billing else None
