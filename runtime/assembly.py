@@ -122,6 +122,7 @@ class Assembly:
             "jobs": self._jobs,
             "outbox": self._outbox,
             "billing": self._billing,
+            "ai": self._ai,
             "ai.books": self._ai_books,
             "auth": self._auth,
             "http": self._http,
@@ -129,6 +130,7 @@ class Assembly:
         if id_ in whole:
             return whole[id_]()
         named = {
+            "ai": self._ai_provider,
             "notifications": self._channel,
             "jobs": self._worker,
             "schedules": self._schedule,
@@ -367,6 +369,47 @@ class Assembly:
         fields = {name: section[name] for name in ("providers", "limits", "budgets", "max_cost", "prices")}
         return "Books of AI", make, fields, frozenset(fields)
 
+    def _ai_provider(self, name: str) -> Made:
+        from runtime.services.ai.client import ProviderClient
+
+        assert self._spec.ai is not None  # noqa: S101 - the outline has seen it
+        name = name.removeprefix("providers.")
+        spec, fields = self._spec.ai.providers[name], self._data["ai"]["providers"][name]
+        live = live_fields(type(spec))
+        if self._live_secrets("ai", "providers", name):
+            live |= {"api_key"}
+        return f"Models of {spec.kind}", lambda _: ProviderClient(name, fields), fields, live
+
+    def _ai(self) -> Made:
+        from runtime.services.ai.accounts import Accounts
+        from runtime.services.ai.adapters.redis import RedisConditions
+        from runtime.services.ai.figures import Figures
+        from runtime.services.ai.models import ProviderModels
+        from runtime.services.ai.safety import Safety
+        from runtime.services.ai.service import AiService
+        from runtime.services.ai.settings import Settings
+        from runtime.services.ai.spec import AiSpec
+
+        section = self._data["ai"]
+        names = sorted(section["providers"])
+
+        def make(ports: Ports) -> Service:
+            settings = Settings(section)
+            clients = {name: ports[f"ai.providers.{name}"] for name in names}
+            books = ports["ai.books"]
+            safety = Safety(lambda: settings.spec.safety, ProviderModels(clients), books.prices)
+            return AiService(
+                settings,
+                clients,
+                RedisConditions(ports["storage.redis"].client, f"{self._prefix}ai:"),
+                Accounts(books, safety),
+                Figures(),
+                keys=ports.get("secrets.provider-keys"),
+                metrics=self._metrics,
+            )
+
+        return "AI gateway", make, section, live_fields(AiSpec) | {"providers"}
+
     def _auth(self) -> Made:
         from runtime.services.auth.service import Auth
         from runtime.services.auth.spec import AuthSpec
@@ -476,6 +519,7 @@ class Assembly:
         from runtime.http.server import HttpServer
         from runtime.http.spec import ApiSpec
         from runtime.services.ai.report import Report
+        from runtime.services.ai.routes.chat import AiRoutes
         from runtime.services.ai.routes.usage import UsageRoutes
         from runtime.services.auth.routes.accounts import AccountRoutes
         from runtime.services.auth.routes.api_keys import ApiKeyRoutes
@@ -506,6 +550,7 @@ class Assembly:
                     *(QueueRoutes, JobRoutes, StreamRoutes, OutboxRoutes, CreditRoutes, UsageRoutes),
                     *(SecretRoutes, ProviderKeyRoutes, EncryptionKeyRoutes),
                     *([SandboxRoutes] if self._spec.sandbox else []),
+                    *([AiRoutes] if self._spec.ai else []),
                     *(AccountRoutes, SessionRoutes, ProfileRoutes, UserRoutes, ApiKeyRoutes, SigningKeyRoutes),
                     description_controller(described),
                 ],
@@ -515,6 +560,7 @@ class Assembly:
                     "outbox": ports["outbox"],
                     "sandbox": ports.get("sandbox"),
                     "billing": ports.get("billing"),
+                    "ai": ports.get("ai"),
                     "ai_usage": Report(ports["ai.books"]) if "ai.books" in ports else None,
                     "secrets": ports["secrets"],
                     "provider_keys": ports.get("secrets.provider-keys"),

@@ -1,19 +1,24 @@
-"""`runtime ai`: the models of a running environment: what was used."""
+"""`runtime ai`: the models of a running environment: ask one, see its providers, what was used."""
 
 from __future__ import annotations
 
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlencode
+
+from runtime.errors import Fault
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Iterable, Mapping
 
-EXAMPLE = "runtime ai usage specs/development.yaml --by model"
+EXAMPLE = "runtime ai chat specs/development.yaml 'Say hello'"
 
 GROUPS = ("day", "user", "key", "provider", "model", "operation")
+ANSWER: Final = 120.0
+"""Seconds that an answer may keep its reader waiting."""
 COLUMNS = ("calls", "failed", "tokens in", "tokens out", "cost USD")
 
 
@@ -26,6 +31,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         made.add_argument("--json", action="store_true", help="one JSON object")
         return made
 
+    chat = action("chat", "ask a model; the answer is shown as it comes")
+    chat.add_argument("prompt", metavar="PROMPT", help="what to ask; - for standard input")
+    chat.add_argument("--model", default="default", help="a chain, or provider/model; `default` by default")
+    chat.add_argument("--system", metavar="TEXT", help="a system prompt")
+    chat.add_argument("--max-tokens", type=int, metavar="N", help="so many tokens out at most")
+    action("providers", "every provider and its state")
     used = action("usage", "tokens and cost, and what is left of budgets")
     used.add_argument("--by", action="append", choices=GROUPS, help="what to group by; may be given again")
     for name in ("user", "key", "provider", "model"):
@@ -36,7 +47,59 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    return {"usage": _usage}[args.action](args)
+    return {"chat": _chat, "providers": _providers, "usage": _usage}[args.action](args)
+
+
+def _chat(args: argparse.Namespace) -> int:
+    from runtime.cli.calls import Caller
+
+    prompt = sys.stdin.read() if args.prompt == "-" else args.prompt
+    messages = [{"role": "system", "content": args.system}] if args.system else []
+    body = {"model": args.model, "messages": [*messages, {"role": "user", "content": prompt}], "stream": not args.json}
+    if args.max_tokens is not None:
+        body["max_completion_tokens"] = args.max_tokens
+    with Caller.of(args.spec).opened("POST", "/v1/chat/completions", body, patience=ANSWER) as answer:
+        if args.json:
+            sys.stdout.write(json.dumps(json.load(answer), indent=2, ensure_ascii=False) + "\n")
+            return 0
+        return _show_stream(answer, dict(answer.headers.items()))
+
+
+def _show_stream(lines: Iterable[bytes], headers: Mapping[str, str]) -> int:
+    """Writes the text of a stream as it comes; who answered goes to standard error."""
+    cost = 0
+    for line in lines:
+        if line.startswith(b": cost "):
+            cost = int(line.split()[2])
+        if not line.startswith(b"data: {"):
+            continue
+        event = json.loads(line[6:])
+        if "error" in event:
+            raise Fault(event["error"]["message"])
+        for choice in event["choices"]:
+            sys.stdout.write(choice["delta"].get("content") or "")
+            sys.stdout.flush()
+    tries = headers["X-Runtime-Attempts"]
+    told = f"{headers['X-Runtime-Provider']}/{headers['X-Runtime-Model']}, ${cost / 1e9:.6f}"
+    sys.stdout.write("\n")
+    sys.stderr.write(told + (f", {tries} attempts\n" if tries != "1" else "\n"))
+    return 0
+
+
+def _providers(args: argparse.Namespace) -> int:
+    from runtime.cli.calls import Caller
+
+    found = Caller.of(args.spec).get("/v1/ai/providers")
+    if args.json:
+        sys.stdout.write(json.dumps(found, indent=2, ensure_ascii=False) + "\n")
+        return 0
+    rows = [["name", "kind", "state", "requests", "tokens", "why"]]
+    rows += [
+        [one["name"], one["kind"], one["state"], one["requests"] or "-", one["tokens"] or "-", one["reason"]]
+        for one in found["items"]
+    ]
+    sys.stdout.write("\n".join(_table(rows, left=len(rows[0]))) + "\n")
+    return 0
 
 
 def _usage(args: argparse.Namespace) -> int:

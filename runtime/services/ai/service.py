@@ -13,7 +13,6 @@ from runtime.services.ai.catalogue import models
 from runtime.services.ai.gateway import Gateway
 from runtime.services.ai.registry import Registry
 from runtime.services.ai.request import ChatRequest
-from runtime.services.ai.spec import AiSpec
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
     from runtime.services.ai.client import ProviderClient
     from runtime.services.ai.figures import Figures
     from runtime.services.ai.ports import Completion, ProviderView
+    from runtime.services.ai.settings import Settings
     from runtime.services.secrets.ports import ProviderKeys
     from runtime.telemetry.metrics import Metrics
 
@@ -31,7 +31,7 @@ class AiService:
     """Models of several providers behind one interface; implements the port `Ai`.
 
     Args:
-        section: the `ai` section, as plain data.
+        settings: the `ai` section.
         clients: the declared providers, started.
         conditions: where their states are kept.
         accounting: keeps the books.
@@ -41,7 +41,7 @@ class AiService:
 
     def __init__(
         self,
-        section: Mapping[str, Any],
+        settings: Settings,
         clients: Mapping[str, ProviderClient],
         conditions: Conditions,
         accounting: Accounting,
@@ -50,11 +50,10 @@ class AiService:
         keys: ProviderKeys | None = None,
         metrics: Metrics | None = None,
     ) -> None:
-        self._data = section
-        self.spec = AiSpec.model_validate(section)
+        self._settings = settings
         self._conditions = conditions
-        self.registry = Registry(clients, conditions, lambda: self.spec.breaker)
-        self.gateway = Gateway(lambda: self.spec, self.registry, accounting, figures, keys)
+        self.registry = Registry(clients, conditions, lambda: settings.spec.breaker)
+        self.gateway = Gateway(lambda: settings.spec, self.registry, accounting, figures, keys)
         self._figures = figures
         self._metrics = metrics
         self._shown = False
@@ -77,9 +76,7 @@ class AiService:
             self._shown = False
 
     async def update(self, fields: Mapping[str, Any]) -> None:
-        data = {**self._data, **fields}
-        self.spec = AiSpec.model_validate(data)
-        self._data = data
+        self._settings.update(fields)
 
     async def health(self) -> Health:
         views = self.registry.views()
@@ -101,7 +98,7 @@ class AiService:
 
     def models(self) -> list[dict[str, Any]]:
         """Every name that `model` may have, in OpenAI's form."""
-        return models(self.spec)
+        return models(self._settings.spec)
 
     def _soon(self, provider: str) -> None:
         task = asyncio.get_running_loop().create_task(self.registry.renewed(provider))

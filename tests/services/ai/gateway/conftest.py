@@ -19,6 +19,7 @@ from runtime.services.ai.client import ProviderClient
 from runtime.services.ai.figures import Figures
 from runtime.services.ai.routes.chat import AiRoutes
 from runtime.services.ai.service import AiService
+from runtime.services.ai.settings import Settings
 from runtime.storage.cache import MemoryCache
 from runtime.telemetry.metrics import Metrics
 from tests.http.conftest import Services, serving
@@ -141,7 +142,7 @@ async def launch(client: redis.asyncio.Redis) -> AsyncIterator[Launch]:
             clients = {name: ProviderClient(name, one) for name, one in written.items()}
             books, metrics = Books(), Metrics("test", "0")
             service = AiService(
-                data,
+                Settings(data),
                 clients,
                 RedisConditions(over or client, "rt:test:ai:"),
                 books,
