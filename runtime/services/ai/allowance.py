@@ -67,7 +67,7 @@ for group = 1, 2 do
       local l = limits[i]
       if open then
         local left = l.count - l.fading - l.current - l.need
-        l.granted = l.need + math.max(0, math.min(math.floor(left / 20), l.need * 20))
+        l.granted = l.need + math.max(0, math.min(math.floor(left / 20), l.need * 100))
         l.current = l.current + l.granted
       elseif l.fading + l.current + l.need > l.count then
         l.granted = -1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from runtime.errors import InsufficientCredit, RequestFault
@@ -37,6 +38,7 @@ def name(fund: Fund) -> str:
     return f"budget:{fund.budget}:{fund.begins}:{fund.ends}:{fund.holder}"
 
 
+@lru_cache(maxsize=10_000)
 def named(text: str) -> Fund:
     """The fund of a text that `name` made."""
     kind, _, rest = text.partition(":")
