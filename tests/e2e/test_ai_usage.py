@@ -95,3 +95,45 @@ def test_the_command_shows_a_table(at: RunningEnvironment) -> None:
     assert [item["calls"] for item in shown["items"]] == [1]
     assert "budget daily: 0.00 of 5.00 USD spent" in command("--user", "key:operator")
     assert command("--model", "none") == "Nothing was used.\n"
+
+
+MONEY = {
+    "version": 1,
+    "name": "money",
+    "events": {"streams": {"billing": {"events": {"credits.used": {}, "payment.received": {}}}}},
+    "billing": {"currency": "USD"},
+    "ai": {
+        "providers": {"echo": {"kind": "echo"}},
+        "prices": {"echo/dear": {"input": 0, "output": 100_000}},  # ten tokens a dollar
+        "max_cost": "5.00 USD",
+        "budgets": {"daily": {"per": "1d", "limit": "50.00 USD"}},
+    },
+}
+
+
+def chat(at: RunningEnvironment, **fields: Any) -> Any:
+    message = {"role": "user", "content": "Hello, what would you say to this?"}
+    return at.post("/v1/chat/completions", {"model": "echo/dear", "messages": [message], **fields})
+
+
+def test_what_was_answered_is_charged_though_the_process_is_killed(tmp_path: Path) -> None:
+    (tmp_path / "spec.yaml").write_text(json.dumps(MONEY))
+    state = tmp_path / "state"
+    with running(tmp_path / "spec.yaml", state=state) as at:
+        refused = chat(at, max_tokens=10)
+        assert (refused.status, refused.body["title"]) == (402, "Not enough credit")
+        assert at.post("/v1/credits", {"account": "key:operator", "kind": "bonus", "amount": "20"}).status == 201
+        answered = chat(at, max_tokens=20)
+        assert answered.status == 200, answered.body
+        cost = float(answered.headers["x-runtime-cost"])
+        assert 0 < cost <= 2
+        at.process.kill()
+        at.process.wait()
+    with running(tmp_path / "spec.yaml", state=state) as at:
+        (day,) = at.get("/v1/usage").body["items"]
+        assert (day["calls"], float(day["charged"])) == (1, cost)
+        credits_ = at.get("/v1/credits").body
+        assert float(credits_["balance"]) == 20 - cost
+        assert float(credits_["reserved"]) == 0
+        (budget,) = at.get("/v1/usage").body["budgets"]
+        assert float(budget["spent"]) == cost

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
-from runtime.errors import Fault
+from runtime.errors import RequestFault
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -30,7 +30,7 @@ USUAL_CHECKS: Final = {"openai": "omni-moderation-latest", "mistral": "mistral-m
 """The models that moderate, by kind of provider."""
 
 
-class PriceUnknown(Fault):
+class PriceUnknown(RequestFault):
     """Nobody has said what a model costs.
 
     Args:
