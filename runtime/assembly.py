@@ -461,6 +461,7 @@ class Assembly:
                 mask=self._logs.redactor.text,
                 platform=ports["events"].platform,
                 sandbox=ports.get("sandbox"),
+                ai=ports.get("ai"),
             ),
             fields,
             live_fields(QueueSpec),

@@ -122,11 +122,12 @@ def _nodes(data: Data) -> Iterator[Node]:
     billing = ("billing",) if data.get("billing") is not None else ()
     for id_ in billing:
         yield Node(id_, ("storage.database", "events", "outbox"))
+    models = ("ai",) if data.get("ai") is not None else ()
     yield from _ai(data, billing)
     if data.get("auth") is not None:
         yield Node("auth", ("storage.database", "storage.redis", "events", "outbox"))
     for name in data.get("queues") or {}:
-        yield Node(f"jobs.{name}", ("jobs", "events", "outbox", *sandbox))
+        yield Node(f"jobs.{name}", ("jobs", "events", "outbox", *sandbox, *models))
     for name in data.get("schedules") or {}:
         yield Node(f"schedules.{name}", ("storage.cache", "jobs"))
     for name in (data.get("events") or {}).get("subscriptions") or {}:

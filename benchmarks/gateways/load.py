@@ -86,7 +86,13 @@ def quantile(values: list[float], part: float) -> float:
 
 async def main(order: dict[str, Any]) -> None:
     body = json.dumps(order["body"], separators=(",", ":")).encode()
-    headers = {"Host": "127.0.0.1", "Content-Type": "application/json", "Content-Length": len(body), **order["headers"]}
+    headers = {
+        "Host": "127.0.0.1",
+        "Accept": "*/*",
+        "Content-Type": "application/json",
+        "Content-Length": len(body),
+        **order["headers"],
+    }
     lines = [f"POST {order['path']} HTTP/1.1", *[f"{name}: {value}" for name, value in headers.items()]]
     request = "\r\n".join([*lines, "", ""]).encode() + body
     figures = Figures(time.perf_counter() + order["seconds"] * WARM)

@@ -28,6 +28,8 @@ logger = logging.getLogger("runtime.ai")
 
 BACKOFF: Final = 0.25
 """Seconds before the second try of a model that does not say how long to wait; each further one is twice as long."""
+PATIENCE: Final = 2.0
+"""Seconds that a model is waited for at most while another one of the chain can be asked."""
 TOO_SHORT: Final = 0.02
 """Seconds of the deadline with which nothing can be begun any more."""
 
@@ -67,6 +69,7 @@ class Run:
         self._ends = time.monotonic() + spec.deadline
         self._tried: list[tuple[str, Failure]] = []
         self._skipped: list[tuple[str, str, float | None]] = []
+        self._others = False
         self.attempts = 0
         """Requests that were sent so far."""
 
@@ -80,7 +83,9 @@ class Run:
             RequestFault: none did; or the request is at fault.
         """
         unsupported: Unsupported | None = None
+        limited: TooMany | None = None
         for candidate in self._call.candidates:
+            self._others = candidate is not self._call.candidates[-1]
             if self._left() < TOO_SHORT:
                 break
             name = f"{candidate.provider}/{candidate.model}"
@@ -91,6 +96,7 @@ class Run:
             except TooMany as limit:
                 if not self._spec.fallback.rate_limit:
                     raise
+                limited = limit
                 self._skipped.append((name, limit.message, limit.retry_after))
             except _Skipped as skipped:
                 self._skipped.append((name, skipped.closed.reason, skipped.closed.retry_after))
@@ -100,6 +106,8 @@ class Run:
                     break
         if unsupported is not None and not self._tried and not self._skipped:
             raise unsupported
+        if limited is not None and not self._tried and len(self._skipped) == 1:
+            raise limited
         raise exhausted(self._tried, self._skipped) from (self._tried[-1][1] if self._tried else None)
 
     async def _candidate(self, candidate: Candidate, ask: Callable[[Try], Awaitable[T]]) -> T:
@@ -114,7 +122,7 @@ class Run:
             except Failure as failure:
                 last = failure
             wait = self._wait(last, tries)
-            if tries == self._spec.attempts or not last.repeatable or wait > self._left() - TOO_SHORT:
+            if tries == self._spec.attempts or not last.repeatable or wait > self._longest(last):
                 break
             await asyncio.sleep(wait)
         assert last is not None  # noqa: S101 - a chain has one attempt at least
@@ -169,6 +177,11 @@ class Run:
             raise
         await self._registry.succeeded(provider, entry)
         return answer
+
+    def _longest(self, failure: Failure) -> float:
+        """Seconds that may be waited for the same model."""
+        left = self._left() - TOO_SHORT
+        return min(left, PATIENCE) if self._others and falls_back(failure.kind, self._spec.fallback) else left
 
     def _left(self) -> float:
         return self._ends - time.monotonic()

@@ -128,7 +128,7 @@ class Gateway:
             account,
             self._registry,
             idle=self._registry.clients[begun.attempt.candidate.provider].spec.timeout,
-            check=spec.safety.output is not None,
+            check=spec.safety.output.on_flag if spec.safety.output is not None else None,
             attempts=run.attempts,
             finished=(lambda text: self._log_prompts(call, request, text)) if spec.log_prompts else None,
         )
@@ -265,7 +265,7 @@ class Gateway:
             candidates=_candidates(plan, own),
             chain=plan.chain,
             texts=request.prompts if self._spec().safety.input is not None else (),
-            input_bytes=len(request.body),
+            input_bytes=request.weight,
             images=request.images,
             max_output=request.max_output,
         )

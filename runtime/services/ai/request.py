@@ -37,6 +37,7 @@ class _Head(msgspec.Struct):
 
 _head = msgspec.json.Decoder(_Head)
 _fields = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_BASE64: Final = re.compile(rb";base64,[A-Za-z0-9+/=\\]*")
 _WHERE: Final = re.compile(r"(?s)(.*) - at `\$(.*)`")
 
 
@@ -98,6 +99,13 @@ class ChatRequest:
     def images(self) -> int:
         """How many pictures go with it."""
         return self.body.count(b'"image_url"') // 2 if b'"image_url"' in self.body else 0
+
+    @property
+    def weight(self) -> int:
+        """Its bytes without those of pictures and files, from which tokens are estimated."""
+        if b";base64," not in self.body:
+            return len(self.body)
+        return len(self.body) - sum(len(data) for data in _BASE64.findall(self.body))
 
     @property
     def max_output(self) -> int | None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import deque
 from contextlib import AsyncExitStack
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import msgspec
 
@@ -42,10 +43,10 @@ class Opened:
         self.ignored = pieces.ignored
         self._stack = stack
         self._pieces = pieces
-        self._held = held
+        self._held = deque(held)
 
-    async def pieces(self, idle: float) -> AsyncIterator[Piece]:
-        """All pieces, from the first.
+    async def next(self, idle: float) -> Piece:
+        """The next piece, from the first.
 
         Args:
             idle: seconds that the provider may be silent.
@@ -53,24 +54,15 @@ class Opened:
         Raises:
             Failure: the stream broke.
         """
-        for piece in self._held:
-            yield piece
-            if piece.failure is not None:
-                raise piece.failure
-            if piece.ended:
-                return
-        while True:
-            try:
-                async with asyncio.timeout(idle):
-                    piece = await self._pieces.next()
-            except TimeoutError as error:
-                raise Failure("timeout", f"{self.attempt.name} was silent for {idle:g} s") from error
-            self.attempt.came(piece.text, piece.usage)
-            yield piece
-            if piece.failure is not None:
-                raise piece.failure
-            if piece.ended:
-                return
+        if self._held:
+            return self._held.popleft()
+        try:
+            async with asyncio.timeout(idle):
+                piece = await self._pieces.next()
+        except TimeoutError as error:
+            raise Failure("timeout", f"{self.attempt.name} was silent for {idle:g} s") from error
+        self.attempt.came(piece.text, piece.usage)
+        return piece
 
     async def close(self) -> None:
         """Lets go of the provider: it stops at once."""
@@ -108,7 +100,7 @@ class Streaming:
 
     Args:
         idle: seconds that the provider may be silent.
-        check: whether the whole answer is checked before any of it is handed out.
+        check: whether the whole answer is checked at its end (`report`), or before any of it is handed out (`reject`).
         finished: called with all its text, at its end.
     """
 
@@ -119,7 +111,7 @@ class Streaming:
         registry: Registry,
         *,
         idle: float,
-        check: bool,
+        check: Literal["report", "reject"] | None,
         attempts: int,
         finished: Callable[[str], None] | None = None,
     ) -> None:
@@ -142,25 +134,27 @@ class Streaming:
         attempt = self.attempt
         held: list[bytes] = []
         texts: list[str] = []
+        listening = self._check is not None or self._finished is not None
         try:
-            async for piece in self._opened.pieces(self._idle):
-                if self._check or self._finished is not None:
+            while True:
+                piece = await self._opened.next(self._idle)
+                if listening:
                     texts.append(piece.text)
-                if self._check:
+                if self._check == "reject":
                     held.append(piece.data)
                 elif piece.data:
                     yield piece.data
-                if not piece.ended and piece.failure is None and attempt.spent():
+                if piece.failure is not None:
+                    raise piece.failure
+                if piece.ended:
+                    break
+                if attempt.spent():
                     await attempt.record("cut", attempt.used())
                     yield _error("the money for this answer is gone", "insufficient_credit")
                     return
-            await attempt.record("ok", attempt.used(complete=True))
-            text = "".join(texts)
-            if self._check:
-                await self._account.check_output(text)
-                yield b"".join(held)
-            if self._finished is not None:
-                self._finished(text)
+            await attempt.record("ok", attempt.used(complete=True), status=200)
+            async for event in self._checked("".join(texts), held):
+                yield event
             yield b": cost %d nano-dollars\n\n" % self._account.cost + DONE
         except Failure as failure:
             await self._failed(failure)
@@ -172,6 +166,16 @@ class Streaming:
             await attempt.record("aborted", attempt.used())
             await self._opened.close()
             await self._account.close()
+
+    async def _checked(self, text: str, held: Sequence[bytes]) -> AsyncIterator[bytes]:
+        """What was held back, once it has been checked; and what was found."""
+        flagged = await self._account.check_output(text) if self._check is not None else None
+        if held:
+            yield b"".join(held)
+        if flagged:
+            yield b": flagged " + msgspec.json.encode(flagged) + b"\n\n"
+        if self._finished is not None:
+            self._finished(text)
 
     async def _failed(self, failure: Failure) -> None:
         attempt = self.attempt

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterable
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -54,7 +54,12 @@ class Present:
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> bool:
         self._watching.cancel()
-        if not self._gone or self._task.uncancel() > 0 or not isinstance(error, asyncio.CancelledError):
+        if not self._gone:
+            return False
+        if error is None:  # it left in the very moment in which all was done: the cancellation is still to come
+            with suppress(asyncio.CancelledError):
+                await asyncio.sleep(0)
+        if self._task.uncancel() > 0 or not isinstance(error, asyncio.CancelledError):
             return False
         if not self.begun:
             raise ClientGone("the caller hung up") from None

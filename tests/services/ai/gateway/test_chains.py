@@ -103,6 +103,14 @@ async def test_one_deadline_holds_over_all_attempts(launch: Launch, stream: bool
         assert len(two.hits) == 0
 
 
+async def test_no_long_wait_while_another_model_can_be_asked(launch: Launch) -> None:
+    async with upstream(status(429, retry_after="20")) as one, upstream(answering("openai")) as two:
+        gateway = await launch({"openai": one.url, "openai2": two.url}, chains={"default": ["openai/a", "openai2/b"]})
+        async with asyncio.timeout(10):
+            assert (await gateway.chat()).headers["x-runtime-provider"] == "openai2"
+        assert gateway.books.outcomes == [("openai", "rate_limit"), ("openai2", "ok")]
+
+
 async def test_a_wait_that_is_longer_than_the_deadline_is_not_begun(launch: Launch) -> None:
     async with upstream(status(429, retry_after="60")) as one, upstream(answering("openai")) as two:
         chain = {"models": ["openai/a", "openai2/b"], "deadline": "20s"}
