@@ -5,7 +5,7 @@ BIN    := .venv/bin
 STAMP  := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test check format schema lock bench bench-events bench-jobs bench-sandbox soak clean
+.PHONY: help install run test check format schema lock bench bench-ai bench-events bench-jobs bench-sandbox soak clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -50,6 +50,9 @@ bench: install  ## the rows of benchmarks/README.md, peers beside us
 
 bench-jobs: install  ## its rows on jobs alone: ARGS="--quick", ARGS="--only drain,latency --rounds 3"
 	@$(BIN)/python benchmarks/jobs.py $(ARGS)
+
+bench-ai: install  ## the gateway to models beside LiteLLM and Portkey, which it installs first
+	@$(BIN)/python benchmarks/ai.py --setup $(ARGS)
 
 bench-events: install  ## the event bus beside FastStream, NATS JetStream and BullMQ, which it installs first
 	@$(BIN)/python benchmarks/events.py --setup

@@ -122,12 +122,15 @@ class Assembly:
             "jobs": self._jobs,
             "outbox": self._outbox,
             "billing": self._billing,
+            "ai": self._ai,
+            "ai.books": self._ai_books,
             "auth": self._auth,
             "http": self._http,
         }
         if id_ in whole:
             return whole[id_]()
         named = {
+            "ai": self._ai_provider,
             "notifications": self._channel,
             "jobs": self._worker,
             "schedules": self._schedule,
@@ -347,6 +350,66 @@ class Assembly:
 
         return "Credits", make, self._data["billing"], frozenset()
 
+    def _ai_books(self) -> Made:
+        from runtime.services.ai.books import Books
+
+        section = self._data["ai"]
+
+        def make(ports: Ports) -> Service:
+            return Books(
+                section,
+                ports["storage.database"],
+                ports["outbox"],
+                ports.get("billing"),
+                ports["storage.redis"].client,
+                prefix=f"{self._prefix}ai:limit:",
+                folder=self._state.path / "ai",
+            )
+
+        fields = {name: section[name] for name in ("providers", "limits", "budgets", "max_cost", "prices")}
+        return "Books of AI", make, fields, frozenset(fields)
+
+    def _ai_provider(self, name: str) -> Made:
+        from runtime.services.ai.client import ProviderClient
+
+        assert self._spec.ai is not None  # noqa: S101 - the outline has seen it
+        name = name.removeprefix("providers.")
+        spec, fields = self._spec.ai.providers[name], self._data["ai"]["providers"][name]
+        live = live_fields(type(spec))
+        if self._live_secrets("ai", "providers", name):
+            live |= {"api_key"}
+        return f"Models of {spec.kind}", lambda _: ProviderClient(name, fields), fields, live
+
+    def _ai(self) -> Made:
+        from runtime.services.ai.accounts import Accounts
+        from runtime.services.ai.adapters.redis import RedisConditions
+        from runtime.services.ai.figures import Figures
+        from runtime.services.ai.models import ProviderModels
+        from runtime.services.ai.safety import Safety
+        from runtime.services.ai.service import AiService
+        from runtime.services.ai.settings import Settings
+        from runtime.services.ai.spec import AiSpec
+
+        section = self._data["ai"]
+        names = sorted(section["providers"])
+
+        def make(ports: Ports) -> Service:
+            settings = Settings(section)
+            clients = {name: ports[f"ai.providers.{name}"] for name in names}
+            books = ports["ai.books"]
+            safety = Safety(lambda: settings.spec.safety, ProviderModels(clients), books.prices)
+            return AiService(
+                settings,
+                clients,
+                RedisConditions(ports["storage.redis"].client, f"{self._prefix}ai:"),
+                Accounts(books, safety),
+                Figures(),
+                keys=ports.get("secrets.provider-keys"),
+                metrics=self._metrics,
+            )
+
+        return "AI gateway", make, section, live_fields(AiSpec) | {"providers"}
+
     def _auth(self) -> Made:
         from runtime.services.auth.service import Auth
         from runtime.services.auth.spec import AuthSpec
@@ -399,6 +462,7 @@ class Assembly:
                 mask=self._logs.redactor.text,
                 platform=ports["events"].platform,
                 sandbox=ports.get("sandbox"),
+                ai=ports.get("ai"),
             ),
             fields,
             live_fields(QueueSpec),
@@ -456,6 +520,9 @@ class Assembly:
         from runtime.http.operator_key import OperatorKey
         from runtime.http.server import HttpServer
         from runtime.http.spec import ApiSpec
+        from runtime.services.ai.report import Report
+        from runtime.services.ai.routes.chat import AiRoutes
+        from runtime.services.ai.routes.usage import UsageRoutes
         from runtime.services.auth.routes.accounts import AccountRoutes
         from runtime.services.auth.routes.api_keys import ApiKeyRoutes
         from runtime.services.auth.routes.sessions import SessionRoutes
@@ -482,9 +549,10 @@ class Assembly:
                 name=self._spec.name,
                 version=__version__,
                 controllers=[
-                    *(QueueRoutes, JobRoutes, StreamRoutes, OutboxRoutes, CreditRoutes),
+                    *(QueueRoutes, JobRoutes, StreamRoutes, OutboxRoutes, CreditRoutes, UsageRoutes),
                     *(SecretRoutes, ProviderKeyRoutes, EncryptionKeyRoutes),
                     *([SandboxRoutes] if self._spec.sandbox else []),
+                    *([AiRoutes] if self._spec.ai else []),
                     *(AccountRoutes, SessionRoutes, ProfileRoutes, UserRoutes, ApiKeyRoutes, SigningKeyRoutes),
                     description_controller(described),
                 ],
@@ -494,6 +562,8 @@ class Assembly:
                     "outbox": ports["outbox"],
                     "sandbox": ports.get("sandbox"),
                     "billing": ports.get("billing"),
+                    "ai": ports.get("ai"),
+                    "ai_usage": Report(ports["ai.books"]) if "ai.books" in ports else None,
                     "secrets": ports["secrets"],
                     "provider_keys": ports.get("secrets.provider-keys"),
                     "api_keys": auth.api_keys if auth else None,

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 Data = Mapping[str, Any]
 
-SECTIONS = ("ai", "routines")
+SECTIONS = ("routines",)
 """Sections that can be declared and that this version does not run."""
 
 DELIVERING = {"notifications.email": "smtp"}
@@ -83,6 +83,18 @@ def catches_mail(channel: Data) -> bool:
     return channel["kind"] == "smtp" and channel.get("host") == "embedded"
 
 
+def _ai(data: Data, billing: tuple[str, ...]) -> Iterator[Node]:
+    section = data.get("ai")
+    if section is None:
+        return
+    yield Node("ai.books", ("storage.database", "storage.redis", "outbox", *billing))
+    providers = tuple(f"ai.providers.{name}" for name in section.get("providers") or {})
+    for id_ in providers:
+        yield Node(id_, ("secrets",))
+    keys = ("secrets.provider-keys",) if (data.get("secrets") or {}).get("encryption") else ()
+    yield Node("ai", (*providers, "ai.books", "storage.redis", *keys))
+
+
 def _nodes(data: Data) -> Iterator[Node]:
     yield Node("observability", ())
     yield Node("secrets", ())
@@ -110,10 +122,12 @@ def _nodes(data: Data) -> Iterator[Node]:
     billing = ("billing",) if data.get("billing") is not None else ()
     for id_ in billing:
         yield Node(id_, ("storage.database", "events", "outbox"))
+    models = ("ai",) if data.get("ai") is not None else ()
+    yield from _ai(data, billing)
     if data.get("auth") is not None:
         yield Node("auth", ("storage.database", "storage.redis", "events", "outbox"))
     for name in data.get("queues") or {}:
-        yield Node(f"jobs.{name}", ("jobs", "events", "outbox", *sandbox))
+        yield Node(f"jobs.{name}", ("jobs", "events", "outbox", *sandbox, *models))
     for name in data.get("schedules") or {}:
         yield Node(f"schedules.{name}", ("storage.cache", "jobs"))
     for name in (data.get("events") or {}).get("subscriptions") or {}:

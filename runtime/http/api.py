@@ -54,6 +54,12 @@ _TOLD = [
     "RateLimit-Reset",
     "Retry-After",
     "X-Request-ID",
+    "X-Runtime-Attempts",
+    "X-Runtime-Cost",
+    "X-Runtime-Flagged",
+    "X-Runtime-Ignored",
+    "X-Runtime-Model",
+    "X-Runtime-Provider",
 ]
 
 

@@ -157,14 +157,24 @@ Rate = Annotated[
     ),
 ]
 
-Money = Annotated[
+
+_DOLLARS = units.MONEY.replace("[A-Z]{3}", "USD")
+
+
+def _dollars(value: Any) -> Amount:
+    if not isinstance(value, str) or re.search(_DOLLARS, value) is None:
+        raise ValueError('not an amount of US dollars: write "5.00 USD"')
+    return units.money(value)
+
+
+Dollars = Annotated[
     Amount,
     Kind(
-        "Money",
-        "An amount and its currency.",
+        "Dollars",
+        "An amount of US dollars, in which models are priced.",
         examples=["5.00 USD"],
-        parse=units.money,
-        pattern=units.MONEY,
+        parse=_dollars,
+        pattern=_DOLLARS,
         x_kind="money",
     ),
 ]

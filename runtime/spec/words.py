@@ -24,7 +24,7 @@ _KINDS = {
     "duration": ("a duration", '"30s"', "a number with ms, s, m, h or d"),
     "size": ("a size", '"16MB"', "a number with kB, MB, GB, KiB, MiB or GiB"),
     "rate": ("a rate", '"100/m"', "a number in a s, m, h or d"),
-    "money": ("an amount of money", '"5.00 USD"', "a number and a currency"),
+    "money": ("an amount of US dollars", '"5.00 USD"', "a number and USD"),
     "path": ("a path", '"templates/welcome"', "the name of a file or folder"),
     "secret": ("a secret", '"${API_KEY}"', "a reference"),
     "cron": ("a cron expression", '"17 3 * * *"', "minute, hour, day of month, month and day of week"),

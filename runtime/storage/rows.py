@@ -11,7 +11,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.types import TypeDecorator
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from sqlalchemy import Dialect, Table
     from sqlalchemy.ext.asyncio import AsyncConnection
@@ -41,8 +41,24 @@ async def add(connection: AsyncConnection, table: Table, row: Mapping[str, Any])
 
     Where another transaction is about to insert the same, this one waits for its end.
     """
-    insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
-    return (await connection.execute(insert(table).values(row).on_conflict_do_nothing())).rowcount == 1
+    return (await connection.execute(_insert(connection, table).values(row).on_conflict_do_nothing())).rowcount == 1
+
+
+async def add_all(connection: AsyncConnection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Inserts those of the rows whose key none has."""
+    await connection.execute(_insert(connection, table).on_conflict_do_nothing(), list(rows))
+
+
+async def put_all(connection: AsyncConnection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Inserts rows, each in the place of one that has its key."""
+    statement = _insert(connection, table)
+    keys = [column.name for column in table.primary_key]
+    others = {name: statement.excluded[name] for name in rows[0] if name not in keys}
+    await connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=others), list(rows))
+
+
+def _insert(connection: AsyncConnection, table: Table) -> postgresql.Insert | sqlite.Insert:
+    return (postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert)(table)
 
 
 def utc(moment: datetime) -> datetime:

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from runtime.spec.fields import Breaker, Items, Keyed, Live, Named, Ref, Section, Shorthand, section, setting
-from runtime.spec.kinds import Duration, ModelName, Money, Positive, Price, Rate, Secret, Switch, Text, Url
+from runtime.spec.kinds import Dollars, Duration, ModelName, Positive, Price, Rate, Secret, Switch, Text, Url
 
 ProviderName = Annotated[Text, Ref("ai.providers")]
 DeclaredModel = Annotated[ModelName, Ref("ai.models")]
@@ -122,8 +122,8 @@ class CheckSpec(Section):
     )
     prompt: Text | None = setting(
         None,
-        "Asks this of a chat model, instead of the provider's moderation.",
-        example="Is this text safe? Answer yes or no.",
+        "What is unsafe here: has the model judge by it, instead of the provider's moderation.",
+        example="We are a bank: advice on how to launder money is unsafe.",
     )
     on_flag: Literal["reject", "report"] = setting(
         "reject", "Whether a flagged text is refused, or let through and reported.", example="report"
@@ -142,8 +142,10 @@ class SafetySpec(Section):
 class BudgetSpec(Section):
     """How much money may be spent in a length of time."""
 
-    per: Duration = setting(..., "The length of time.", example="30d")
-    limit: Live[Money] = setting(..., "The most that is spent in it.", example="5.00 USD")
+    per: Duration = setting(
+        ..., "The length of time, counted from 1970-01-01 UTC: `1d` begins at midnight.", example="30d"
+    )
+    limit: Live[Dollars] = setting(..., "The most that is spent in it.", example="5.00 USD")
     scope: Literal["user", "key", "spec"] = setting(
         "user", "Whether each user has it, each API key, or all callers together.", example="key"
     )
@@ -187,7 +189,7 @@ class AiSpec(Section):
     safety: Live[SafetySpec] = section("Checks before and after a model is asked.")
     limits: Live[CallerLimits] = section("How much one caller may ask.")
     budgets: Live[Named[BudgetSpec]] = section("Budgets by name; all that apply to a caller hold.")
-    max_cost: Live[Money] = setting("0.50 USD", "The most that one answer may cost.", example="2.00 USD")
+    max_cost: Live[Dollars] = setting("0.50 USD", "The most that one answer may cost.", example="2.00 USD")
     prices: Live[Keyed[DeclaredModel, PriceSpec]] = setting(
         {},
         "Prices that override the packaged table, by `provider/model`.",

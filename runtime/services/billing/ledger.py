@@ -168,13 +168,16 @@ class Ledger:
         if not await store.append(tx.connection, posting, after):  # of another account, at the same moment
             raise Conflict(f"the operation {posting.operation} has been used for something else")
         if after < 0 <= before:
-            logger.warning("the account %s is below zero: %s %s", posting.account, show(after), self.currency)
-            if self._overdrawn_to:
-                data = overdrawn(posting.account, after, self.currency)
-                await tx.publish(self._overdrawn_to, OVERDRAWN, data, key=posting.account)
+            await self._tell_overdrawn(tx, posting.account, after)
         entry = await store.entry(tx.connection, posting.operation)
         assert entry is not None  # noqa: S101 - written a line above
         return entry, True
+
+    async def _tell_overdrawn(self, tx: Transaction, account: str, balance: Decimal) -> None:
+        logger.warning("the account %s is below zero: %s %s", account, show(balance), self.currency)
+        if self._overdrawn_to:
+            data = overdrawn(account, balance, self.currency)
+            await tx.publish(self._overdrawn_to, OVERDRAWN, data, key=account)
 
     async def _require(self, tx: Transaction, account: str, balance: Decimal, amount: Decimal) -> None:
         available = balance - await store.reserved(tx.connection, account)

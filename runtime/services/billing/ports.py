@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -94,6 +95,64 @@ class Reservation:
     spender: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Draw:
+    """What was taken of a holding, and what of it stays.
+
+    Args:
+        amount: above zero, or nothing where only the holding changes.
+        keep: what the holding is from now on; with nothing it ends.
+        id: names the draw, which is entered once; it is the id of the event `credits.used` that tells of it.
+        reason: `ai.chat`; an event has to have one.
+        reference: the id of what caused it: a job, a call.
+    """
+
+    account: str
+    amount: Decimal
+    keep: Decimal
+    id: str
+    reason: str
+    reference: str | None = None
+
+
+class Holdings(Protocol):
+    """Credits that an instance of a service holds in advance, for work that costs little and comes often.
+
+    A holding is one reservation that grows and shrinks, one for each account. All of it happens in transactions of
+    the holder's own, so that what was done and what is taken for it are written together or not at all.
+    """
+
+    currency: str
+
+    async def available(self, transaction: Transaction, holder: str, accounts: Sequence[str]) -> dict[str, Decimal]:
+        """What a holder may hold of each account in all; nobody else moves them until the transaction ends."""
+        ...
+
+    async def hold(
+        self, transaction: Transaction, holder: str, amounts: Mapping[str, Decimal], *, ttl: float = 600.0
+    ) -> None:
+        """Sets what is held: more than before only of accounts that this transaction has asked for by `available`.
+
+        Args:
+            holder: the instance, at most 100 characters.
+            ttl: seconds after which it no longer counts.
+        """
+        ...
+
+    async def draw(self, transaction: Transaction, holder: str, draws: Sequence[Draw], *, ttl: float = 600.0) -> None:
+        """Takes what work did cost, also below zero: it was done. Tells of each by `credits.used`, where the stream of
+        billing has that type; the subscriber `billing.usage` knows such an event for one that is entered already.
+
+        Args:
+            draws: at most one of an account.
+        """
+        ...
+
+    async def abandon(self, transaction: Transaction, holder: str) -> None:
+        """Ends all that a holder holds."""
+        ...
+
+
 class Credits(Protocol):
     """Credits, for services whose work costs something.
 
@@ -170,10 +229,8 @@ class Credits(Protocol):
         ...
 
 
-class Billing(Credits, Protocol):
+class Billing(Credits, Holdings, Protocol):
     """Credits, for the operator."""
-
-    currency: str
 
     async def spent(self, spender: str) -> Decimal:
         """What a spender with a limit has spent."""

@@ -14,7 +14,8 @@ from runtime.errors import Fault, Invalid, Pointer
 from runtime.health import Health
 from runtime.services.billing import store
 from runtime.services.billing.amounts import exact, parse, positive, show
-from runtime.services.billing.ledger import OVERDRAWN, Ledger, overdrawn
+from runtime.services.billing.holdings import USED, HeldLedger, used
+from runtime.services.billing.ledger import OVERDRAWN, overdrawn
 from runtime.services.billing.payments import Payments
 from runtime.services.billing.ports import Entry, Posting
 from runtime.services.events.ports import NewEvent
@@ -35,7 +36,7 @@ PRUNE: Final = 3600.0
 PROBE_LIMIT: Final = 0.8
 
 
-class Billing(Ledger):
+class Billing(HeldLedger):
     """Implements the port `Billing`.
 
     Args:
@@ -68,11 +69,16 @@ class Billing(Ledger):
                 f'billing: the stream "{self._stream}" does not take its events: {error.message}',
                 remedy=f"Declare `{PAYMENT}` in events.streams.{self._stream}.events, without a schema of its own.",
             ) from error
+        self._overdrawn_to = self._taking(NewEvent(OVERDRAWN, overdrawn("a", Decimal(-1), self.currency)))
+        self._used_to = self._taking(NewEvent(USED, used("a", Decimal(1), self.currency, "ai.chat", "call")))
+
+    def _taking(self, event: NewEvent) -> str | None:
+        """The stream, where the spec wants such events."""
         try:
-            self._events.check(self._stream, NewEvent(OVERDRAWN, overdrawn("a", Decimal(-1), self.currency)))
-            self._overdrawn_to = self._stream
+            self._events.check(self._stream, event)
         except Fault:
-            self._overdrawn_to = None  # the spec does not want it
+            return None
+        return self._stream
 
     async def watch(self) -> None:
         """Removes reservations that nobody will settle any more."""

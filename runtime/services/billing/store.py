@@ -15,8 +15,10 @@ from sqlalchemy import (
     MetaData,
     String,
     Table,
+    bindparam,
     delete,
     func,
+    insert,
     select,
     update,
 )
@@ -24,9 +26,10 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from runtime.errors import Unreachable
 from runtime.services.billing.ports import Entry, Posting, Reservation
-from runtime.storage.rows import Exact, add, utc
+from runtime.storage.rows import Exact, add, add_all, put_all, utc
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
     from typing import Any
 
     from sqlalchemy.ext.asyncio import AsyncConnection
@@ -174,6 +177,76 @@ async def release(connection: AsyncConnection, id_: str) -> None:
 async def forget(connection: AsyncConnection, before: datetime) -> int:
     """Removes reservations whose time was over by then; returns how many."""
     return (await connection.execute(delete(reservations).where(reservations.c.expires_at < before))).rowcount
+
+
+async def lock_all(connection: AsyncConnection, names: Sequence[str]) -> dict[str, Decimal]:
+    """The balances of accounts, which nobody else moves until this transaction ends; makes those that are not there."""
+    ordered = sorted(names)  # so that two of these never wait for each other
+    now = datetime.now(UTC)
+    await add_all(
+        connection, accounts, [{"account": name, "balance": Decimal(0), "updated_at": now} for name in ordered]
+    )
+    query = select(accounts.c.account, accounts.c.balance).where(accounts.c.account.in_(ordered))
+    locked = await connection.execute(query.order_by(accounts.c.account).with_for_update())
+    return {row.account: row.balance for row in locked}
+
+
+async def reserved_of(connection: AsyncConnection, names: Sequence[str], without: Sequence[str]) -> dict[str, Decimal]:
+    """The sums of accounts' reservations whose time is not over, but for some of them."""
+    query = select(reservations.c.account, reservations.c.amount).where(
+        reservations.c.account.in_(names),
+        reservations.c.expires_at > datetime.now(UTC),
+        reservations.c.id.not_in(without),
+    )
+    sums = dict.fromkeys(names, Decimal(0))
+    for row in await connection.execute(query):
+        sums[row.account] += row.amount
+    return sums
+
+
+async def append_all(connection: AsyncConnection, postings: Sequence[Posting], after: Mapping[str, Decimal]) -> None:
+    """Adds entries, at most one of an account, and moves the balances of accounts that are locked."""
+    now = datetime.now(UTC)
+    rows = [
+        {
+            "account": posting.account,
+            "kind": posting.kind,
+            "amount": posting.amount,
+            "balance": after[posting.account],
+            "operation": posting.operation,
+            "reason": posting.reason,
+            "reference": posting.reference,
+            "created_at": now,
+        }
+        for posting in postings
+    ]
+    await connection.execute(insert(entries), rows)
+    change = update(accounts).where(accounts.c.account == bindparam("name"))
+    moved = [{"name": posting.account, "balance": after[posting.account], "updated_at": now} for posting in postings]
+    await connection.execute(change, moved)
+
+
+async def operations(connection: AsyncConnection, names: Sequence[str]) -> set[str]:
+    """Those of the operations that have an entry."""
+    return set((await connection.execute(select(entries.c.operation).where(entries.c.operation.in_(names)))).scalars())
+
+
+async def hold(connection: AsyncConnection, held: Sequence[Reservation]) -> None:
+    """Sets reservations; one of nothing ends."""
+    kept = [
+        {"id": each.id, "account": each.account, "amount": each.amount, "expires_at": each.expires_at}
+        for each in held
+        if each.amount > 0
+    ]
+    if kept:
+        await put_all(connection, reservations, kept)
+    if ended := [each.id for each in held if each.amount <= 0]:
+        await connection.execute(delete(reservations).where(reservations.c.id.in_(ended)))
+
+
+async def abandon(connection: AsyncConnection, prefix: str) -> None:
+    """Ends the reservations whose ids begin so."""
+    await connection.execute(delete(reservations).where(reservations.c.id.startswith(prefix, autoescape=True)))
 
 
 async def figures(connection: AsyncConnection) -> tuple[int, int]:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Coroutine, Mapping, Sequence
     from contextlib import AbstractAsyncContextManager
 
+    from runtime.services.ai.ports import Ai
     from runtime.services.events.ports import Announcement, Events
     from runtime.services.jobs.backend import Claimed
     from runtime.services.jobs.ports import Jobs, JobView
@@ -33,6 +34,7 @@ class RunningJob:
         events: where events go; None where the spec has no event bus.
         transactions: of the environment's database; None where there is none.
         sandbox: where untrusted code runs; None where the spec has no sandbox.
+        ai: asks models; None where the spec has none.
     """
 
     def __init__(
@@ -42,8 +44,10 @@ class RunningJob:
         events: Events | None,
         transactions: Transactions | None = None,
         sandbox: Sandbox | None = None,
+        ai: Ai | None = None,
     ) -> None:
         self._sandbox = sandbox
+        self._ai = ai
         self._claimed = claimed
         self._jobs = jobs
         self._events = events
@@ -84,6 +88,12 @@ class RunningJob:
         if self._sandbox is None:
             raise NotBuilt("running code from a job without a `sandbox` in the spec")
         return self._sandbox
+
+    @property
+    def ai(self) -> Ai:
+        if self._ai is None:
+            raise NotBuilt("asking a model from a job without `ai` in the spec")
+        return self._ai
 
     def wait(self, coroutine: Coroutine[Any, Any, T]) -> T:
         """Waits for one of the other methods from a thread: `job.wait(job.progress(0.5))`."""

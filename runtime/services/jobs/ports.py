@@ -11,6 +11,7 @@ from typing import Any, Final, Literal, Protocol
 import msgspec
 
 from runtime.health import Status
+from runtime.services.ai.ports import Ai
 from runtime.services.outbox.ports import Transaction
 from runtime.services.sandbox.ports import Sandbox
 
@@ -387,6 +388,11 @@ class JobContext(Protocol):
     @property
     def sandbox(self) -> Sandbox:
         """Runs untrusted code."""
+        ...
+
+    @property
+    def ai(self) -> Ai:
+        """Asks models: `await job.ai.chat({"model": "default", "messages": […]}, user=job.owner)`."""
         ...
 
     async def progress(self, fraction: float, message: str = "") -> None:

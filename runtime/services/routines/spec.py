@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from runtime.spec.fields import Named, Ref, Retry, Section, Values, setting
-from runtime.spec.kinds import DottedName, Duration, Money, PathField, Secret, Size, Switch, Text
+from runtime.spec.kinds import Dollars, DottedName, Duration, PathField, Secret, Size, Switch, Text
 
 
 class InputSpec(Section):
@@ -68,7 +68,7 @@ class ChatStep(Step):
     chain: Annotated[Text, Ref("ai.chains")] = setting(..., "The chain that answers.", example="default")
     prompt: Text = setting(..., "A template of the question.", example="Sum up: {{ steps.facts.output }}")
     system: Text | None = setting(None, "A template of the instructions.", example="Answer in one sentence.")
-    max_cost: Money | None = setting(None, "The most that the answer may cost.", example="0.10 USD")
+    max_cost: Dollars | None = setting(None, "The most that the answer may cost.", example="0.10 USD")
 
 
 class NotifyStep(Step):

@@ -1,0 +1,1 @@
+"""Gateways to models beside each other: a provider that answers at once, a load, and the peers."""

@@ -1,0 +1,123 @@
+"""One attempt: a request to one provider, which has exactly one row in the ledger, whatever becomes of it."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from runtime.services.ai.usage import NOTHING, Attempt, Usage
+
+if TYPE_CHECKING:
+    from runtime.services.ai.accounting import Account, Call, Candidate
+    from runtime.services.ai.figures import Figures
+    from runtime.services.ai.provider import Provider
+    from runtime.services.ai.registry import Entry
+    from runtime.services.ai.usage import Outcome
+
+
+class Try:
+    """An attempt that is under way.
+
+    Args:
+        number: from 1, of the call.
+        limit: the most tokens out that the money allows, of all choices; None for any.
+        key: the caller's own; None for the environment's.
+        entry: as what the registry let it through.
+    """
+
+    def __init__(
+        self,
+        call: Call,
+        account: Account,
+        figures: Figures,
+        *,
+        number: int,
+        candidate: Candidate,
+        provider: Provider,
+        entry: Entry,
+        key: str | None,
+        limit: int | None,
+        streamed: bool,
+    ) -> None:
+        self.number = number
+        self.candidate = candidate
+        self.provider = provider
+        self.entry = entry
+        self.key = key
+        self.limit = limit
+        self._call = call
+        self._account = account
+        self._figures = figures
+        self._streamed = streamed
+        self._started = time.time()
+        self._clock = time.monotonic()
+        self._told: Usage | None = None
+        self._bytes = 0
+        self._recorded = False
+
+    @property
+    def name(self) -> str:
+        """`provider/model`."""
+        return f"{self.candidate.provider}/{self.candidate.model}"
+
+    @property
+    def seconds(self) -> float:
+        """Since it began."""
+        return time.monotonic() - self._clock
+
+    def came(self, text: str, usage: Usage | None) -> None:
+        """Notes what has come of the answer.
+
+        Args:
+            usage: of the whole attempt so far, where the provider told it.
+        """
+        if usage is not None:
+            self._told = usage
+        if text:
+            self._bytes += len(text.encode())
+
+    def used(self, *, complete: bool = False) -> Usage:
+        """What has been used so far.
+
+        Args:
+            complete: the answer has come to its end, so that what the provider told is all.
+        """
+        told = self._told
+        if complete and told is not None:
+            return told
+        counted = -(-self._bytes // 4)
+        if told is None:
+            return Usage(input=-(-self._call.input_bytes // 4), output=counted, estimated=True)
+        return Usage(
+            input=told.input,
+            cached_input=told.cached_input,
+            cache_write=told.cache_write,
+            output=max(told.output, counted - told.reasoning),
+            reasoning=told.reasoning,
+            estimated=True,
+        )
+
+    def spent(self) -> bool:
+        """Whether the money is gone."""
+        return self._account.spent(self.used())
+
+    async def record(self, outcome: Outcome, usage: Usage = NOTHING, *, status: int | None = None) -> None:
+        """Writes the row of the ledger; the second call does nothing."""
+        if self._recorded:
+            return
+        self._recorded = True
+        duration = self.seconds
+        attempt = Attempt(
+            call=self._call.id,
+            number=self.number,
+            provider=self.candidate.provider,
+            model=self.candidate.model,
+            outcome=outcome,
+            usage=usage,
+            started=self._started,
+            duration=duration,
+            streamed=self._streamed,
+            status=status,
+        )
+        self._figures.attempt(attempt)
+        await self._account.record(attempt)
