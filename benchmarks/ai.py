@@ -114,8 +114,8 @@ def chunks(gateways: list[Gateway], seconds: float, found: dict[str, list[float]
     for gateway in gateways:
         if gateway.process is None:
             continue
-        for kind in ("openai", "anthropic", "mistral"):
-            one = load(gateway, kind, connections=24, seconds=seconds, stream=True)
+        for kind in ("openai", "anthropic"):
+            one = load(gateway, kind, connections=8, seconds=2 * seconds, stream=True)
             note(found, gateway, **{f"{kind}_stream_cpu_us": one["cpu"]})
 
 
@@ -156,7 +156,7 @@ def main() -> None:
                 one: dict[str, list[float]] = {}
                 with started(names, f"{plain}/n{count}/c1", Path(folder) / f"n{count}") as gateways:
                     for _ in range(args.rounds):
-                        chunks(gateways, args.seconds * (2 if count == LONG else 1), one)
+                        chunks(gateways, args.seconds, one)
                 found |= {f"{name} ({count} chunks)": values for name, values in one.items()}
         if "leaving" in args.rows:
             slow = f"{plain}/d1000/c1000"
