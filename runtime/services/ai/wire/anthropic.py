@@ -15,7 +15,7 @@ import msgspec
 from runtime.services.ai.failures import Failure
 from runtime.services.ai.pieces import Answer
 from runtime.services.ai.wire.anthropic_answer import FINISH, Message, spoken, told, used
-from runtime.services.ai.wire.anthropic_request import anthropic_request
+from runtime.services.ai.wire.anthropic_request import MOST_TOKENS, anthropic_request
 from runtime.services.ai.wire.anthropic_stream import AnthropicReader
 
 if TYPE_CHECKING:
@@ -34,6 +34,8 @@ class AnthropicWire:
 
     def request(self, request: ChatRequest, model: str, limit: int | None) -> tuple[bytes, Sequence[str]]:
         """The body to send, and the fields that it leaves out; see `anthropic_request`."""
+        if request.max_tokens is None and limit is not None:
+            limit = min(limit, MOST_TOKENS)
         body, ignored = anthropic_request(request.plain, model, limit)
         return _encode(body), ignored
 
