@@ -16,6 +16,7 @@ from litestar.response.base import ASGIResponse
 from litestar.types import Receive, Scope, Send, TypeEncodersMap
 
 from runtime.http.body import ClientGone
+from runtime.services.ai.patience import Patience
 from runtime.services.ai.ports import Completion
 from runtime.services.ai.request import ChatRequest
 
@@ -160,12 +161,15 @@ async def _stream(streaming: Streaming, send: Send, present: Present) -> None:
         ]
         present.begun = True
         await send({"type": "http.response.start", "status": 200, "headers": headers})
+        patience = Patience(STALL)
         try:
             async for event in events:
-                async with asyncio.timeout(STALL):
+                with patience:
                     await send({"type": "http.response.body", "body": event, "more_body": True})
         except TimeoutError:
             raise ClientGone("the caller does not read") from None
+        finally:
+            patience.close()
     await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
