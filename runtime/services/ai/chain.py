@@ -135,6 +135,7 @@ class Run:
         provider = candidate.provider
         client = self._registry.clients[provider]
         try:
+            models = client.models
             admission = await self._account.admit(candidate)
         except BaseException:
             await self._registry.left(provider, entry)
@@ -150,7 +151,7 @@ class Run:
             self._figures,
             number=self.attempts,
             candidate=candidate,
-            provider=client.models,
+            provider=models,
             entry=entry,
             key=self._keys.get(provider),
             limit=limit,
