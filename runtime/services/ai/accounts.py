@@ -106,6 +106,8 @@ class OpenAccount:
         if known is not None and known[0] == candidate:
             _, needs, refused = known
         else:
+            if known is not None and known[2] is None:
+                self._books.limits.settle(known[1], 0)  # it was counted, and is not asked
             needs = _model_needs(self._books, self._call, candidate, self._tokens_in)
             refused = await self._books.limits.take((), needs)
         if refused is not None:

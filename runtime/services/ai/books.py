@@ -87,13 +87,14 @@ class Books:
         """Writes what a killed process has left.
 
         Raises:
-            Fault: credits are in another currency than prices, or the journal cannot be made.
+            Fault: credits are in another currency than prices, prices are not installed, or the journal cannot be made.
         """
         if self.credits is not None and self.credits.currency != "USD":
             raise Fault(
                 f"ai: models have their prices in US dollars, and credits are in {self.credits.currency}",
                 remedy="Set `billing.currency: USD`; amounts are not converted.",
             )
+        await self.prices.load()
         try:
             await self._journal.open()
         except OSError as error:

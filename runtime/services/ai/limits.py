@@ -142,9 +142,11 @@ class Limits:
 
     def settle(self, needs: Sequence[Need], tokens: int) -> None:
         """Corrects what was counted by what a call did take."""
+        if self.away:
+            return  # it was not counted where others could have it
         for need in needs:
             if need.tokens:
-                need.grant.spare += need.amount - tokens
+                need.grant.spare += min(need.amount, need.grant.limit.count) - tokens
 
     async def run(self) -> None:
         """Gives back what is not used, until it is cancelled."""

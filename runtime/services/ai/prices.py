@@ -9,6 +9,8 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
+from anyio import to_thread
+
 from runtime.errors import RequestFault
 
 if TYPE_CHECKING:
@@ -140,6 +142,14 @@ FREE: Final = Price([Rates(-1, 0, 0, 0, 0, 0)], "free")
 class Published(Protocol):
     """A table of published prices."""
 
+    def load(self) -> None:
+        """Reads it, which may take a while; `price` does where this was not called.
+
+        Raises:
+            Fault: it is not installed.
+        """
+        ...
+
     def price(self, kind: str, base_url: str | None, model: str) -> Price | None:
         """What a model costs now; None where the table does not know.
 
@@ -165,6 +175,11 @@ class Prices:
         self._published = published
         self._known: dict[tuple[str, str], Price] = {}
         self.update(providers, overrides)
+
+    async def load(self) -> None:
+        """Reads the table, where a provider may need it."""
+        if any(each.kind != "echo" for each in self._providers.values()):  # type: ignore[attr-defined]
+            await to_thread.run_sync(self._published.load)
 
     def update(self, providers: Mapping[str, Provider], overrides: Mapping[str, PriceSpec]) -> None:
         """Takes other providers and overrides."""

@@ -1,7 +1,8 @@
 """How many tokens a text has, roughly, where no provider has counted them.
 
-A tokenizer of each provider would have to be fetched, and would cost more than a call. English prose has some four
-bytes a token, code and other languages three, so that a fourth of the bytes is likely and half of them a safe bound.
+A tokenizer of each provider would have to be fetched, and would cost more than a call. So it is a rule of thumb: four
+bytes a token, which is usual for English prose, for what is likely; two for what is reserved. What a provider counts
+is what is settled, however far it is from this.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ def of_text(text: str) -> int:
 
 
 def bound(size: int, images: int = 0) -> int:
-    """More tokens than a request of so many bytes will have, but for odd ones.
+    """What is reserved for a request of so many bytes: about twice as many tokens as prose has.
 
     Example:
         >>> bound(1000)

@@ -11,6 +11,7 @@ import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
+from runtime.errors import Fault
 from runtime.services.ai.nano import DOLLAR
 from runtime.services.ai.prices import LONGEST, Price, Rates, rate
 
@@ -32,6 +33,14 @@ class PublishedPrices:
         self._snapshot: DataSnapshot | None = None
         self._version = ""
 
+    def load(self) -> None:
+        """Reads the table, which takes half a second.
+
+        Raises:
+            Fault: the package is not installed.
+        """
+        self._table()
+
     def price(self, kind: str, base_url: str | None, model: str) -> Price | None:
         table = self._table()
         try:
@@ -45,10 +54,15 @@ class PublishedPrices:
         return Price(_tiers(priced), self._version, time.monotonic() + LONGEST if changes else float("inf"))
 
     def _table(self) -> DataSnapshot:
-        if self._snapshot is None:  # the import takes a fifth of a second
-            from genai_prices import __version__
-            from genai_prices.data_snapshot import get_snapshot
-
+        if self._snapshot is None:
+            try:
+                from genai_prices import __version__
+                from genai_prices.data_snapshot import get_snapshot
+            except ModuleNotFoundError as error:
+                raise Fault(
+                    "ai: the prices of models need the package genai-prices, which is not installed",
+                    remedy="Install it: pip install 'declarative-runtime[ai]'",
+                ) from error
             self._snapshot = get_snapshot()
             self._version = f"genai-prices {__version__}"
         return self._snapshot

@@ -86,8 +86,12 @@ async def test_tokens_are_counted_as_they_turn_out(client: redis.asyncio.Redis) 
 
 async def test_what_is_larger_than_the_whole_limit_waits_for_an_empty_window(client: redis.asyncio.Redis) -> None:
     at = limits(client)
-    assert await at.take((), at.needs("model", "p/m", only(tokens="1000/h"), 5000)) is None
+    large = at.needs("model", "p/m", only(tokens="1000/h"), 5000)
+    assert await at.take((), large) is None
     assert isinstance(await at.take((), at.needs("model", "p/m", only(tokens="1000/h"), 1)), TooMany)
+    at.settle(large, 400)
+    assert isinstance(await at.take((), at.needs("model", "p/m", only(tokens="1000/h"), 601)), TooMany)
+    assert await at.take((), at.needs("model", "p/m", only(tokens="1000/h"), 600)) is None
 
 
 async def test_a_refused_model_leaves_the_caller_counted_and_a_refused_caller_no_model(
@@ -212,3 +216,19 @@ async def test_without_limits_redis_is_never_asked(instance: Make) -> None:
     await account.admit(of.candidates[0])
     await account.close()
     assert at.books.limits.asked == 0
+
+
+async def test_what_is_not_asked_after_all_counts_no_tokens(instance: Make) -> None:
+    providers = {
+        "p": {"kind": "openai", "api_key": "k", "limits": {"tokens": "1000/h"}},
+        "q": {"kind": "mistral", "api_key": "k"},
+    }
+    at = await instance(billing=False, providers=providers)
+    for _ in range(5):
+        of = call("p/m", "q/m", max_output=900)
+        account = await at.accounts.open(of)
+        await account.admit(of.candidates[1])
+        await account.close()
+    account = await at.accounts.open(call("p/m", max_output=900))
+    await account.admit(call("p/m").candidates[0])
+    await account.close()
