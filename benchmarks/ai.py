@@ -34,6 +34,8 @@ LOAD = Path(__file__).parent / "gateways" / "load.py"
 PATH = "/v1/chat/completions"
 LONG, SHORT = 420, 20
 """Chunks of two streams, whose difference is what a chunk costs."""
+PACES = (("/c1", "one by one"), ("", "all at once"))
+"""Chunks a millisecond apart, each read and sent alone; and as fast as they go."""
 
 Row = dict[str, Any]
 
@@ -110,12 +112,12 @@ def first(gateways: list[Gateway], seconds: float, found: dict[str, list[float]]
 
 
 def chunks(gateways: list[Gateway], seconds: float, found: dict[str, list[float]]) -> None:
-    """CPU of a whole stream; the chunks come in single writes, a millisecond apart."""
+    """CPU of a whole stream."""
     for gateway in gateways:
         if gateway.process is None:
             continue
-        for kind in ("openai", "anthropic", "mistral"):
-            one = load(gateway, kind, connections=24, seconds=seconds, stream=True)
+        for kind in ("openai", "anthropic"):
+            one = load(gateway, kind, connections=8, seconds=2 * seconds, stream=True)
             note(found, gateway, **{f"{kind}_stream_cpu_us": one["cpu"]})
 
 
@@ -152,12 +154,13 @@ def main() -> None:
                     for row in wanted:
                         rows[row](gateways, args.seconds, found)
         if "chunks" in args.rows:
-            for count in (SHORT, LONG):
+            ways = [(f"/n{count}{pause}", f"{count}, {way}") for count in (SHORT, LONG) for pause, way in PACES]
+            for path, way in ways:
                 one: dict[str, list[float]] = {}
-                with started(names, f"{plain}/n{count}/c1", Path(folder) / f"n{count}") as gateways:
+                with started(names, plain + path, Path(folder) / path.replace("/", "")) as gateways:
                     for _ in range(args.rounds):
-                        chunks(gateways, args.seconds * (2 if count == LONG else 1), one)
-                found |= {f"{name} ({count} chunks)": values for name, values in one.items()}
+                        chunks(gateways, args.seconds, one)
+                found |= {f"{name} ({way})": values for name, values in one.items()}
         if "leaving" in args.rows:
             slow = f"{plain}/d1000/c1000"
             with started([name for name in names if name != "direct"], slow, Path(folder) / "slow") as gateways:

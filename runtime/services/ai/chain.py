@@ -113,41 +113,48 @@ class Run:
     async def _candidate(self, candidate: Candidate, ask: Callable[[Try], Awaitable[T]]) -> T:
         """Asks one model, as often as the spec allows; raises its last failure."""
         last: Failure | None = None
-        for tries in range(1, self._spec.attempts + 1):
+        tries = 0
+        while True:
             entry = await self._registry.enter(candidate.provider)
             if isinstance(entry, Closed):
                 raise last or _Skipped(entry)
             try:
                 return await self._once(candidate, entry, ask)
+            except _LimitRefused:
+                continue
             except Failure as failure:
                 last = failure
+            tries += 1
             wait = self._wait(last, tries)
             if tries == self._spec.attempts or not last.repeatable or wait > self._longest(last):
-                break
+                raise last
             await asyncio.sleep(wait)
-        assert last is not None  # noqa: S101 - a chain has one attempt at least
-        raise last
 
     async def _once(self, candidate: Candidate, entry: Entry, ask: Callable[[Try], Awaitable[T]]) -> T:
         """One attempt; a failure is recorded and told to the registry."""
         provider = candidate.provider
         client = self._registry.clients[provider]
         try:
+            models = client.models
             admission = await self._account.admit(candidate)
         except BaseException:
             await self._registry.left(provider, entry)
             raise
         self.attempts += 1
+        name = f"{provider}/{candidate.model}"
+        limit = admission.max_output
+        if self._call.max_output is None:
+            limit = self._registry.ceilings.fitting(name, limit)
         attempt = Try(
             self._call,
             self._account,
             self._figures,
             number=self.attempts,
             candidate=candidate,
-            provider=client.models,
+            provider=models,
             entry=entry,
             key=self._keys.get(provider),
-            limit=admission.max_output,
+            limit=limit,
             streamed=self._streamed,
         )
         given = min(client.spec.timeout, self._left())
@@ -166,6 +173,8 @@ class Run:
             self._log(attempt, failure)
             await attempt.record(failure.kind, status=failure.status)
             await self._registry.failed(provider, entry, failure)
+            if self._call.max_output is None and self._registry.ceilings.learn(name, limit, failure):
+                raise _LimitRefused from failure
             raise
         except Unsupported:
             self.attempts -= 1  # nothing was sent
@@ -196,6 +205,10 @@ class Run:
     def _log(self, attempt: Try, failure: Failure) -> None:
         about = {"call": self._call.id, "attempt": attempt.number, "kind": failure.kind, "status": failure.status}
         logger.info("%s failed: %s", attempt.name, failure.message, extra=about)
+
+
+class _LimitRefused(Exception):  # noqa: N818 - not an error: the model is asked again, without our limit
+    pass
 
 
 class _Skipped(Exception):  # noqa: N818 - not an error: the next model is asked

@@ -9,6 +9,7 @@ from pydantic import TypeAdapter
 
 from runtime.errors import StartFailed
 from runtime.health import Health
+from runtime.services.ai.failures import Failure
 from runtime.services.ai.spec import AnyProvider, MistralProvider
 
 if TYPE_CHECKING:
@@ -51,8 +52,13 @@ class ProviderClient:
 
     @property
     def models(self) -> Provider:
-        """What the gateway asks."""
-        assert self._models is not None, "not started"  # noqa: S101
+        """What the gateway asks.
+
+        Raises:
+            Failure: the component is being restarted.
+        """
+        if self._models is None:
+            raise Failure("connection", f"{self.name} is being restarted")
         return self._models
 
     async def start(self) -> None:

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import logging
-import time
-from collections import OrderedDict
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import msgspec
 
-from runtime.errors import Invalid, NotFound, Pointer
+from runtime.errors import Invalid, Pointer
 from runtime.services.ai.accounting import Call, Candidate
 from runtime.services.ai.chain import Run
 from runtime.services.ai.failures import Failure
+from runtime.services.ai.own_keys import OwnKeys
+from runtime.services.ai.plan import Plans
 from runtime.services.ai.ports import Completion
 from runtime.services.ai.request import ChatRequest, refusal
-from runtime.services.ai.spec import ChainSpec
 from runtime.services.ai.stream import Streaming, opened
-from runtime.services.names import time_ordered, unknown
+from runtime.services.names import time_ordered
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -26,26 +25,15 @@ if TYPE_CHECKING:
     from runtime.services.ai.attempt import Try
     from runtime.services.ai.figures import Figures
     from runtime.services.ai.pieces import Answer
+    from runtime.services.ai.plan import Plan
     from runtime.services.ai.registry import Registry
     from runtime.services.ai.spec import AiSpec
     from runtime.services.secrets.ports import ProviderKeys
 
 logger = logging.getLogger("runtime.ai")
 
-KEPT: Final = 15.0
-"""Seconds for which a user's own key, or that it has none, is remembered: a deleted one is used no longer."""
-MOST_KEYS: Final = 10_000
-
 _fields = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _text = msgspec.json.Decoder(str)
-
-
-class Plan(msgspec.Struct, frozen=True):
-    """Who may answer a request: the models of a chain, or the one that it names."""
-
-    chain: str | None
-    spec: ChainSpec
-    models: Sequence[tuple[str, str]]
 
 
 class Gateway:
@@ -71,12 +59,13 @@ class Gateway:
         self._accounting = accounting
         self._figures = figures
         self._keys = OwnKeys(keys)
+        self._plans = Plans(spec, registry.clients)
 
     # -- chat --------------------------------------------------------------------------------------------------------
 
     async def complete(self, request: ChatRequest, *, user: str, key: str) -> Completion:
         """A whole answer; raises as `Ai.chat` does."""
-        plan = self.plan(request.model)
+        plan = self._plans.chat(request.model)
         own = await self._own_keys(plan, user)
         call = self._call(plan, own, user, key, request)
         account = await self._accounting.open(call)
@@ -112,7 +101,7 @@ class Gateway:
 
     async def stream(self, request: ChatRequest, *, user: str, key: str) -> Streaming:
         """A stream that has begun to answer: close its `events()`. Raises as `Ai.chat` does until then."""
-        plan = self.plan(request.model)
+        plan = self._plans.chat(request.model)
         own = await self._own_keys(plan, user)
         call = self._call(plan, own, user, key, request)
         account = await self._accounting.open(call)
@@ -139,7 +128,7 @@ class Gateway:
         """Embeddings; of one model, since the vectors of two cannot be compared."""
         fields, model = _named(body, required=("model", "input"))
         assert model is not None  # noqa: S101 - required
-        plan = self.plan(model)
+        plan = self._plans.chat(model)
         if len(plan.models) > 1:
             raise Invalid(
                 f'the chain "{plan.chain}" has several models, whose vectors cannot be compared',
@@ -159,8 +148,7 @@ class Gateway:
     async def moderate(self, body: bytes, *, user: str, key: str) -> Completion:
         """A moderation, in OpenAI's form."""
         fields, model = _named(body, required=("input",))
-        plan = self._moderating(model)
-        usual = model is None or "/" not in model
+        plan = self._plans.moderation(model)
         return await self._plain(
             plan,
             fields,
@@ -168,9 +156,7 @@ class Gateway:
             user,
             key,
             "moderation",
-            lambda t: t.provider.moderate(
-                fields, None if usual and not t.candidate.model else t.candidate.model, key=t.key
-            ),
+            lambda t: t.provider.moderate(fields, t.candidate.model, key=t.key),
         )
 
     async def _plain(
@@ -210,52 +196,9 @@ class Gateway:
         finally:
             await account.close()
 
-    # -- who may answer ----------------------------------------------------------------------------------------------
-
-    def plan(self, model: str) -> Plan:
-        """Who may answer a request for a model.
-
-        Args:
-            model: the name of a chain, or `provider/model`.
-
-        Raises:
-            NotFound: there is no such chain or provider.
-        """
-        spec = self._spec()
-        if (chain := spec.chains.get(model)) is not None:
-            return Plan(model, chain, [_split(name) for name in chain.models])
-        provider, slash, name = model.partition("/")
-        if slash and name and provider in self._registry.clients:
-            return Plan(None, _ALONE, [(provider, name)])
-        if slash:
-            raise unknown("provider", provider, self._registry.clients)
-        missing = unknown("chain", model, spec.chains)
-        raise NotFound(missing.message, remedy=f"{missing.remedy} A model is named as `provider/model`.".strip())
-
-    def _moderating(self, model: str | None) -> Plan:
-        if model is not None and "/" in model:
-            return self.plan(model)
-        clients = self._registry.clients
-        able = [name for name, client in clients.items() if client.spec.kind in ("openai", "mistral")]
-        wanted = self._spec().safety.input
-        if wanted is not None and wanted.prompt is None and wanted.provider in able:
-            able.insert(0, wanted.provider)
-        if not able:
-            raise Invalid(
-                "no provider of the spec moderates",
-                remedy="Declare one of the kind openai or mistral, or name a model as `provider/model`.",
-            )
-        usual = {"openai": "omni-moderation-latest", "mistral": "mistral-moderation-latest"}
-        return Plan(None, _ALONE, [(able[0], model or usual[clients[able[0]].spec.kind])])
-
     async def _own_keys(self, plan: Plan, user: str) -> Mapping[str, str]:
-        if self._keys.none:
-            return {}
-        found = {}
-        for provider in {provider for provider, _ in plan.models}:
-            if self._registry.clients[provider].spec.kind != "echo" and (key := await self._keys.find(user, provider)):
-                found[provider] = key
-        return found
+        kinds = {provider: self._registry.clients[provider].spec.kind for provider, _ in plan.models}
+        return await self._keys.of(user, (provider for provider, kind in kinds.items() if kind != "echo"))
 
     def _call(self, plan: Plan, own: Mapping[str, str], user: str, key: str, request: ChatRequest) -> Call:
         return Call(
@@ -275,48 +218,8 @@ class Gateway:
             logger.info("a model was asked", extra={"call": call.id, "asked": list(request.prompts), "answered": text})
 
 
-class OwnKeys:
-    """Users' own keys of providers, remembered for some seconds.
-
-    Args:
-        keys: where they are kept; None where the spec keeps none.
-    """
-
-    def __init__(self, keys: ProviderKeys | None) -> None:
-        self._keys = keys
-        self._known: OrderedDict[tuple[str, str], tuple[float, str | None]] = OrderedDict()
-
-    @property
-    def none(self) -> bool:
-        """Whether nobody can have any."""
-        return self._keys is None
-
-    async def find(self, user: str, provider: str) -> str | None:
-        """A user's key; None where it has none.
-
-        Raises:
-            Fault: it cannot be read.
-        """
-        assert self._keys is not None  # noqa: S101 - asked only where there are some
-        now = time.monotonic()
-        known = self._known.get((user, provider))
-        if known is not None and known[0] > now:
-            return known[1]
-        key = await self._keys.reveal(user, provider)
-        self._known[user, provider] = (now + KEPT, key)
-        self._known.move_to_end((user, provider))
-        while len(self._known) > MOST_KEYS:
-            self._known.popitem(last=False)
-        return key
-
-
 def _candidates(plan: Plan, own: Mapping[str, str]) -> tuple[Candidate, ...]:
     return tuple(Candidate(provider, model, provider in own) for provider, model in plan.models)
-
-
-def _split(name: str) -> tuple[str, str]:
-    provider, _, model = name.partition("/")
-    return provider, model
 
 
 def _named(body: bytes, *, required: Sequence[str]) -> tuple[dict[str, msgspec.Raw], str | None]:
@@ -330,7 +233,3 @@ def _named(body: bytes, *, required: Sequence[str]) -> tuple[dict[str, msgspec.R
         if name not in fields:
             raise Invalid(f"the body has no {name}", errors=[Pointer(f"/{name}", "it is missing")])
     return fields, model
-
-
-_ALONE: Final = ChainSpec.model_validate({"models": ["none/none"]})
-"""How a single model is asked: with the figures that a chain has by default."""

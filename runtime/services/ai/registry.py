@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final, Literal
 
 import msgspec
 
+from runtime.services.ai.ceilings import Ceilings
 from runtime.services.ai.failures import Failure
 from runtime.services.ai.ports import ProviderView
 
@@ -58,6 +59,7 @@ class Registry:
         self._conditions = conditions
         self._breaker = breaker
         self._looked: dict[str, float] = {}
+        self.ceilings = Ceilings()
 
     async def enter(self, provider: str) -> Entry:
         """Whether a provider may be asked."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections import deque
 from contextlib import AsyncExitStack
@@ -13,6 +12,7 @@ import msgspec
 from runtime.errors import Fault
 from runtime.services.ai.failures import Failure
 from runtime.services.ai.faults import CODES
+from runtime.services.ai.patience import Patience
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
@@ -44,20 +44,24 @@ class Opened:
         self._stack = stack
         self._pieces = pieces
         self._held = deque(held)
+        self._patience: Patience | None = None
 
     async def next(self, idle: float) -> Piece:
         """The next piece, from the first.
 
         Args:
-            idle: seconds that the provider may be silent.
+            idle: seconds that the provider may be silent; always the same.
 
         Raises:
             Failure: the stream broke.
         """
         if self._held:
             return self._held.popleft()
+        patience = self._patience
+        if patience is None:
+            patience = self._patience = Patience(idle)
         try:
-            async with asyncio.timeout(idle):
+            with patience:
                 piece = await self._pieces.next()
         except TimeoutError as error:
             raise Failure("timeout", f"{self.attempt.name} was silent for {idle:g} s") from error
@@ -66,6 +70,8 @@ class Opened:
 
     async def close(self) -> None:
         """Lets go of the provider: it stops at once."""
+        if self._patience is not None:
+            self._patience.close()
         await self._stack.aclose()
 
 

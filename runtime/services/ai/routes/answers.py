@@ -16,6 +16,7 @@ from litestar.response.base import ASGIResponse
 from litestar.types import Receive, Scope, Send, TypeEncodersMap
 
 from runtime.http.body import ClientGone
+from runtime.services.ai.patience import Patience
 from runtime.services.ai.ports import Completion
 from runtime.services.ai.request import ChatRequest
 
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
 
 STALL: Final = 30.0
 """Seconds that a caller may leave a write waiting before it is taken for gone."""
+
+AGAIN: Final = 0.1
+"""Seconds after which a task that goes on for a caller that is gone is cancelled once more."""
 
 Headers = list[tuple[bytes, bytes]]
 Sending = Callable[[Send, "Present"], Coroutine[Any, Any, None]]
@@ -42,7 +46,7 @@ class Present:
 
     def __init__(self, receive: Receive) -> None:
         self._receive = receive
-        self._gone = False
+        self._cancelled = 0
         self.begun = False
 
     async def __aenter__(self) -> Present:
@@ -54,12 +58,13 @@ class Present:
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> bool:
         self._watching.cancel()
-        if not self._gone:
+        if not self._cancelled:
             return False
         if error is None:  # it left in the very moment in which all was done: the cancellation is still to come
             with suppress(asyncio.CancelledError):
                 await asyncio.sleep(0)
-        if self._task.uncancel() > 0 or not isinstance(error, asyncio.CancelledError):
+        others = [self._task.uncancel() for _ in range(self._cancelled)][-1]
+        if others or not isinstance(error, asyncio.CancelledError):
             return False
         if not self.begun:
             raise ClientGone("the caller hung up") from None
@@ -68,8 +73,10 @@ class Present:
     async def _watch(self) -> None:
         while (await self._receive())["type"] != "http.disconnect":
             pass
-        self._gone = True
-        self._task.cancel()
+        while True:  # a cancellation can get lost in the Redis client: see `runtime.services.ending`
+            self._cancelled += 1
+            self._task.cancel()
+            await asyncio.sleep(AGAIN)
 
 
 class Deferred(Response[Any]):
@@ -160,12 +167,15 @@ async def _stream(streaming: Streaming, send: Send, present: Present) -> None:
         ]
         present.begun = True
         await send({"type": "http.response.start", "status": 200, "headers": headers})
+        patience = Patience(STALL)
         try:
             async for event in events:
-                async with asyncio.timeout(STALL):
+                with patience:
                     await send({"type": "http.response.body", "body": event, "more_body": True})
         except TimeoutError:
             raise ClientGone("the caller does not read") from None
+        finally:
+            patience.close()
     await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 

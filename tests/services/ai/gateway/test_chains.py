@@ -158,6 +158,28 @@ async def test_what_a_provider_cannot_do_goes_to_one_that_can(launch: Launch) ->
         assert len(one.hits) == 0
 
 
+async def test_a_limit_above_the_model_s_own_is_learnt_from_its_refusal(launch: Launch) -> None:
+    async def small(hit: Hit, send: Sender) -> None:
+        asked = hit.json.get("max_completion_tokens", 0)
+        if asked > 16_384:
+            told = f"max_tokens is too large: {asked}. This model supports at most 16384 completion tokens"
+            await send.whole(error("openai", told, code="invalid_value"), 400)
+        else:
+            await answering("openai")(hit, send)
+
+    async with upstream(small) as one:
+        gateway = await launch({"openai": one.url})
+        for credit, sent in ((50_000, [50_000, None]), (60_000, [None]), (900, [900]), (500_000, [None])):
+            one.hits.clear()
+            gateway.books.credit = credit
+            assert (await gateway.chat("openai/a")).status_code == 200
+            assert [hit.json.get("max_completion_tokens") for hit in one.hits] == sent
+        assert gateway.books.outcomes[:2] == [("openai", "invalid_request"), ("openai", "ok")]
+        gateway.books.credit = 50_000
+        asked = await gateway.chat("openai/a", max_completion_tokens=20_000)  # the caller's own limit is its own fault
+        assert asked.status_code == 400
+
+
 async def test_unknown_names_are_explained(launch: Launch) -> None:
     gateway = await launch({"echo": {"kind": "echo"}}, chains={"default": ["echo/a"]})
     for model, said in (("defalt", 'Did you mean "default"?'), ("ecko/a", 'Did you mean "echo"?'), ("echo/", "echo")):

@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from runtime.services.ai.models import ProviderModels
 from tests.services.ai.gateway.formats import KINDS, TEXT, answer, answering
 from tests.services.ai.gateway.upstream import upstream
 
 if TYPE_CHECKING:
     from tests.services.ai.gateway.conftest import Launch
+    from tests.services.ai.gateway.upstream import Hit, Sender
 
 
 def streamed(text: str) -> str:
@@ -68,3 +70,68 @@ async def test_an_echo_says_that_it_is_one(launch: Launch) -> None:
     assert body["system_fingerprint"] == "echo"
     stream = await gateway.chat("echo/any", "Hello there", stream=True)
     assert streamed(stream.text) == "[echo] Hello there"
+
+
+async def test_moderations_are_in_openai_s_form(launch: Launch) -> None:
+    async def judge(hit: Hit, send: Sender) -> None:
+        texts = hit.json["input"]
+        results: list[dict[str, Any]] = [{"categories": {"violence": "bad" in text}} for text in texts]
+        if "omni" in hit.json["model"]:
+            results = [{**result, "flagged": any(result["categories"].values())} for result in results]
+        await send.whole({"id": "1", "model": hit.json["model"], "results": results})
+
+    async with upstream(judge) as server:
+        for kind, usual in (("openai", "omni-moderation-latest"), ("mistral", "mistral-moderation-latest")):
+            gateway = await launch({"echo": {"kind": "echo"}, kind: server.url})
+            answered = await gateway.http.post("/v1/moderations", json={"input": ["fine", "bad"]})
+            assert answered.status_code == 200, answered.text
+            assert [result["flagged"] for result in answered.json()["results"]] == [False, True]
+            assert answered.headers["x-runtime-model"] == usual
+            named = await gateway.http.post("/v1/moderations", json={"input": "fine", "model": f"{kind}/other"})
+            assert server.hits[-1].json["model"] == "other"
+            assert named.status_code == 200
+            results, model, _ = await ProviderModels(gateway.service.registry.clients).moderate(kind, None, ["bad"])
+            assert (results[0]["flagged"], model) == (True, usual)
+        alone = await launch({"echo": {"kind": "echo"}})
+        refused = await alone.http.post("/v1/moderations", json={"input": "fine"})
+        assert refused.status_code == 400
+        assert "no provider of the spec moderates" in refused.text
+
+
+async def test_a_server_that_speaks_as_openai_does(launch: Launch) -> None:
+    async with upstream(answering("openai")) as server:
+        gateway = await launch({"local": {"kind": "openai-compatible", "base_url": f"{server.url}/v1"}})
+        gateway.books.credit = 70
+        assert (await gateway.chat("local/llama:8b")).status_code == 200
+        hit = server.hits[0]
+        assert "authorization" not in hit.headers
+        assert hit.json["max_tokens"] == 70
+        assert hit.json["model"] == "llama:8b"
+        text, usage = await ProviderModels(gateway.service.registry.clients).complete(
+            "local", "llama", [{"role": "user", "content": "Hi"}]
+        )
+        assert (text, usage.total) == (TEXT, 13)
+
+
+async def test_figures_of_what_was_asked(launch: Launch) -> None:
+    async with upstream(answering("openai")) as server:
+        gateway = await launch({"openai": server.url})
+        await gateway.chat("openai/m-1")
+        await gateway.chat("openai/m-1", stream=True)
+        figures = (await gateway.http.get("/metrics")).text
+        assert 'runtime_ai_attempts_total{model="m-1",outcome="ok",provider="openai"} 2.0' in figures
+        assert 'runtime_ai_tokens_total{model="m-1",provider="openai",type="input"} 18.0' in figures
+        assert 'runtime_ai_first_content_seconds_count{model="m-1",provider="openai"} 1.0' in figures
+
+
+async def test_prompts_are_in_no_log_unless_asked_for(launch: Launch, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("DEBUG")
+    for wanted in (False, True):
+        caplog.clear()
+        gateway = await launch({"echo": {"kind": "echo"}}, log_prompts=wanted)
+        for stream in (False, True):
+            await gateway.chat("echo/any", "a very private word", stream=stream)
+        told = [
+            record for record in caplog.records if "a very private word" in json.dumps(record.__dict__, default=str)
+        ]
+        assert len(told) == (2 if wanted else 0)
