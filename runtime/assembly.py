@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from runtime import __version__
 from runtime.kernel.component import Component, Ports, Service
-from runtime.outline import DELIVERING, EXECUTING, Node, absent, catches_mail, channel_for, channels, outline
+from runtime.outline import DELIVERING, EXECUTING, INBOX, Node, absent, catches_mail, channel_for, channels, outline
 from runtime.part import Part
 from runtime.plugins import Mark, Registry
 from runtime.services.absent import Absent
@@ -122,6 +122,7 @@ class Assembly:
             "jobs": self._jobs,
             "outbox": self._outbox,
             "billing": self._billing,
+            "notifications": self._notifications,
             "auth": self._auth,
             "http": self._http,
         }
@@ -305,7 +306,7 @@ class Assembly:
     def _jobs(self) -> Made:
         from runtime.services.jobs.adapters.saq import SaqBackend
         from runtime.services.jobs.service import JobQueues
-        from runtime.services.notifications.workers import email_task
+        from runtime.services.notifications.workers import email_task, in_app
         from runtime.services.sandbox.workers import execution_task
 
         def make(ports: Ports) -> Service:
@@ -313,6 +314,8 @@ class Assembly:
             for handler in DELIVERING:
                 if channel := channel_for(handler, self._data):
                     tasks.add(Mark("task", handler, email_task(ports[channel], ports["storage.cache"].held)))
+            if self._spec.notifications is not None:
+                tasks.add(Mark("task", INBOX, in_app))
             if sandbox := ports.get("sandbox"):
                 tasks.add(Mark("task", EXECUTING, execution_task(sandbox)))
             backend = SaqBackend(ports["storage.redis"].client, self._prefix, instance=self._state.instance())
@@ -376,8 +379,61 @@ class Assembly:
     def _mail_queue(self) -> str | None:
         """The queue whose jobs are mails that are delivered."""
         handler = "notifications.email"
-        queues = (name for name, queue in self._spec.queues.items() if queue.handler == handler)
-        return next(queues, None) if channel_for(handler, self._data) else None
+        return self._queue_of(handler) if channel_for(handler, self._data) else None
+
+    def _public_url(self) -> str | None:
+        """Where the API is reached from outside, as far as that is known before it listens."""
+        api = self._spec.api
+        return api.public_url or (f"http://{api.host}:{api.port}" if api.port else None)
+
+    def _queue_of(self, handler: str) -> str | None:
+        """The first queue that a handler serves."""
+        return next((name for name, queue in self._spec.queues.items() if queue.handler == handler), None)
+
+    def _notifications(self) -> Made:
+        from runtime.services.auth.people import UserDirectory
+        from runtime.services.notifications.channels.mail import MailChannel
+        from runtime.services.notifications.channels.port import KINDS, Channel
+        from runtime.services.notifications.service import NotificationService
+        from runtime.services.notifications.spec import NotificationsSpec, SmtpChannel
+
+        spec = self._spec.notifications
+        assert spec is not None  # noqa: S101 - the outline has seen it
+        delivering = {INBOX: "in_app", **DELIVERING}
+        found = {KINDS[kind]: self._queue_of(handler) for handler, kind in delivering.items()}
+        declared = {KINDS[channel.kind] for channel in spec.channels.values()} | {"in_app"}
+        queues = {kind: queue for kind, queue in found.items() if queue is not None and kind in declared}
+        retries = {kind: self._spec.queues[queue].retry for kind, queue in queues.items()}
+
+        def make(ports: Ports) -> Service:
+            channels: dict[str, Channel] = {}
+            for name, channel in spec.channels.items():
+                if isinstance(channel, SmtpChannel):
+                    channels[name] = MailChannel(ports[f"notifications.{name}"])
+                elif channel.kind in DELIVERING.values():
+                    channels[name] = ports[f"notifications.{name}"]
+            outbox, events = ports["outbox"], ports["events"]
+            service = NotificationService(
+                spec,
+                ports["storage.database"],
+                outbox,
+                outbox,
+                ports["storage.redis"].client,
+                events.platform,
+                UserDirectory(ports["storage.database"]) if self._spec.auth is not None else None,
+                channels=channels,
+                queues=queues,
+                retries=retries,
+                root=self._loaded.root,
+                name=self._spec.name,
+                prefix=self._prefix,
+                public_url=self._public_url(),
+            )
+            self._metrics.add(service.figures)
+            return service
+
+        fields = {name: value for name, value in self._data["notifications"].items() if name != "channels"}
+        return "Notifications", make, fields, live_fields(NotificationsSpec)
 
     def _worker(self, name: str) -> Made:
         from runtime.services.jobs.spec import QueueSpec
@@ -398,6 +454,7 @@ class Assembly:
                 mask=self._logs.redactor.text,
                 platform=ports["events"].platform,
                 sandbox=ports.get("sandbox"),
+                notifications=ports.get("notifications"),
             ),
             fields,
             live_fields(QueueSpec),
@@ -422,8 +479,9 @@ class Assembly:
     def _built(self, handler: str) -> bool:
         """Whether this version has what runs a queue's jobs."""
         delivers = handler in DELIVERING and channel_for(handler, self._data) is not None
+        inboxes = handler == INBOX and self._spec.notifications is not None
         executes = handler == EXECUTING and self._spec.sandbox is not None
-        return delivers or executes or self._registry.get("task", handler) is not None
+        return delivers or inboxes or executes or self._registry.get("task", handler) is not None
 
     def _channel(self, name: str) -> Made:
         from runtime.services.notifications.adapters.smtp import SmtpSender
@@ -462,9 +520,14 @@ class Assembly:
         from runtime.services.auth.routes.users import ProfileRoutes, UserRoutes
         from runtime.services.billing.routes import CreditRoutes
         from runtime.services.events.asyncapi import document
-        from runtime.services.events.live import JobTopics, LiveSession, StreamTopics
+        from runtime.services.events.live import InboxTopics, JobTopics, LiveSession, StreamTopics
         from runtime.services.events.routes import StreamRoutes, description_controller
         from runtime.services.jobs.routes import JobRoutes, QueueRoutes
+        from runtime.services.notifications.routes.choices import PreferenceRoutes, TopicRoutes
+        from runtime.services.notifications.routes.inbox import InboxRoutes
+        from runtime.services.notifications.routes.providers import CallbackRoutes
+        from runtime.services.notifications.routes.sending import NotificationRoutes
+        from runtime.services.notifications.routes.unsubscribe import UnsubscribeRoutes
         from runtime.services.outbox.routes import OutboxRoutes
         from runtime.services.sandbox.routes import SandboxRoutes
         from runtime.services.secrets.routes import EncryptionKeyRoutes, ProviderKeyRoutes, SecretRoutes
@@ -474,6 +537,7 @@ class Assembly:
         def make(ports: Ports) -> Service:
             # The event bus has started: it has refused schemas that cannot be read.
             auth = ports.get("auth")
+            notifications = ports.get("notifications")
             operator = OperatorKey.open(self._state.operator_key)
             described = document(self._spec.events, self._spec.name, __version__)
             api = Api(
@@ -484,6 +548,8 @@ class Assembly:
                     *(QueueRoutes, JobRoutes, StreamRoutes, OutboxRoutes, CreditRoutes),
                     *(SecretRoutes, ProviderKeyRoutes, EncryptionKeyRoutes),
                     *([SandboxRoutes] if self._spec.sandbox else []),
+                    *(NotificationRoutes, InboxRoutes, PreferenceRoutes, TopicRoutes),
+                    *(UnsubscribeRoutes, CallbackRoutes),
                     *(AccountRoutes, SessionRoutes, ProfileRoutes, UserRoutes, ApiKeyRoutes, SigningKeyRoutes),
                     description_controller(described),
                 ],
@@ -493,6 +559,7 @@ class Assembly:
                     "outbox": ports["outbox"],
                     "sandbox": ports.get("sandbox"),
                     "billing": ports.get("billing"),
+                    "notifications": notifications,
                     "secrets": ports["secrets"],
                     "provider_keys": ports.get("secrets.provider-keys"),
                     "api_keys": auth.api_keys if auth else None,
@@ -515,7 +582,11 @@ class Assembly:
                 ),
                 sockets={
                     "/v1/live": LiveSession(
-                        {"streams": StreamTopics(ports["events"]), "jobs": JobTopics(ports["jobs"])}
+                        {
+                            "streams": StreamTopics(ports["events"]),
+                            "jobs": JobTopics(ports["jobs"]),
+                            **({"notifications": InboxTopics(notifications)} if notifications else {}),
+                        }
                     )
                 },
             )

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from runtime.services.events.ports import Announcement, Events
     from runtime.services.jobs.backend import Claimed
     from runtime.services.jobs.ports import Jobs, JobView
+    from runtime.services.notifications.ports import Audience, Notice, Notifications, Notified
     from runtime.services.outbox.ports import Transaction, Transactions
     from runtime.services.sandbox.ports import Sandbox
 
@@ -33,6 +34,7 @@ class RunningJob:
         events: where events go; None where the spec has no event bus.
         transactions: of the environment's database; None where there is none.
         sandbox: where untrusted code runs; None where the spec has no sandbox.
+        notifications: tells people things; None where the spec has no notifications.
     """
 
     def __init__(
@@ -42,8 +44,10 @@ class RunningJob:
         events: Events | None,
         transactions: Transactions | None = None,
         sandbox: Sandbox | None = None,
+        notifications: Notifications | None = None,
     ) -> None:
         self._sandbox = sandbox
+        self._notifications = notifications
         self._claimed = claimed
         self._jobs = jobs
         self._events = events
@@ -84,6 +88,15 @@ class RunningJob:
         if self._sandbox is None:
             raise NotBuilt("running code from a job without a `sandbox` in the spec")
         return self._sandbox
+
+    @property
+    def notifications(self) -> Notifications:
+        if self._notifications is None:
+            raise NotBuilt("notifying from a job without `notifications` in the spec")
+        return self._notifications
+
+    async def notify(self, notice: Notice, to: Audience) -> Notified:
+        return await self.notifications.sending.notify(notice, to, by=self.owner or f"queue:{self.queue}")
 
     def wait(self, coroutine: Coroutine[Any, Any, T]) -> T:
         """Waits for one of the other methods from a thread: `job.wait(job.progress(0.5))`."""

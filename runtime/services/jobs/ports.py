@@ -11,6 +11,7 @@ from typing import Any, Final, Literal, Protocol
 import msgspec
 
 from runtime.health import Status
+from runtime.services.notifications.ports import Audience, Notice, Notifications, Notified
 from runtime.services.outbox.ports import Transaction
 from runtime.services.sandbox.ports import Sandbox
 
@@ -387,6 +388,20 @@ class JobContext(Protocol):
     @property
     def sandbox(self) -> Sandbox:
         """Runs untrusted code."""
+        ...
+
+    @property
+    def notifications(self) -> Notifications:
+        """Inboxes, receipts and settings of users; `notify` is the short way to tell them something."""
+        ...
+
+    async def notify(self, notice: Notice, to: Audience) -> Notified:
+        """Tells people what happens; when it returns, it is stored. Another try of the job tells it once more, unless
+        the notice has a `key`.
+
+        Raises:
+            As `Notify.notify`.
+        """
         ...
 
     async def progress(self, fraction: float, message: str = "") -> None:

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from runtime.services.events.ports import Events, Platform
     from runtime.services.jobs.spec import QueueSpec
+    from runtime.services.notifications.ports import Notifications
     from runtime.services.outbox.ports import Transactions
     from runtime.services.sandbox.ports import Sandbox
 
@@ -52,6 +53,7 @@ class QueueWorker:
         mask: hides secrets in what a task's exception says, before a job's record keeps it.
         platform: is told what becomes of jobs, and how the worker grows.
         sandbox: where its tasks run untrusted code; None where the spec has no sandbox.
+        notifications: how its tasks tell people things; None where the spec has none.
 
     Raises at `start`:
         NotBuilt: this version does not have the queue's task.
@@ -68,8 +70,10 @@ class QueueWorker:
         mask: Callable[[str], str] = str,
         platform: Platform | None = None,
         sandbox: Sandbox | None = None,
+        notifications: Notifications | None = None,
     ) -> None:
         self._sandbox = sandbox
+        self._notifications = notifications
         self._queue = queue
         self._spec = spec
         self._jobs = jobs
@@ -175,7 +179,7 @@ class QueueWorker:
         except Invalid as error:  # it was accepted, so the task has changed since then: no try can succeed
             logger.error("%s: its task does not take its payload any more: %s", claimed.id, error, extra=about(claimed))
             return Outcome("failed", error=_sentence(error))
-        job = RunningJob(claimed, self._jobs, self._events, self._transactions, self._sandbox)
+        job = RunningJob(claimed, self._jobs, self._events, self._transactions, self._sandbox, self._notifications)
         try:
             value = await self._calls.call(job, claimed, payload, self._time(claimed))
             announced = await job.announced()

@@ -238,6 +238,9 @@ class NotificationsSpec(Section):
     )
     channels: Named[AnyChannel] = section("Channels by name.")
     categories: Named[CategorySpec] = section("Kinds of notifications by name.")
+    settings_url: Url | None = setting(
+        None, "The page on which users change their settings; mails link to it.", example="https://app.example.com/me"
+    )
     quiet_hours: Live[QuietHoursSpec | None] = setting(
         None, "Quiet hours of users who have set none.", example={"start": "22:00", "end": "07:00"}
     )

@@ -14,7 +14,8 @@ from pydantic import SecretStr
 
 from runtime.errors import Fault
 from runtime.health import Health
-from runtime.services.notifications.ports import Letter, Undeliverable, Undelivered
+from runtime.services.notifications.adapters.smtp_pool import SmtpPool
+from runtime.services.notifications.letters import Letter, Undeliverable, Undelivered
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from runtime.services.notifications.mailbox import Mailbox
     from runtime.services.notifications.spec import SmtpChannel
 
+WHOLE_LINES: Final = SMTP.clone(max_line_length=998)
+"""Headers that are not folded: a link in encoded words is none to a mail client. 998 is SMTP's own limit."""
 logger = logging.getLogger("runtime.notifications")
 
 IMPLICIT: Final = 465
@@ -42,7 +45,7 @@ class SmtpSender:
         self._spec = spec
         self._mailbox = mailbox
         self._from = _one_address(spec.from_, "from")
-        self._places = anyio.CapacityLimiter(spec.connections)
+        self._pool = SmtpPool(self._client, spec.connections)
         self._sent = 0
         self._failed = 0
         self._last_error: str | None = None
@@ -51,12 +54,14 @@ class SmtpSender:
         """Nothing connects before there is something to send."""
 
     async def stop(self) -> None:
-        """Every letter has a connection of its own, closed when it is sent."""
+        """Closes the connections that are open."""
+        self._pool.close()
 
     async def update(self, fields: Mapping[str, Any]) -> None:
         """Signs in with another user or password from the next letter on; letters under way end as they began."""
         secret = {"password": SecretStr(fields["password"])} if fields.get("password") else {}
         self._spec = self._spec.model_copy(update={**fields, **secret})
+        self._pool.renew()
 
     async def health(self) -> Health:
         details: dict[str, Any] = {"sent": self._sent, "failed": self._failed}
@@ -71,21 +76,27 @@ class SmtpSender:
             return Health("degraded", f"the last mail was not delivered: {self._last_error}", details)
         return Health(details=details)
 
-    async def send(self, letter: Letter) -> None:
+    @property
+    def callback_secret(self) -> str | None:
+        """What the provider signs its reports with."""
+        secret = self._spec.callback_secret
+        return secret.get_secret_value() if secret is not None else None
+
+    async def send(self, letter: Letter) -> str:
         message = self.compose(letter)
-        async with self._places:
-            try:
-                await self._deliver(message)
-            except Undelivered as error:
-                self._failed += 1
-                self._last_error = str(error)
-                raise
-            except Undeliverable:
-                self._failed += 1
-                self._last_error = None  # the server works: it is this letter that it does not want
-                raise
+        try:
+            await self._deliver(message)
+        except Undelivered as error:
+            self._failed += 1
+            self._last_error = str(error)
+            raise
+        except Undeliverable:
+            self._failed += 1
+            self._last_error = None  # the server works: it is this letter that it does not want
+            raise
         self._sent += 1
         self._last_error = None
+        return str(message["Message-ID"]).strip("<>")
 
     def compose(self, letter: Letter) -> EmailMessage:
         """The message of a letter.
@@ -93,7 +104,7 @@ class SmtpSender:
         Raises:
             Undeliverable: the address or the subject cannot stand in a header.
         """
-        message = EmailMessage(policy=SMTP)
+        message = EmailMessage(policy=WHOLE_LINES)
         try:
             message["From"] = self._from
             message["To"] = _one_address(letter.to, "to")
@@ -103,6 +114,9 @@ class SmtpSender:
             message["Date"] = formatdate(localtime=False, usegmt=True)
             message["Message-ID"] = f"<{letter.id}@{self._from.domain}>"
             message["Auto-Submitted"] = "auto-generated"
+            if letter.unsubscribe is not None:
+                message["List-Unsubscribe"] = f"<{_one_line(letter.unsubscribe, 'link')}>"
+                message["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"
             message.set_content(letter.text)
             if letter.html is not None:
                 message.add_alternative(letter.html, subtype="html")
@@ -114,28 +128,36 @@ class SmtpSender:
         return self._mailbox.address if self._mailbox is not None else (self._spec.host, self._spec.port)
 
     async def _deliver(self, message: EmailMessage) -> None:
-        host, port = self._where()
-        secret = self._spec.password
         try:
             with anyio.fail_after(self._spec.timeout):
-                await aiosmtplib.send(
-                    message,
-                    sender=self._from.addr_spec,
-                    recipients=[message["To"].addresses[0].addr_spec],
-                    hostname=host,
-                    port=port,
-                    username=self._spec.username,
-                    password=secret.get_secret_value() if secret is not None else None,
-                    timeout=self._spec.timeout,
-                    **self._encryption(port),
-                )
+                async with self._pool.connection() as client:
+                    await client.send_message(
+                        message, sender=self._from.addr_spec, recipients=[message["To"].addresses[0].addr_spec]
+                    )
         except (aiosmtplib.SMTPResponseException, aiosmtplib.SMTPRecipientsRefused) as error:
             code, said = _answer(error)
-            kind = Undeliverable if 500 <= code < 600 and not _about_us(error) else Undelivered
-            raise kind(f"{code} {said}") from error
+            if 500 <= code < 600 and not _about_us(error):
+                raise Undeliverable(f"{code} {said}", address=_of_address(error, said)) from error
+            refused = (
+                isinstance(error, aiosmtplib.SMTPAuthenticationError | aiosmtplib.SMTPSenderRefused) and code >= 500
+            )
+            raise Undelivered(f"{code} {said}", down=_about_us(error) or code == 421, refused=refused) from error
         except (aiosmtplib.SMTPException, OSError, TimeoutError) as error:
+            host, port = self._where()
             said = " ".join(str(error).split())[:300] or type(error).__name__
-            raise Undelivered(f"the mail server {host}:{port}: {said}") from error
+            raise Undelivered(f"the mail server {host}:{port}: {said}", down=True) from error
+
+    def _client(self) -> aiosmtplib.SMTP:
+        host, port = self._where()
+        secret = self._spec.password
+        return aiosmtplib.SMTP(
+            hostname=host,
+            port=port,
+            username=self._spec.username,
+            password=secret.get_secret_value() if secret is not None else None,
+            timeout=self._spec.timeout,
+            **self._encryption(port),
+        )
 
     def _encryption(self, port: int) -> dict[str, Any]:
         kind = self._spec.tls
@@ -156,8 +178,17 @@ def _answer(error: aiosmtplib.SMTPResponseException | aiosmtplib.SMTPRecipientsR
 def _about_us(error: Exception) -> bool:
     """Whether the server refuses us, not the letter: a wrong password must not cost the mails."""
     return isinstance(
-        error, aiosmtplib.SMTPAuthenticationError | aiosmtplib.SMTPConnectError | aiosmtplib.SMTPHeloError
+        error,
+        aiosmtplib.SMTPAuthenticationError
+        | aiosmtplib.SMTPConnectError
+        | aiosmtplib.SMTPHeloError
+        | aiosmtplib.SMTPSenderRefused,
     )
+
+
+def _of_address(error: Exception, said: str) -> bool:
+    """Whether it is the address that is refused for good: at RCPT, and not as a matter of policy (RFC 3463, X.7)."""
+    return isinstance(error, aiosmtplib.SMTPRecipientsRefused) and not said.startswith("5.7.")
 
 
 def _one_line(text: str, name: str) -> str:

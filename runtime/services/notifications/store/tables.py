@@ -105,15 +105,6 @@ addresses = Table(
 )
 """What is known against an address. It gets nothing from `suppressed_at` on, until `suppressed_until` where that is."""
 
-phones = Table(
-    "notification_phones",
-    metadata,
-    Column("user", String(40), primary_key=True),
-    Column("number", String(20), primary_key=True),
-    Column("verified_at", MOMENT),
-    Column("created_at", MOMENT, nullable=False),
-)
-
 push_subscriptions = Table(
     "notification_push_subscriptions",
     metadata,

@@ -98,13 +98,6 @@ def upgrade() -> None:
         sa.Column("updated_at", MOMENT, nullable=False),
     )
     op.create_table(
-        "notification_phones",
-        sa.Column("user", sa.String(40), primary_key=True),
-        sa.Column("number", sa.String(20), primary_key=True),
-        sa.Column("verified_at", MOMENT, nullable=True),
-        sa.Column("created_at", MOMENT, nullable=False),
-    )
-    op.create_table(
         "notification_push_subscriptions",
         sa.Column("id", sa.String(40), primary_key=True),
         sa.Column("user", sa.String(40), nullable=False, index=True),
@@ -150,7 +143,6 @@ def downgrade() -> None:
         "notification_windows",
         "notification_topics",
         "notification_push_subscriptions",
-        "notification_phones",
         "notification_addresses",
         "notification_counts",
         "notification_preferences",
