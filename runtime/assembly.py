@@ -306,14 +306,16 @@ class Assembly:
     def _jobs(self) -> Made:
         from runtime.services.jobs.adapters.saq import SaqBackend
         from runtime.services.jobs.service import JobQueues
-        from runtime.services.notifications.workers import email_task, in_app
+        from runtime.services.notifications.workers import deliver, email_task, in_app
         from runtime.services.sandbox.workers import execution_task
 
         def make(ports: Ports) -> Service:
             tasks = Registry(self._registry)
             for handler in DELIVERING:
                 if channel := channel_for(handler, self._data):
-                    tasks.add(Mark("task", handler, email_task(ports[channel], ports["storage.cache"].held)))
+                    mails = DELIVERING[handler] == "smtp"
+                    task = email_task(ports[channel], ports["storage.cache"].held) if mails else deliver
+                    tasks.add(Mark("task", handler, task))
             if self._spec.notifications is not None:
                 tasks.add(Mark("task", INBOX, in_app))
             if sandbox := ports.get("sandbox"):

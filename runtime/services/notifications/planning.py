@@ -84,10 +84,14 @@ class Planner:
         spec: the section.
         templates: what the inbox shows.
         queues: by kind, the queue whose jobs deliver; a kind without one is not available.
+        grace: how long an open connection has to take a notification in the mode `prefer_socket`.
     """
 
-    def __init__(self, spec: NotificationsSpec, templates: Templates, queues: Mapping[Kind, str]) -> None:
+    def __init__(
+        self, spec: NotificationsSpec, templates: Templates, queues: Mapping[Kind, str], grace: timedelta = GRACE
+    ) -> None:
         self.spec = spec
+        self._grace = grace
         self._templates = templates
         self._queues = queues
 
@@ -181,7 +185,7 @@ class Planner:
 
     def _due(self, going: Going, who: Known, *, online: bool, now: datetime) -> datetime | None:
         quiet = None if going.urgent else self.quiet(who, now)
-        wait = now + GRACE if online and going.mode == "prefer_socket" else None
+        wait = now + self._grace if online and going.mode == "prefer_socket" else None
         return max((moment for moment in (quiet, wait) if moment is not None), default=None)
 
     def quiet(self, who: Known, now: datetime) -> datetime | None:

@@ -19,7 +19,7 @@ from runtime.services.notifications.courier import Courier
 from runtime.services.notifications.figures import Figures
 from runtime.services.notifications.inboxes import Inboxes
 from runtime.services.notifications.links import Links
-from runtime.services.notifications.planning import Planner
+from runtime.services.notifications.planning import GRACE, Planner
 from runtime.services.notifications.presence import Presence
 from runtime.services.notifications.receipts import Receipts
 from runtime.services.notifications.reports import Reports
@@ -67,6 +67,7 @@ class NotificationService:
         name: of the environment.
         prefix: of its keys in Redis.
         public_url: where the API is reached from outside, for links in mails.
+        grace: how long an open connection has to take what prefers it.
     """
 
     def __init__(
@@ -86,7 +87,9 @@ class NotificationService:
         name: str,
         prefix: str,
         public_url: str | None,
+        grace: timedelta = GRACE,
     ) -> None:
+        self._grace = grace
         self._spec = spec
         self._database = database
         self._outbox = outbox
@@ -111,7 +114,7 @@ class NotificationService:
         async with outbox.transaction() as tx:
             key = await addresses.shared_key(tx.connection, "links", secrets.token_hex(32))
         links = Links(key, self._public_url)
-        self._planner = Planner(spec, self.templates, self._queues)
+        self._planner = Planner(spec, self.templates, self._queues, self._grace)
         self.sending = Sending(
             database, outbox, self._planner, self.templates, Audiences(database, self._people), self._people,
             self._presence, self._bell, self.figures, self._queues["in_app"],

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 from contextlib import AsyncExitStack
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import text
 
 from runtime.plugins import Mark, Registry
 from runtime.services.auth.people import UserDirectory
+from runtime.services.auth.ports import User
 from runtime.services.auth.store import users
 from runtime.services.ending import end_tasks
 from runtime.services.events.adapters.redis import RedisStreams
@@ -105,8 +107,9 @@ class Site:
         }
         self.spec = NotificationsSpec.model_validate(spec)
         self.database = Database(url, folder, "test", root=folder)
+        mails = {"handler": "notifications.email", "retry": retry or RETRY, "lease": "2s"}
         self.queues = {
-            "email": QueueSpec.model_validate({"handler": "notifications.email", "retry": retry or RETRY}),
+            "email": QueueSpec.model_validate(mails),
             "push": QueueSpec.model_validate({"handler": "notifications.push", "retry": retry or RETRY}),
             "notification": QueueSpec.model_validate({"handler": "notifications.in_app", "retry": RETRY}),
         }
@@ -136,6 +139,7 @@ class Site:
             name="core",
             prefix="rt:test:",
             public_url="https://core.example.com",
+            grace=timedelta(seconds=2),
         )  # fmt: skip
         self._ends = AsyncExitStack()
 
@@ -150,8 +154,8 @@ class Site:
 
     async def work(self, *queues: str) -> None:
         """Lets the outbox deliver and workers run, from now on."""
-        relay = asyncio.create_task(self.outbox.watch())
-        self._ends.push_async_callback(end_tasks, [relay])
+        relays = [asyncio.create_task(self.outbox.watch()), asyncio.create_task(self.events.watch())]
+        self._ends.push_async_callback(end_tasks, relays)
         for queue in queues or self.queues:
             worker = QueueWorker(
                 queue, self.queues[queue], self.jobs, self.events, transactions=self.outbox,
@@ -162,10 +166,6 @@ class Site:
 
     async def user(self, id_: str, *, verified: bool = True, **columns: Any) -> str:
         """Adds a user whose address is `<id>@example.com`."""
-        from datetime import UTC, datetime
-
-        from runtime.services.auth.ports import User
-
         now = datetime.now(UTC)
         made = User(id_, f"{id_}@example.com", now if verified else None, (), None, None, (), now, False)
         async with self.outbox.transaction() as tx:

@@ -172,10 +172,17 @@ class _Loader(BaseLoader):
             raise TemplateNotFound(template)
         for folder in self._folders:
             for name in (*(f"{stem}.{language}.{suffix}" for language in self._languages), template):
-                path = folder / name
-                if path.is_file():
+                if path := _file(folder, name):
                     return path.read_text(encoding="utf-8"), str(path), _unchanged(path)
         raise TemplateNotFound(template)
+
+
+def _file(folder: Path, name: str) -> Path | None:
+    """The file of a name, whose language may be written `fr-CA` or `fr-ca`."""
+    if (folder / name).is_file():
+        return folder / name
+    fitting = (each for each in folder.iterdir() if each.name.lower() == name.lower() and each.is_file())
+    return next(fitting, None)
 
 
 def _unchanged(path: Path) -> Callable[[], bool]:

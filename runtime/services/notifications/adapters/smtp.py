@@ -24,10 +24,10 @@ if TYPE_CHECKING:
     from runtime.services.notifications.mailbox import Mailbox
     from runtime.services.notifications.spec import SmtpChannel
 
-WHOLE_LINES: Final = SMTP.clone(max_line_length=998)
-"""Headers that are not folded: a link in encoded words is none to a mail client. 998 is SMTP's own limit."""
 logger = logging.getLogger("runtime.notifications")
 
+WHOLE_LINES: Final = SMTP.clone(max_line_length=998, cte_type="7bit")
+"""Headers that are not folded: a link in encoded words is none to a mail client. 998 is SMTP's own limit."""
 IMPLICIT: Final = 465
 REACH: Final = 0.8
 """Seconds that the mail server has to answer a look at its health."""
@@ -131,9 +131,7 @@ class SmtpSender:
         try:
             with anyio.fail_after(self._spec.timeout):
                 async with self._pool.connection() as client:
-                    await client.send_message(
-                        message, sender=self._from.addr_spec, recipients=[message["To"].addresses[0].addr_spec]
-                    )
+                    await _hand_over(client, message, self._from.addr_spec)
         except (aiosmtplib.SMTPResponseException, aiosmtplib.SMTPRecipientsRefused) as error:
             code, said = _answer(error)
             if 500 <= code < 600 and not _about_us(error):
@@ -167,6 +165,14 @@ class SmtpSender:
             "use_tls": kind == "implicit",
             "start_tls": kind == "starttls" if kind != "implicit" else None,
         }
+
+
+async def _hand_over(client: aiosmtplib.SMTP, message: EmailMessage, sender: str) -> None:
+    to = message["To"].addresses[0].addr_spec
+    if f"{sender}{to}".isascii():
+        await client.sendmail(sender, [to], message.as_bytes())
+    else:  # it asks the server for SMTPUTF8 (RFC 6531)
+        await client.send_message(message, sender=sender, recipients=[to])
 
 
 def _answer(error: aiosmtplib.SMTPResponseException | aiosmtplib.SMTPRecipientsRefused) -> tuple[int, str]:
