@@ -89,7 +89,7 @@ def test_the_figures_of_the_reference_system() -> None:
         "user": {
             "profile.changed",
             "preferences.changed",
-            *(f"notification.{status}" for status in ("sent", "failed", "bounced", "complained")),
+            *(f"notification.{status}" for status in ("failed", "bounced", "complained")),
         },
     }
     assert spec.auth is not None

@@ -11,6 +11,7 @@ import anyio
 
 from runtime.errors import Fault
 from runtime.services.notifications.channels.port import Message, Receipt
+from runtime.services.notifications.commits import Commits
 from runtime.services.notifications.preferences import (
     ONLINE,
     PUSH_AND_MAIL,
@@ -31,13 +32,13 @@ if TYPE_CHECKING:
     from runtime.services.notifications.ports import Delivery, People
     from runtime.services.notifications.presence import Presence
     from runtime.services.notifications.templates import Templates
-    from runtime.services.outbox.ports import Transactions
+    from runtime.services.outbox.ports import Transaction, Transactions
     from runtime.spec.fields import Retry
     from runtime.storage.database import Database
 
 logger = logging.getLogger("runtime.notifications")
 
-AT_ONCE: Final = 5
+AT_ONCE: Final = 10
 """Deliveries that are in hand together: so many may go out twice when a worker dies."""
 MOST_REPEATS: Final = 2
 """Tries after which a delivery is given up of which each time the worker died."""
@@ -82,6 +83,7 @@ class Courier:
     ) -> None:
         self._database = database
         self._transactions = transactions
+        self._commits = Commits(transactions)
         self._planner = planner
         self._chains = chains
         self._templates = templates
@@ -235,9 +237,12 @@ class Courier:
     async def _again(self, case: Case, reason: str, due: datetime, now: datetime) -> str:
         """Lets a delivery wait, with a job that takes it up again."""
         delivery = case.delivery
-        async with self._transactions.transaction() as tx:
+
+        async def change(tx: Transaction) -> None:
             await deliveries.record(tx.connection, delivery.id, status="queued", reason=reason, due_at=due)
             await self._planner.enqueue(tx, delivery.kind, [delivery.id], due, now)
+
+        await self._commits.write(change)
         return "queued"
 
     async def _end(
@@ -245,7 +250,8 @@ class Courier:
     ) -> str:
         delivery = case.delivery
         outcome = receipt.outcome if receipt is not None else None
-        async with self._transactions.transaction() as tx:
+
+        async def change(tx: Transaction) -> None:
             await deliveries.record(
                 tx.connection,
                 delivery.id,
@@ -263,6 +269,8 @@ class Courier:
                 )
             elif outcome == "gone" and delivery.kind == "push":
                 await addresses.remove_device(tx.connection, delivery.address)
+
+        await self._commits.write(change)
         self._figures.ended(delivery.kind, status)
         self._told(delivery, status, reason)
         return status

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import logging
-from email.message import EmailMessage
-from email.policy import SMTP
-from email.utils import formatdate
 from typing import TYPE_CHECKING, Any, Final
 
 import aiosmtplib
@@ -14,20 +11,18 @@ from pydantic import SecretStr
 
 from runtime.errors import Fault
 from runtime.health import Health
+from runtime.services.notifications.adapters.mime import Mail, composed, one_address
 from runtime.services.notifications.adapters.smtp_pool import SmtpPool
 from runtime.services.notifications.letters import Letter, Undeliverable, Undelivered
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from email.headerregistry import Address
 
     from runtime.services.notifications.mailbox import Mailbox
     from runtime.services.notifications.spec import SmtpChannel
 
 logger = logging.getLogger("runtime.notifications")
 
-WHOLE_LINES: Final = SMTP.clone(max_line_length=998, cte_type="7bit")
-"""Headers that are not folded: a link in encoded words is none to a mail client. 998 is SMTP's own limit."""
 IMPLICIT: Final = 465
 REACH: Final = 0.8
 """Seconds that the mail server has to answer a look at its health."""
@@ -44,7 +39,8 @@ class SmtpSender:
     def __init__(self, spec: SmtpChannel, mailbox: Mailbox | None = None) -> None:
         self._spec = spec
         self._mailbox = mailbox
-        self._from = _one_address(spec.from_, "from")
+        self._from = one_address(spec.from_, "from")
+        self._reply_to = one_address(spec.reply_to, "reply_to") if spec.reply_to else None
         self._pool = SmtpPool(self._client, spec.connections)
         self._sent = 0
         self._failed = 0
@@ -83,9 +79,9 @@ class SmtpSender:
         return secret.get_secret_value() if secret is not None else None
 
     async def send(self, letter: Letter) -> str:
-        message = self.compose(letter)
+        mail = self.compose(letter)
         try:
-            await self._deliver(message)
+            await self._deliver(mail)
         except Undelivered as error:
             self._failed += 1
             self._last_error = str(error)
@@ -96,42 +92,27 @@ class SmtpSender:
             raise
         self._sent += 1
         self._last_error = None
-        return str(message["Message-ID"]).strip("<>")
+        return mail.id
 
-    def compose(self, letter: Letter) -> EmailMessage:
-        """The message of a letter.
+    def compose(self, letter: Letter) -> Mail:
+        """The mail of a letter.
 
         Raises:
             Undeliverable: the address or the subject cannot stand in a header.
         """
-        message = EmailMessage(policy=WHOLE_LINES)
         try:
-            message["From"] = self._from
-            message["To"] = _one_address(letter.to, "to")
-            if self._spec.reply_to:
-                message["Reply-To"] = _one_address(self._spec.reply_to, "reply_to")
-            message["Subject"] = _one_line(letter.subject, "subject")
-            message["Date"] = formatdate(localtime=False, usegmt=True)
-            message["Message-ID"] = f"<{letter.id}@{self._from.domain}>"
-            message["Auto-Submitted"] = "auto-generated"
-            if letter.unsubscribe is not None:
-                message["List-Unsubscribe"] = f"<{_one_line(letter.unsubscribe, 'link')}>"
-                message["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"
-            message.set_content(letter.text)
-            if letter.html is not None:
-                message.add_alternative(letter.html, subtype="html")
+            return composed(letter, self._from, self._reply_to)
         except (ValueError, Fault) as error:
             raise Undeliverable(str(error)) from error
-        return message
 
     def _where(self) -> tuple[str, int]:
         return self._mailbox.address if self._mailbox is not None else (self._spec.host, self._spec.port)
 
-    async def _deliver(self, message: EmailMessage) -> None:
+    async def _deliver(self, mail: Mail) -> None:
         try:
             with anyio.fail_after(self._spec.timeout):
                 async with self._pool.connection() as client:
-                    await _hand_over(client, message, self._from.addr_spec)
+                    await _hand_over(client, mail, self._from.addr_spec)
         except (aiosmtplib.SMTPResponseException, aiosmtplib.SMTPRecipientsRefused) as error:
             code, said = _answer(error)
             if 500 <= code < 600 and not _about_us(error):
@@ -167,12 +148,13 @@ class SmtpSender:
         }
 
 
-async def _hand_over(client: aiosmtplib.SMTP, message: EmailMessage, sender: str) -> None:
-    to = message["To"].addresses[0].addr_spec
-    if f"{sender}{to}".isascii():
-        await client.sendmail(sender, [to], message.as_bytes())
-    else:  # it asks the server for SMTPUTF8 (RFC 6531)
-        await client.send_message(message, sender=sender, recipients=[to])
+async def _hand_over(client: aiosmtplib.SMTP, mail: Mail, sender: str) -> None:
+    options = []
+    if mail.international:
+        if not client.supports_extension("smtputf8"):
+            raise Undeliverable("the mail server does not take addresses that are not ASCII (SMTPUTF8)")
+        options = ["SMTPUTF8", "BODY=8BITMIME"]
+    await client.sendmail(sender, [mail.to], mail.content, mail_options=options)
 
 
 def _answer(error: aiosmtplib.SMTPResponseException | aiosmtplib.SMTPRecipientsRefused) -> tuple[int, str]:
@@ -195,23 +177,3 @@ def _about_us(error: Exception) -> bool:
 def _of_address(error: Exception, said: str) -> bool:
     """Whether it is the address that is refused for good: at RCPT, and not as a matter of policy (RFC 3463, X.7)."""
     return isinstance(error, aiosmtplib.SMTPRecipientsRefused) and not said.startswith("5.7.")
-
-
-def _one_line(text: str, name: str) -> str:
-    if any(ord(character) < 32 or character == "\x7f" for character in text):
-        raise Fault(f"the {name} has a line break or another control character")
-    return text
-
-
-def _one_address(text: str, name: str) -> Address:
-    _one_line(text, name)
-    try:
-        header = SMTP.header_factory("To", text)
-    except (ValueError, IndexError) as error:  # the parser trips over some broken addresses
-        raise Fault(f'"{text[:100]}" is no address') from error
-    found: tuple[Address, ...] = header.addresses
-    if len(found) != 1:
-        raise Fault(f'"{text[:100]}" is not one address')
-    if header.defects or not found[0].username or not found[0].domain:
-        raise Fault(f'"{text[:100]}" is no address')
-    return found[0]

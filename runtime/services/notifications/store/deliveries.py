@@ -7,7 +7,7 @@ import json
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import and_, func, or_, select, update
+from sqlalchemy import and_, case, func, or_, select, true, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from runtime.services.notifications.ports import Delivery
@@ -59,11 +59,16 @@ async def claim(connection: AsyncConnection, ids: Sequence[str], job: str) -> li
     due = and_(deliveries.c.status == "queued", or_(deliveries.c.due_at.is_(None), deliveries.c.due_at <= now))
     again = and_(deliveries.c.status == "sending", deliveries.c.claim == job)
     mine = deliveries.c.id.in_(ids)
-    await connection.execute(update(deliveries).where(mine, again).values(repeated=True))
     change = (
         update(deliveries)
         .where(mine, or_(due, again))
-        .values(status="sending", claim=job, attempts=deliveries.c.attempts + 1, updated_at=now)
+        .values(
+            repeated=case((deliveries.c.status == "sending", true()), else_=deliveries.c.repeated),
+            status="sending",
+            claim=job,
+            attempts=deliveries.c.attempts + 1,
+            updated_at=now,
+        )
         .returning(deliveries)
     )
     return [_delivery(row) for row in await connection.execute(change)]
