@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
@@ -40,6 +41,8 @@ logger = logging.getLogger("runtime.notifications")
 
 AT_ONCE: Final = 10
 """Deliveries that are in hand together: so many may go out twice when a worker dies."""
+RELEASE: Final = 2.0
+"""Seconds that a worker which ends may take to give back what it has not begun."""
 MOST_REPEATS: Final = 2
 """Tries after which a delivery is given up of which each time the worker died."""
 
@@ -84,6 +87,7 @@ class Courier:
         self._database = database
         self._transactions = transactions
         self._commits = Commits(transactions)
+        self._limits: dict[str, anyio.CapacityLimiter] = {}
         self._planner = planner
         self._chains = chains
         self._templates = templates
@@ -100,27 +104,42 @@ class Courier:
         Raises:
             Unreachable: the database does not answer; the job's next try goes on.
         """
-        came: dict[str, int] = {}
+        came: Counter[str] = Counter()
         for first in range(0, len(ids), AT_ONCE):
             async with self._transactions.transaction() as tx:
                 mine = await deliveries.claim(tx.connection, ids[first : first + AT_ONCE], job)
-            for status in await self._deliver(mine):
-                came[status] = came.get(status, 0) + 1
+            if mine:
+                came.update(await self._deliver(job, mine))
         return came
 
-    async def _deliver(self, mine: Sequence[Delivery]) -> list[str]:
-        if not mine:
-            return []
-        cases = await self._cases(mine)
+    async def _deliver(self, job: str, mine: Sequence[Delivery]) -> list[str]:
         came: list[str] = []
+        idle = {each.id for each in mine}
 
         async def one(case: Case) -> None:
-            came.append(await self._one(case))
+            async with self._places(case.delivery.channel):
+                idle.discard(case.delivery.id)
+                came.append(await self._one(case))
 
-        async with anyio.create_task_group() as group:
-            for case in cases:
-                group.start_soon(one, case)
+        try:
+            cases = await self._cases(mine)
+            async with anyio.create_task_group() as group:
+                for case in cases:
+                    group.start_soon(one, case)
+        except BaseException:  # the job's time is over, or the worker stops: what was not begun is not in hand
+            if idle:
+                with anyio.CancelScope(shield=True), anyio.move_on_after(RELEASE):
+                    async with self._transactions.transaction() as tx:
+                        await deliveries.release(tx.connection, sorted(idle), job)
+            raise
         return came
+
+    def _places(self, channel: str) -> anyio.CapacityLimiter:
+        """How many messages may be under way on a channel at once."""
+        if channel not in self._limits:
+            section = self._planner.spec.channels.get(channel)
+            self._limits[channel] = anyio.CapacityLimiter(getattr(section, "connections", AT_ONCE))
+        return self._limits[channel]
 
     async def _cases(self, mine: Sequence[Delivery]) -> list[Case]:
         names = list(dict.fromkeys(each.recipient for each in mine))

@@ -24,7 +24,7 @@ from runtime.services.notifications.presence import Presence
 from runtime.services.notifications.receipts import Receipts
 from runtime.services.notifications.reports import Reports
 from runtime.services.notifications.sending import Sending
-from runtime.services.notifications.store import AWAY, addresses, deliveries, preferences
+from runtime.services.notifications.store import AWAY, addresses, deliveries, digests, notices, preferences
 from runtime.services.notifications.templates import Templates
 
 if TYPE_CHECKING:
@@ -45,6 +45,8 @@ logger = logging.getLogger("runtime.notifications")
 SWEEP: Final = 60.0
 STRANDED: Final = timedelta(minutes=10)
 """A delivery that has been due for so long without a job lost it, with the server of the queues."""
+ABANDONED: Final = timedelta(hours=1)
+"""A delivery that has been in hand for so long is in nobody's any more."""
 MOST_SWEPT: Final = 500
 PROBE_LIMIT: Final = 0.8
 
@@ -164,19 +166,31 @@ class NotificationService:
             return Health("degraded", f"left alone for a while, they fail: {', '.join(open_)}", details)
         return Health(details=details)
 
-    async def sweep(self, older: timedelta = STRANDED) -> int:
-        """Puts deliveries into their queues again whose jobs are lost; returns how many."""
+    async def sweep(self, older: timedelta = STRANDED, abandoned: timedelta = ABANDONED) -> int:
+        """Makes jobs anew that are lost, and forgets what is older than the retention; returns how many jobs."""
         now = datetime.now(UTC)
         async with self._outbox.transaction() as tx:
-            await preferences.forget_days(tx.connection, (now - timedelta(days=3)).date().isoformat())
+            await deliveries.abandoned(tx.connection, now - abandoned)
             found = await deliveries.stranded(tx.connection, now - older, MOST_SWEPT)
             await deliveries.touch(tx.connection, [each.id for each in found])
             for each in found:
                 if self._planner.available(each.kind):
                     await self._planner.enqueue(tx, each.kind, [each.id], None, now)
-        if found:
-            logger.warning("%d deliveries had lost their jobs and are queued again", len(found))
-        return len(found)
+            notifications = await notices.stranded(tx.connection, now - older, MOST_SWEPT)
+            for id_ in notifications:
+                work = {"work": "expand", "notification": id_}
+                await tx.enqueue(self._queues["in_app"], work, once=f"again:{id_}")
+            closing = await digests.stranded(tx.connection, now - older, MOST_SWEPT)
+            for digest, recipient in closing:
+                work = {"work": "digest", "digest": digest, "recipient": recipient}
+                await tx.enqueue(self._queues["in_app"], work, once=f"again:{digest}")
+        async with self._outbox.transaction() as tx:
+            await preferences.forget_days(tx.connection, (now - timedelta(days=3)).date().isoformat())
+            await notices.forget(tx.connection, now - timedelta(seconds=self._spec.retention), MOST_SWEPT)
+        lost = len(found) + len(notifications) + len(closing)
+        if lost:
+            logger.warning("%d jobs of notifications were lost and are made anew", lost)
+        return lost
 
     def _ended(self, delivery: Delivery, status: str, reason: str) -> None:
         self._platform.delivery_ended(

@@ -158,6 +158,21 @@ async def stranded(connection: AsyncConnection, before: datetime, most: int) -> 
     return [_delivery(row) for row in await connection.execute(query)]
 
 
+async def abandoned(connection: AsyncConnection, before: datetime) -> int:
+    """Lets deliveries wait again that nobody has in hand any more, marked; returns how many."""
+    change = update(deliveries).where(deliveries.c.status == "sending", deliveries.c.updated_at < before)
+    return (await connection.execute(change.values(status="queued", claim=None, repeated=True))).rowcount
+
+
+async def release(connection: AsyncConnection, ids: Sequence[str], job: str) -> None:
+    """Gives deliveries back that a job has claimed and not begun."""
+    change = update(deliveries).where(
+        deliveries.c.id.in_(ids), deliveries.c.status == "sending", deliveries.c.claim == job
+    )
+    values = {"status": "queued", "claim": None, "attempts": deliveries.c.attempts - 1}
+    await connection.execute(change.values(**values, updated_at=datetime.now(UTC)))
+
+
 async def touch(connection: AsyncConnection, ids: Sequence[str]) -> None:
     await connection.execute(update(deliveries).where(deliveries.c.id.in_(ids)).values(updated_at=datetime.now(UTC)))
 

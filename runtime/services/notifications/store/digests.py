@@ -55,6 +55,12 @@ async def gather(
     return opened
 
 
+async def stranded(connection: AsyncConnection, before: datetime, most: int) -> list[tuple[str, str]]:
+    """Digests, with their recipients, that should have been closed by then: their jobs are lost."""
+    query = select(windows.c.digest, windows.c.recipient).where(windows.c.closes_at < before).limit(most)
+    return [(row.digest, row.recipient) for row in await connection.execute(query)]
+
+
 async def close(connection: AsyncConnection, digest: str) -> list[str]:
     """Ends a digest: its notifications, in order. Whoever asks again gets none."""
     await connection.execute(delete(windows).where(windows.c.digest == digest))

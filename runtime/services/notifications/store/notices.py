@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import delete, func, select, update
 
 from runtime.services.notifications.ports import Audience, Notice
-from runtime.services.notifications.store.tables import notifications
+from runtime.services.notifications.store.tables import deliveries, notifications
 from runtime.storage.rows import add as add_row
 from runtime.storage.rows import utc
 
@@ -101,12 +101,25 @@ async def told(connection: AsyncConnection, id_: str, count: int, *, all_of_them
     await connection.execute(update(notifications).where(notifications.c.id == id_).values(**values))
 
 
-async def forget(connection: AsyncConnection, ids: Sequence[str]) -> int:
-    return (await connection.execute(delete(notifications).where(notifications.c.id.in_(ids)))).rowcount
+async def stranded(connection: AsyncConnection, before: datetime, most: int) -> list[str]:
+    """Notifications that should have been expanded by then: their jobs are lost."""
+    query = select(notifications.c.id).where(
+        notifications.c.expanded_at.is_(None),
+        func.coalesce(notifications.c.due_at, notifications.c.created_at) < before,
+    )
+    return list((await connection.execute(query.limit(most))).scalars())
 
 
-async def count(connection: AsyncConnection) -> int:
-    return (await connection.execute(select(func.count()).select_from(notifications))).scalar_one()
+async def forget(connection: AsyncConnection, before: datetime, most: int) -> int:
+    """Removes notifications that were told before then, with their receipts; returns how many."""
+    query = select(notifications.c.id).where(
+        notifications.c.created_at < before, notifications.c.expanded_at.is_not(None)
+    )
+    ids = list((await connection.execute(query.limit(most))).scalars())
+    if ids:
+        await connection.execute(delete(deliveries).where(deliveries.c.notification.in_(ids)))
+        await connection.execute(delete(notifications).where(notifications.c.id.in_(ids)))
+    return len(ids)
 
 
 def _kept(row: Any) -> Kept:
