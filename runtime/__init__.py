@@ -16,15 +16,18 @@ if TYPE_CHECKING:
     from runtime.plugins import subscriber, task
     from runtime.services.events.ports import Event
     from runtime.services.jobs.ports import JobContext, Reject, Retry
+    from runtime.services.notifications.ports import Audience, Notice
     from runtime.services.outbox.ports import Transaction
 
 __version__ = "0.1.0"
 
 _HOMES = {
+    "Audience": "runtime.services.notifications.ports",
     "Environment": "runtime.environment",
     "Event": "runtime.services.events.ports",
     "Fault": "runtime.errors",
     "JobContext": "runtime.services.jobs.ports",
+    "Notice": "runtime.services.notifications.ports",
     "Reject": "runtime.services.jobs.ports",
     "Retry": "runtime.services.jobs.ports",
     "Transaction": "runtime.services.outbox.ports",
@@ -34,10 +37,12 @@ _HOMES = {
 }
 
 __all__ = [
+    "Audience",
     "Environment",
     "Event",
     "Fault",
     "JobContext",
+    "Notice",
     "Reject",
     "Retry",
     "Transaction",

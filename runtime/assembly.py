@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from runtime import __version__
 from runtime.kernel.component import Component, Ports, Service
-from runtime.outline import DELIVERING, EXECUTING, Node, absent, catches_mail, channel_for, channels, outline
+from runtime.outline import DELIVERING, EXECUTING, INBOX, Node, absent, catches_mail, channel_for, channels, outline
 from runtime.part import Part
 from runtime.plugins import Mark, Registry
 from runtime.services.absent import Absent
@@ -124,6 +124,7 @@ class Assembly:
             "billing": self._billing,
             "ai": self._ai,
             "ai.books": self._ai_books,
+            "notifications": self._notifications,
             "auth": self._auth,
             "http": self._http,
         }
@@ -308,14 +309,18 @@ class Assembly:
     def _jobs(self) -> Made:
         from runtime.services.jobs.adapters.saq import SaqBackend
         from runtime.services.jobs.service import JobQueues
-        from runtime.services.notifications.workers import email_task
+        from runtime.services.notifications.workers import deliver, email_task, in_app
         from runtime.services.sandbox.workers import execution_task
 
         def make(ports: Ports) -> Service:
             tasks = Registry(self._registry)
             for handler in DELIVERING:
                 if channel := channel_for(handler, self._data):
-                    tasks.add(Mark("task", handler, email_task(ports[channel], ports["storage.cache"].held)))
+                    mails = DELIVERING[handler] == "smtp"
+                    task = email_task(ports[channel], ports["storage.cache"].held) if mails else deliver
+                    tasks.add(Mark("task", handler, task))
+            if self._spec.notifications is not None:
+                tasks.add(Mark("task", INBOX, in_app))
             if sandbox := ports.get("sandbox"):
                 tasks.add(Mark("task", EXECUTING, execution_task(sandbox)))
             backend = SaqBackend(ports["storage.redis"].client, self._prefix, instance=self._state.instance())
@@ -431,17 +436,70 @@ class Assembly:
                 folder=self._loaded.root / spec.jwt.keys if spec.jwt.keys else self._state.path / "keys",
                 issuer=spec.jwt.issuer or api.public_url or f"urn:runtime:{name}",
                 audience=spec.jwt.audience or name,
-                mail=self._queue_of("notifications.email"),
-                texts=QueuedTexts(texts) if (texts := self._queue_of("notifications.sms")) else None,
+                mail=self._delivering("notifications.email"),
+                texts=QueuedTexts(texts) if (texts := self._delivering("notifications.sms")) else None,
                 origins=frozenset([*api.cors.origins, *([api.public_url] if api.public_url else [])]),
             )
 
         return "Accounts and keys", make, self._data["auth"], live_fields(AuthSpec)
 
-    def _queue_of(self, handler: str) -> str | None:
+    def _delivering(self, handler: str) -> str | None:
         """The queue whose jobs a built-in handler delivers; None where no channel is there for it."""
-        queues = (name for name, queue in self._spec.queues.items() if queue.handler == handler)
-        return next(queues, None) if channel_for(handler, self._data) else None
+        return self._queue_of(handler) if channel_for(handler, self._data) else None
+
+    def _public_url(self) -> str | None:
+        """Where the API is reached from outside, as far as that is known before it listens."""
+        api = self._spec.api
+        return api.public_url or (f"http://{api.host}:{api.port}" if api.port else None)
+
+    def _queue_of(self, handler: str) -> str | None:
+        """The first queue that a handler serves."""
+        return next((name for name, queue in self._spec.queues.items() if queue.handler == handler), None)
+
+    def _notifications(self) -> Made:
+        from runtime.services.auth.people import UserDirectory
+        from runtime.services.notifications.channels.mail import MailChannel
+        from runtime.services.notifications.channels.port import KINDS, Channel
+        from runtime.services.notifications.service import NotificationService
+        from runtime.services.notifications.spec import NotificationsSpec, SmtpChannel
+
+        spec = self._spec.notifications
+        assert spec is not None  # noqa: S101 - the outline has seen it
+        delivering = {INBOX: "in_app", **DELIVERING}
+        found = {KINDS[kind]: self._queue_of(handler) for handler, kind in delivering.items()}
+        declared = {KINDS[channel.kind] for channel in spec.channels.values()} | {"in_app"}
+        queues = {kind: queue for kind, queue in found.items() if queue is not None and kind in declared}
+        retries = {kind: self._spec.queues[queue].retry for kind, queue in queues.items()}
+
+        def make(ports: Ports) -> Service:
+            channels: dict[str, Channel] = {}
+            for name, channel in spec.channels.items():
+                if isinstance(channel, SmtpChannel):
+                    channels[name] = MailChannel(ports[f"notifications.{name}"])
+                elif channel.kind in DELIVERING.values():
+                    channels[name] = ports[f"notifications.{name}"]
+            outbox, events = ports["outbox"], ports["events"]
+            service = NotificationService(
+                spec,
+                ports["storage.database"],
+                outbox,
+                outbox,
+                ports["storage.redis"].client,
+                events.platform,
+                UserDirectory(ports["storage.database"]) if self._spec.auth is not None else None,
+                channels=channels,
+                queues=queues,
+                retries=retries,
+                root=self._loaded.root,
+                name=self._spec.name,
+                prefix=self._prefix,
+                public_url=self._public_url(),
+            )
+            self._metrics.add(service.figures)
+            return service
+
+        fields = {name: value for name, value in self._data["notifications"].items() if name != "channels"}
+        return "Notifications", make, fields, live_fields(NotificationsSpec)
 
     def _worker(self, name: str) -> Made:
         from runtime.services.jobs.spec import QueueSpec
@@ -463,6 +521,7 @@ class Assembly:
                 platform=ports["events"].platform,
                 sandbox=ports.get("sandbox"),
                 ai=ports.get("ai"),
+                notifications=ports.get("notifications"),
             ),
             fields,
             live_fields(QueueSpec),
@@ -487,8 +546,9 @@ class Assembly:
     def _built(self, handler: str) -> bool:
         """Whether this version has what runs a queue's jobs."""
         delivers = handler in DELIVERING and channel_for(handler, self._data) is not None
+        inboxes = handler == INBOX and self._spec.notifications is not None
         executes = handler == EXECUTING and self._spec.sandbox is not None
-        return delivers or executes or self._registry.get("task", handler) is not None
+        return delivers or inboxes or executes or self._registry.get("task", handler) is not None
 
     def _channel(self, name: str) -> Made:
         from runtime.services.notifications.adapters.smtp import SmtpSender
@@ -530,9 +590,14 @@ class Assembly:
         from runtime.services.auth.routes.users import ProfileRoutes, UserRoutes
         from runtime.services.billing.routes import CreditRoutes
         from runtime.services.events.asyncapi import document
-        from runtime.services.events.live import JobTopics, LiveSession, StreamTopics
+        from runtime.services.events.live import InboxTopics, JobTopics, LiveSession, StreamTopics
         from runtime.services.events.routes import StreamRoutes, description_controller
         from runtime.services.jobs.routes import JobRoutes, QueueRoutes
+        from runtime.services.notifications.routes.choices import PreferenceRoutes, TopicRoutes
+        from runtime.services.notifications.routes.inbox import InboxRoutes
+        from runtime.services.notifications.routes.providers import CallbackRoutes
+        from runtime.services.notifications.routes.sending import NotificationRoutes
+        from runtime.services.notifications.routes.unsubscribe import UnsubscribeRoutes
         from runtime.services.outbox.routes import OutboxRoutes
         from runtime.services.sandbox.routes import SandboxRoutes
         from runtime.services.secrets.routes import EncryptionKeyRoutes, ProviderKeyRoutes, SecretRoutes
@@ -542,6 +607,7 @@ class Assembly:
         def make(ports: Ports) -> Service:
             # The event bus has started: it has refused schemas that cannot be read.
             auth = ports.get("auth")
+            notifications = ports.get("notifications")
             operator = OperatorKey.open(self._state.operator_key)
             described = document(self._spec.events, self._spec.name, __version__)
             api = Api(
@@ -553,6 +619,8 @@ class Assembly:
                     *(SecretRoutes, ProviderKeyRoutes, EncryptionKeyRoutes),
                     *([SandboxRoutes] if self._spec.sandbox else []),
                     *([AiRoutes] if self._spec.ai else []),
+                    *(NotificationRoutes, InboxRoutes, PreferenceRoutes, TopicRoutes),
+                    *(UnsubscribeRoutes, CallbackRoutes),
                     *(AccountRoutes, SessionRoutes, ProfileRoutes, UserRoutes, ApiKeyRoutes, SigningKeyRoutes),
                     description_controller(described),
                 ],
@@ -564,6 +632,7 @@ class Assembly:
                     "billing": ports.get("billing"),
                     "ai": ports.get("ai"),
                     "ai_usage": Report(ports["ai.books"]) if "ai.books" in ports else None,
+                    "notifications": notifications,
                     "secrets": ports["secrets"],
                     "provider_keys": ports.get("secrets.provider-keys"),
                     "api_keys": auth.api_keys if auth else None,
@@ -589,7 +658,11 @@ class Assembly:
                 ),
                 sockets={
                     "/v1/live": LiveSession(
-                        {"streams": StreamTopics(ports["events"]), "jobs": JobTopics(ports["jobs"])}
+                        {
+                            "streams": StreamTopics(ports["events"]),
+                            "jobs": JobTopics(ports["jobs"]),
+                            **({"notifications": InboxTopics(notifications)} if notifications else {}),
+                        }
                     )
                 },
             )

@@ -17,6 +17,9 @@ SECTIONS = ("routines",)
 DELIVERING = {"notifications.email": "smtp"}
 """Built-in handlers that deliver through a channel, and the kind of that channel."""
 
+INBOX = "notifications.in_app"
+"""The built-in handler of inboxes, which also expands audiences and closes digests."""
+
 EXECUTING = "sandbox.execute"
 """The built-in handler that runs code in the sandbox."""
 
@@ -105,8 +108,9 @@ def _nodes(data: Data) -> Iterator[Node]:
         yield Node("secrets.provider-keys", ("secrets", "storage.database"))
     yield Node("storage.cache", ("storage.redis",))
     delivering = {found for handler in DELIVERING if (found := channel_for(handler, data))}
-    for name, channel in channels(data).items():
-        id_ = f"notifications.{name}"
+    sending = [name for name, channel in channels(data).items() if channel["kind"] != "in_app"]
+    for name in sending:
+        channel, id_ = channels(data)[name], f"notifications.{name}"
         if catches_mail(channel):
             yield Node(f"{id_}.mailbox", ())
             yield Node(id_, (f"{id_}.mailbox",))
@@ -119,6 +123,10 @@ def _nodes(data: Data) -> Iterator[Node]:
         yield Node(id_, ())
     yield Node("jobs", ("storage.redis", "storage.cache", *sorted(delivering), *sandbox))
     yield Node("outbox", ("storage.database", "jobs", "events"))
+    notifications = ("notifications",) if data.get("notifications") is not None else ()
+    for id_ in notifications:
+        needs = ("storage.database", "storage.redis", "events", "outbox")
+        yield Node(id_, (*needs, *(f"notifications.{name}" for name in sending)))
     billing = ("billing",) if data.get("billing") is not None else ()
     for id_ in billing:
         yield Node(id_, ("storage.database", "events", "outbox"))
@@ -127,7 +135,7 @@ def _nodes(data: Data) -> Iterator[Node]:
     if data.get("auth") is not None:
         yield Node("auth", ("storage.database", "storage.redis", "events", "outbox"))
     for name in data.get("queues") or {}:
-        yield Node(f"jobs.{name}", ("jobs", "events", "outbox", *sandbox, *models))
+        yield Node(f"jobs.{name}", ("jobs", "events", "outbox", *sandbox, *models, *notifications))
     for name in data.get("schedules") or {}:
         yield Node(f"schedules.{name}", ("storage.cache", "jobs"))
     for name in (data.get("events") or {}).get("subscriptions") or {}:

@@ -20,4 +20,4 @@ def blocking_client(shared: Client, wait: float) -> Client:
         shared: the client to take address and password from.
         wait: the longest that a command will wait, in seconds.
     """
-    return WiredRedis(shared.connection_pool, limit=wait + PATIENCE, patience=None)
+    return WiredRedis(shared.connection_pool, limit=wait + PATIENCE, patience=None, outage=shared.wire.outage)

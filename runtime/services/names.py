@@ -34,6 +34,20 @@ def time_ordered() -> str:
     return _DIGITS[number >> 100 & 31] + "".join([_PAIRS[number >> shift & 1023] for shift in range(90, -1, -10)])
 
 
+def earlier(id_: str, seconds_: float) -> str:
+    """What sorts before every id of `time_ordered` that was made up to so many seconds before another.
+
+    Example:
+        >>> earlier("0f", 1.0)
+        '000000000000000000000'
+    """
+    number = 0
+    for letter in id_[:21]:
+        number = number * 32 + max(0, _DIGITS.find(letter))
+    number = max(0, number - (int(seconds_ * 1_000_000) << _CHANCE_BITS))
+    return "".join(_DIGITS[number >> shift & 31] for shift in range(100, -1, -5))
+
+
 def unknown(kind: str, name: str, known: Iterable[str], *, within: str = "") -> NotFound:
     """The refusal of a name that nothing has, with the nearest one that something has.
 

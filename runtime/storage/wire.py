@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import hashlib
+import time
 from collections import deque
 from typing import TYPE_CHECKING, Any, Final
 
@@ -31,6 +32,10 @@ if TYPE_CHECKING:
 Command = tuple[Any, ...]
 Answer = asyncio.Future[Any]
 
+SHORTEST_PAUSE: Final = 0.01
+LONGEST_PAUSE: Final = 0.5
+"""Seconds between tries to connect."""
+
 HANDSHAKE: Final = 5.0
 """Seconds that the server has to let us in, where commands may take as long as they like."""
 
@@ -44,11 +49,14 @@ class WiredRedis(Redis):
         pool: knows how to connect.
         limit: seconds that an answer may take; None for as long as it takes.
         patience: decides how long a command is tried again whose connection breaks; None: it is not.
+        outage: what clients of the same server know of it together.
     """
 
-    def __init__(self, pool: ConnectionPool, *, limit: float | None, patience: Retry | None) -> None:
+    def __init__(
+        self, pool: ConnectionPool, *, limit: float | None, patience: Retry | None, outage: Outage | None = None
+    ) -> None:
         super().__init__(connection_pool=pool)
-        self.wire = Wire(pool, limit)
+        self.wire = Wire(pool, limit, outage)
         self._patience = patience
 
     async def execute_command(self, *args: Any, **options: Any) -> Any:
@@ -88,9 +96,11 @@ class Wire:
     Args:
         pool: knows how to connect.
         limit: seconds that an answer may take; None for as long as it takes.
+        outage: see `WiredRedis`.
     """
 
-    def __init__(self, pool: ConnectionPool, limit: float | None) -> None:
+    def __init__(self, pool: ConnectionPool, limit: float | None, outage: Outage | None = None) -> None:
+        self.outage = outage or Outage()
         self._pool = pool
         self._limit = limit
         self._line: Line | None = None
@@ -121,6 +131,7 @@ class Wire:
         """
         if self._line is not None and self._line.open:
             return self._line
+        self.outage.check()
         connecting = self._connecting
         if connecting is None or connecting.done():
             connecting = self._connecting = asyncio.create_task(self._connect(), name="connect to Redis")
@@ -155,11 +166,37 @@ class Wire:
             await connection.connect()  # type: ignore[no-untyped-call]
             if self._connecting is not asyncio.current_task():  # the cancellation got lost in redis-py
                 raise _closed()
-        except BaseException:
+        except BaseException as error:
             await connection.disconnect(nowait=True)  # half open, it would outlive its event loop
+            if isinstance(error, Broken | TooLate) and not isinstance(error, AuthenticationError):
+                self.outage.noted(error)
             raise
+        self.outage.over()
         self._line = Line(connection, self._limit)
         return self._line
+
+
+class Outage:
+    """That a server cannot be reached, known to all who use it: else each of them would knock at its own pace."""
+
+    def __init__(self) -> None:
+        self._until = 0.0
+        self._pause = 0.0
+        self._error: RedisError | None = None
+
+    def check(self) -> None:
+        """Raises what the last try raised, while the next one has to wait."""
+        if self._error is not None and time.monotonic() < self._until:
+            raise type(self._error)(*self._error.args)
+
+    def noted(self, error: RedisError) -> None:
+        """A connection could not be opened: the pause before the next try grows."""
+        self._error = error
+        self._pause = min(LONGEST_PAUSE, max(SHORTEST_PAUSE, 2 * self._pause))
+        self._until = time.monotonic() + self._pause
+
+    def over(self) -> None:
+        self._error, self._pause = None, 0.0
 
 
 class Line(asyncio.Protocol):

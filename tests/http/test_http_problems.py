@@ -138,8 +138,8 @@ async def test_what_is_not_built_is_501_after_the_key(client: httpx.AsyncClient)
 
 async def test_a_path_pattern_of_the_unbuilt_is_501(client: httpx.AsyncClient) -> None:
     for method, path in (
-        ("POST", "/v1/notifications/n1/read"),
-        ("POST", "/v1/notifications/callbacks/any"),
+        ("GET", "/v1/jobs/j1"),
+        ("GET", "/v1/queues/any"),
         ("GET", "/"),
         ("GET", "/v1/streams/billing/subscribe"),
     ):

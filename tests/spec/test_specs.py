@@ -86,7 +86,11 @@ def test_the_figures_of_the_reference_system() -> None:
         "billing": {"credits.used", "credits.overdrawn", "payment.received"},
         "security": {"login.failed", "session.revoked"},
         "system": {"secret.rotated", "service.health", "workers.scaled"},
-        "user": {"profile.changed", "preferences.changed"},
+        "user": {
+            "profile.changed",
+            "preferences.changed",
+            *(f"notification.{status}" for status in ("failed", "bounced", "complained")),
+        },
     }
     assert spec.auth is not None
     assert (spec.auth.jwt.access_ttl, spec.auth.jwt.refresh_ttl) == (900, 365 * 86_400)
@@ -193,7 +197,7 @@ def test_every_template_has_a_text_for_each_channel() -> None:
     for name, files in folders.items():
         assert files >= FILES_OF_A_TEMPLATE, name
     used = {Path(template).name for template in _paths(_merged("base")["notifications"])}
-    assert set(folders) == used
+    assert set(folders) == {*used, "_digest"}
     assert (SPECS / "templates" / "_layout.html").is_file()
 
 

@@ -27,14 +27,13 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from redis.asyncio import Redis
-
     from runtime.services.ai.accounting import Call
     from runtime.services.ai.funds import Fund
     from runtime.services.ai.store.budgets import Window
     from runtime.services.billing.ports import Holdings
     from runtime.services.outbox.ports import Transactions
     from runtime.storage.database import Database
+    from runtime.storage.wire import WiredRedis
 
 logger = logging.getLogger("runtime.ai")
 
@@ -63,7 +62,7 @@ class Books:
         database: Database,
         transactions: Transactions,
         credits: Holdings | None,  # noqa: A002 - the word of billing
-        redis: Redis | None,
+        redis: WiredRedis | None,
         *,
         prefix: str,
         folder: Path,

@@ -23,9 +23,8 @@ from runtime.spec.units import Rate
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from redis.asyncio import Redis
-
     from runtime.services.ai.spec import AiLimits
+    from runtime.storage.wire import WiredRedis
 
 logger = logging.getLogger("runtime.ai")
 
@@ -80,7 +79,7 @@ class Limits:
         policy: what happens while Redis is away.
     """
 
-    def __init__(self, redis: Redis | None, prefix: str, *, instance: str, policy: Policy = "fail_closed") -> None:
+    def __init__(self, redis: WiredRedis | None, prefix: str, *, instance: str, policy: Policy = "fail_closed") -> None:
         self.policy: Policy = policy
         self._redis = redis
         self._script = redis.register_script(SCRIPT) if redis is not None else None

@@ -16,6 +16,7 @@ Topics are named `<kind>:<name>`; each kind is a `Topics` of a service, which is
 from __future__ import annotations
 
 from collections import deque
+from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import anyio
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from runtime.http.access import Caller
     from runtime.services.events.ports import Events
     from runtime.services.jobs.ports import Jobs
+    from runtime.services.notifications.ports import Notifications
 
 MOST_TOPICS: Final = 50
 AHEAD: Final = 64
@@ -114,6 +116,33 @@ class JobTopics:
         yield Told(topic, state="following")
         async for job in self._jobs.follow(name):
             yield Told(topic, type=job.status, data=job)
+
+
+class InboxTopics:
+    """`notifications:inbox`: the caller's inbox as it grows; implements `Topics`.
+
+    The cursor is the id of an item; whoever comes back with it gets what was missed. Following it counts as being
+    online.
+    """
+
+    scope = "account:read"
+
+    def __init__(self, notifications: Notifications) -> None:
+        self._inboxes = notifications.inboxes
+
+    async def follow(self, name: str, wish: Wish, caller: Caller) -> AsyncIterator[Told]:
+        topic = f"notifications:{name}"
+        if name != "inbox":
+            raise unknown("topic of notifications", name, ["inbox"])
+        kind, _, user = caller.account.partition(":")
+        if kind != "user":
+            raise NotFound("this key belongs to no account", remedy="Sign in.")
+        async with aclosing(self._inboxes.follow(user, wish.after)) as followed:
+            async for told in followed:
+                if isinstance(told, str):
+                    yield Told(topic, state="following", cursor=told)
+                else:
+                    yield Told(topic, type=told.category, cursor=told.id, data=told)
 
 
 class Relay:

@@ -74,6 +74,15 @@ class PlatformEvents:
     def job_ended(self, job: str, queue: str, *, status: str, error: str | None = None) -> None:
         self._tell(f"job.{status}", {"job": job, "queue": queue, "error": error}, job)
 
+    def preferences_changed(self, user: str, *, by: str, category: str | None) -> None:
+        self._tell("preferences.changed", {"user": user, "by": by, "category": category}, user[:200])
+
+    def delivery_ended(
+        self, delivery: str, notification: str, recipient: str, *, kind: str, status: str, reason: str
+    ) -> None:
+        about = {"notification": notification, "delivery": delivery, "recipient": recipient}
+        self._tell(f"notification.{status}", {**about, "kind": kind, "reason": reason}, recipient[:200])
+
     def sign_in_refused(self, address: str, *, method: str, reason: str) -> None:
         """A flood of refusals is told in part, with the number of those that were left out."""
         began, told, left_out = self._refusals

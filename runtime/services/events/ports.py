@@ -296,6 +296,22 @@ class Platform(Protocol):
         """
         ...
 
+    def preferences_changed(self, user: str, *, by: str, category: str | None) -> None:
+        """A user wants other notifications: `preferences.changed`.
+
+        Args:
+            by: `user`, or `unsubscribe` for the link in a mail.
+            category: the one that it is about; None for the settings as a whole.
+        """
+        ...
+
+    def delivery_ended(
+        self, delivery: str, notification: str, recipient: str, *, kind: str, status: str, reason: str
+    ) -> None:
+        """A delivery was `sent`, `delivered`, has `bounced`, was `complained` about, `suppressed` or has `failed`:
+        `notification.sent` and so on."""
+        ...
+
     def sign_in_refused(self, address: str, *, method: str, reason: str) -> None:
         """Somebody showed a wrong credential: `login.failed`.
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from runtime.services.events.ports import Announcement, Events
     from runtime.services.jobs.backend import Claimed
     from runtime.services.jobs.ports import Jobs, JobView
+    from runtime.services.notifications.ports import Audience, Notice, Notifications, Notified
     from runtime.services.outbox.ports import Transaction, Transactions
     from runtime.services.sandbox.ports import Sandbox
 
@@ -35,6 +36,7 @@ class RunningJob:
         transactions: of the environment's database; None where there is none.
         sandbox: where untrusted code runs; None where the spec has no sandbox.
         ai: asks models; None where the spec has none.
+        notifications: tells people things; None where the spec has no notifications.
     """
 
     def __init__(
@@ -45,9 +47,11 @@ class RunningJob:
         transactions: Transactions | None = None,
         sandbox: Sandbox | None = None,
         ai: Ai | None = None,
+        notifications: Notifications | None = None,
     ) -> None:
         self._sandbox = sandbox
         self._ai = ai
+        self._notifications = notifications
         self._claimed = claimed
         self._jobs = jobs
         self._events = events
@@ -94,6 +98,15 @@ class RunningJob:
         if self._ai is None:
             raise NotBuilt("asking a model from a job without `ai` in the spec")
         return self._ai
+
+    @property
+    def notifications(self) -> Notifications:
+        if self._notifications is None:
+            raise NotBuilt("notifying from a job without `notifications` in the spec")
+        return self._notifications
+
+    async def notify(self, notice: Notice, to: Audience) -> Notified:
+        return await self.notifications.sending.notify(notice, to, by=self.owner or f"queue:{self.queue}")
 
     def wait(self, coroutine: Coroutine[Any, Any, T]) -> T:
         """Waits for one of the other methods from a thread: `job.wait(job.progress(0.5))`."""

@@ -12,6 +12,7 @@ import msgspec
 
 from runtime.health import Status
 from runtime.services.ai.ports import Ai
+from runtime.services.notifications.ports import Audience, Notice, Notifications, Notified
 from runtime.services.outbox.ports import Transaction
 from runtime.services.sandbox.ports import Sandbox
 
@@ -393,6 +394,20 @@ class JobContext(Protocol):
     @property
     def ai(self) -> Ai:
         """Asks models: `await job.ai.chat({"model": "default", "messages": […]}, user=job.owner)`."""
+        ...
+
+    @property
+    def notifications(self) -> Notifications:
+        """Inboxes, receipts and settings of users; `notify` is the short way to tell them something."""
+        ...
+
+    async def notify(self, notice: Notice, to: Audience) -> Notified:
+        """Tells people what happens; when it returns, it is stored. Another try of the job tells it once more, unless
+        the notice has a `key`.
+
+        Raises:
+            As `Notify.notify`.
+        """
         ...
 
     async def progress(self, fraction: float, message: str = "") -> None:

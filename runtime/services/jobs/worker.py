@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from runtime.services.ai.ports import Ai
     from runtime.services.events.ports import Events, Platform
     from runtime.services.jobs.spec import QueueSpec
+    from runtime.services.notifications.ports import Notifications
     from runtime.services.outbox.ports import Transactions
     from runtime.services.sandbox.ports import Sandbox
 
@@ -54,6 +55,7 @@ class QueueWorker:
         platform: is told what becomes of jobs, and how the worker grows.
         sandbox: where its tasks run untrusted code; None where the spec has no sandbox.
         ai: where its tasks ask models; None where the spec has none.
+        notifications: how its tasks tell people things; None where the spec has none.
 
     Raises at `start`:
         NotBuilt: this version does not have the queue's task.
@@ -71,9 +73,11 @@ class QueueWorker:
         platform: Platform | None = None,
         sandbox: Sandbox | None = None,
         ai: Ai | None = None,
+        notifications: Notifications | None = None,
     ) -> None:
         self._sandbox = sandbox
         self._ai = ai
+        self._notifications = notifications
         self._queue = queue
         self._spec = spec
         self._jobs = jobs
@@ -179,7 +183,9 @@ class QueueWorker:
         except Invalid as error:  # it was accepted, so the task has changed since then: no try can succeed
             logger.error("%s: its task does not take its payload any more: %s", claimed.id, error, extra=about(claimed))
             return Outcome("failed", error=_sentence(error))
-        job = RunningJob(claimed, self._jobs, self._events, self._transactions, self._sandbox, self._ai)
+        job = RunningJob(
+            claimed, self._jobs, self._events, self._transactions, self._sandbox, self._ai, self._notifications
+        )
         try:
             value = await self._calls.call(job, claimed, payload, self._time(claimed))
             announced = await job.announced()

@@ -76,7 +76,9 @@ class SmtpChannel(Channel):
         "`auto` encrypts where the server offers it, `starttls` and `implicit` insist on it.",
         example="starttls",
     )
-    connections: Positive = setting(2, "Connections that are kept open.", example=5)
+    connections: Positive = setting(
+        2, "Connections that are kept open: so many mails are under way at once.", example=5
+    )
     timeout: Duration = setting("30s", "How long the server may take to answer.", example="10s")
     callback_secret: Secret | None = setting(
         None,
@@ -238,6 +240,12 @@ class NotificationsSpec(Section):
     )
     channels: Named[AnyChannel] = section("Channels by name.")
     categories: Named[CategorySpec] = section("Kinds of notifications by name.")
+    settings_url: Url | None = setting(
+        None, "The page on which users change their settings; mails link to it.", example="https://app.example.com/me"
+    )
+    retention: Live[Duration] = setting(
+        "90d", "How long notifications and their receipts are kept; inboxes stay.", example="30d"
+    )
     quiet_hours: Live[QuietHoursSpec | None] = setting(
         None, "Quiet hours of users who have set none.", example={"start": "22:00", "end": "07:00"}
     )

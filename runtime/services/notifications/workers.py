@@ -6,17 +6,18 @@ import asyncio
 import hashlib
 import logging
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, cast
 
 import msgspec
 
 from runtime.errors import Fault
 from runtime.services.jobs.ports import JobContext, Reject
-from runtime.services.notifications.ports import Letter, Mailer, Undeliverable, Undelivered
+from runtime.services.notifications.letters import Letter, Mailer, Undeliverable, Undelivered
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from runtime.services.notifications.service import NotificationService
     from runtime.storage.ports import Cache
 
 logger = logging.getLogger("runtime.notifications")
@@ -26,6 +27,17 @@ LEDGER_TTL: Final = 14 * 86_400.0
 MOST_RECIPIENTS: Final = 50
 
 Address = Annotated[str, msgspec.Meta(min_length=3, max_length=320)]
+Ids = Annotated[list[Annotated[str, msgspec.Meta(max_length=40)]], msgspec.Meta(max_length=100)]
+
+
+class Deliveries(msgspec.Struct, forbid_unknown_fields=True):
+    """The payload of a job that delivers what a notification has planned.
+
+    Args:
+        deliveries: their ids.
+    """
+
+    deliveries: Ids
 
 
 class Email(msgspec.Struct, forbid_unknown_fields=True):
@@ -36,12 +48,52 @@ class Email(msgspec.Struct, forbid_unknown_fields=True):
         subject: one line.
         text: for readers without HTML.
         html: for the others.
+        deliveries: instead of all that: what a notification has planned.
     """
 
-    to: Annotated[list[Address], msgspec.Meta(min_length=1, max_length=MOST_RECIPIENTS)]
-    subject: Annotated[str, msgspec.Meta(max_length=998)]
-    text: str
+    to: Annotated[list[Address], msgspec.Meta(min_length=1, max_length=MOST_RECIPIENTS)] | None = None
+    subject: Annotated[str, msgspec.Meta(max_length=998)] | None = None
+    text: str | None = None
     html: str | None = None
+    deliveries: Ids = []
+
+    def __post_init__(self) -> None:
+        if self.deliveries:
+            if self.to or self.subject is not None or self.text is not None or self.html is not None:
+                raise ValueError("`deliveries` stand alone")
+            return
+        for name in ("to", "subject", "text"):
+            if getattr(self, name) is None:
+                raise ValueError(f"Object missing required field `{name}`")
+
+
+class InApp(msgspec.Struct, forbid_unknown_fields=True):
+    """The payload of `notifications.in_app`: an item for an inbox, or work on a notification.
+
+    Args:
+        user: whose inbox.
+        title: one line.
+        description: more of it.
+        link: where it leads.
+        work: `expand` an audience, tell those `again` who have not read it, or send a `digest`.
+    """
+
+    user: Annotated[str, msgspec.Meta(max_length=40)] | None = None
+    category: str | None = None
+    title: Annotated[str, msgspec.Meta(max_length=128)] | None = None
+    description: Annotated[str, msgspec.Meta(max_length=2048)] = ""
+    link: Annotated[str, msgspec.Meta(max_length=2000)] | None = None
+    work: Literal["expand", "again", "digest"] | None = None
+    notification: str = ""
+    step: str = ""
+    digest: str = ""
+    recipient: str = ""
+
+    def __post_init__(self) -> None:
+        if self.work is None:
+            for name in ("user", "category", "title"):
+                if not getattr(self, name):
+                    raise ValueError(f"Object missing required field `{name}`")
 
 
 @dataclass(slots=True)
@@ -72,10 +124,41 @@ def email_task(mailer: Mailer, ledger: Cache) -> Callable[..., Any]:
     """
     sender = EmailTask(mailer, ledger)
 
-    async def email(job: JobContext, payload: Email) -> dict[str, Any]:
+    async def email(job: JobContext, payload: Email) -> Any:
+        if payload.deliveries:
+            return await _service(job).courier.deliver(job.id, payload.deliveries)
         return await sender.send(job, payload)
 
     return email
+
+
+async def deliver(job: JobContext, payload: Deliveries) -> Any:
+    """The task of a queue that delivers nothing but what notifications have planned."""
+    return await _service(job).courier.deliver(job.id, payload.deliveries)
+
+
+async def in_app(job: JobContext, payload: InApp) -> Any:
+    """The task `notifications.in_app`."""
+    sending = _service(job).sending
+    match payload.work:
+        case "expand":
+            return await sending.expand(job, payload.notification)
+        case "again":
+            return await sending.again(job, payload.notification, payload.step)
+        case "digest":
+            return await sending.digest(payload.digest, payload.recipient)
+    assert payload.user is not None  # noqa: S101 - the payload has checked it
+    assert payload.category is not None  # noqa: S101
+    assert payload.title is not None  # noqa: S101
+    return {
+        "id": await sending.put(
+            job.id, payload.user, payload.category, payload.title, payload.description, payload.link
+        )
+    }
+
+
+def _service(job: JobContext) -> NotificationService:
+    return cast("NotificationService", job.notifications)
 
 
 class EmailTask:
@@ -98,7 +181,7 @@ class EmailTask:
             Undelivered: some may get it at the next try.
         """
         sending = Sending()
-        recipients = list(dict.fromkeys(payload.to))
+        recipients = list(dict.fromkeys(payload.to or ()))
         for number, to in enumerate(recipients, 1):
             await self._send_one(job, payload, to, sending)
             await job.progress(number / len(recipients))
@@ -118,7 +201,7 @@ class EmailTask:
             else:
                 sending.refused[to] = known.decode().removeprefix("refused ")
             return
-        letter = Letter(digest, to, payload.subject, payload.text, payload.html)
+        letter = Letter(digest, to, payload.subject or "", payload.text or "", payload.html)
         try:
             await self._mailer.send(letter)
         except Undelivered as error:

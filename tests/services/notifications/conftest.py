@@ -14,9 +14,15 @@ from aiosmtpd.smtp import SMTP, AuthResult, Envelope, Session
 
 from runtime.services.notifications.adapters.smtp import SmtpSender
 from runtime.services.notifications.spec import SmtpChannel
+from tests.services.notifications.site import Site
+from tests.services.outbox.conftest import postgres as postgres
+from tests.services.outbox.conftest import url as url
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
+    from pathlib import Path
+
+    from runtime.storage.wire import WiredRedis
 
 
 @dataclass
@@ -110,3 +116,29 @@ def channel(port: int, **more: Any) -> SmtpChannel:
 def sender(post: Post) -> Callable[..., SmtpSender]:
     """Makes a sender to the test's mail server."""
     return lambda **more: SmtpSender(channel(**{"port": post.port, **more}))
+
+
+@pytest.fixture
+async def site(client: WiredRedis, url: str, tmp_path: Path, post: Post) -> AsyncIterator[Callable[..., Any]]:
+    """Makes instances that share a database and a Redis."""
+    made: list[Site] = []
+
+    async def build(
+        categories: dict[str, Any] | None = None,
+        *,
+        channels: dict[str, Any] | None = None,
+        retry: dict[str, Any] | None = None,
+        declared: dict[str, Any] | None = None,
+        **section: Any,
+    ) -> Site:
+        known = categories or {"news": {"channels": ["in_app", "email"]}}
+        one = Site(
+            client, url, tmp_path, post.port, known, channels or {}, {"channels": declared or {}, **section}, retry
+        )
+        made.append(one)
+        await one.start()
+        return one
+
+    yield build
+    for one in reversed(made):
+        await one.close()

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from runtime.services.notifications.ports import Letter, Undeliverable, Undelivered
+from runtime.services.notifications.letters import Letter, Undeliverable, Undelivered
 
 
 def letter(to: str = "ada@example.com", **more: Any) -> Letter:

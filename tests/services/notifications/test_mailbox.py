@@ -9,8 +9,8 @@ import pytest
 
 from runtime.errors import StartFailed
 from runtime.services.notifications.adapters.smtp import SmtpSender
+from runtime.services.notifications.letters import Letter, Undelivered
 from runtime.services.notifications.mailbox import Mailbox, mails, text_of
-from runtime.services.notifications.ports import Letter, Undelivered
 from runtime.services.notifications.spec import SmtpChannel
 
 if TYPE_CHECKING:

@@ -12,6 +12,8 @@ from runtime.storage.rows import add as add_row
 from runtime.storage.rows import utc
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from sqlalchemy.ext.asyncio import AsyncConnection
 
 metadata = MetaData()
@@ -85,6 +87,25 @@ async def page(connection: AsyncConnection, before: str | None, most: int) -> li
     if before is not None:
         query = query.where(users.c.id < before)
     return [_user(row) for row in await connection.execute(query)]
+
+
+async def several(connection: AsyncConnection, ids: Sequence[str]) -> list[User]:
+    """Those of the users that there are."""
+    return [_user(row) for row in await connection.execute(select(users).where(users.c.id.in_(ids)))]
+
+
+async def further_of(connection: AsyncConnection, ids: Sequence[str]) -> dict[str, list[tuple[str, bool]]]:
+    """The further addresses of users, and whether each is verified."""
+    found: dict[str, list[tuple[str, bool]]] = {}
+    for row in await connection.execute(select(emails).where(emails.c.user.in_(ids)).order_by(emails.c.email)):
+        found.setdefault(row.user, []).append((row.email, row.verified_at is not None))
+    return found
+
+
+async def ids_after(connection: AsyncConnection, id_: str, most: int) -> list[str]:
+    """The ids of users, in order."""
+    query = select(users.c.id).where(users.c.id > id_).order_by(users.c.id).limit(most)
+    return list((await connection.execute(query)).scalars())
 
 
 async def change(connection: AsyncConnection, id_: str, **values: Any) -> None:

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import logging
-from email.message import EmailMessage
-from email.policy import SMTP
-from email.utils import formatdate
 from typing import TYPE_CHECKING, Any, Final
 
 import aiosmtplib
@@ -14,11 +11,12 @@ from pydantic import SecretStr
 
 from runtime.errors import Fault
 from runtime.health import Health
-from runtime.services.notifications.ports import Letter, Undeliverable, Undelivered
+from runtime.services.notifications.adapters.mime import Mail, composed, one_address
+from runtime.services.notifications.adapters.smtp_pool import SmtpPool
+from runtime.services.notifications.letters import Letter, Undeliverable, Undelivered
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from email.headerregistry import Address
 
     from runtime.services.notifications.mailbox import Mailbox
     from runtime.services.notifications.spec import SmtpChannel
@@ -41,8 +39,9 @@ class SmtpSender:
     def __init__(self, spec: SmtpChannel, mailbox: Mailbox | None = None) -> None:
         self._spec = spec
         self._mailbox = mailbox
-        self._from = _one_address(spec.from_, "from")
-        self._places = anyio.CapacityLimiter(spec.connections)
+        self._from = one_address(spec.from_, "from")
+        self._reply_to = one_address(spec.reply_to, "reply_to") if spec.reply_to else None
+        self._pool = SmtpPool(self._client, spec.connections)
         self._sent = 0
         self._failed = 0
         self._last_error: str | None = None
@@ -51,12 +50,14 @@ class SmtpSender:
         """Nothing connects before there is something to send."""
 
     async def stop(self) -> None:
-        """Every letter has a connection of its own, closed when it is sent."""
+        """Closes the connections that are open."""
+        self._pool.close()
 
     async def update(self, fields: Mapping[str, Any]) -> None:
         """Signs in with another user or password from the next letter on; letters under way end as they began."""
         secret = {"password": SecretStr(fields["password"])} if fields.get("password") else {}
         self._spec = self._spec.model_copy(update={**fields, **secret})
+        self._pool.renew()
 
     async def health(self) -> Health:
         details: dict[str, Any] = {"sent": self._sent, "failed": self._failed}
@@ -71,71 +72,71 @@ class SmtpSender:
             return Health("degraded", f"the last mail was not delivered: {self._last_error}", details)
         return Health(details=details)
 
-    async def send(self, letter: Letter) -> None:
-        message = self.compose(letter)
-        async with self._places:
-            try:
-                await self._deliver(message)
-            except Undelivered as error:
-                self._failed += 1
-                self._last_error = str(error)
-                raise
-            except Undeliverable:
-                self._failed += 1
-                self._last_error = None  # the server works: it is this letter that it does not want
-                raise
+    @property
+    def callback_secret(self) -> str | None:
+        """What the provider signs its reports with."""
+        secret = self._spec.callback_secret
+        return secret.get_secret_value() if secret is not None else None
+
+    async def send(self, letter: Letter) -> str:
+        mail = self.compose(letter)
+        try:
+            await self._deliver(mail)
+        except Undelivered as error:
+            self._failed += 1
+            self._last_error = str(error)
+            raise
+        except Undeliverable:
+            self._failed += 1
+            self._last_error = None  # the server works: it is this letter that it does not want
+            raise
         self._sent += 1
         self._last_error = None
+        return mail.id
 
-    def compose(self, letter: Letter) -> EmailMessage:
-        """The message of a letter.
+    def compose(self, letter: Letter) -> Mail:
+        """The mail of a letter.
 
         Raises:
             Undeliverable: the address or the subject cannot stand in a header.
         """
-        message = EmailMessage(policy=SMTP)
         try:
-            message["From"] = self._from
-            message["To"] = _one_address(letter.to, "to")
-            if self._spec.reply_to:
-                message["Reply-To"] = _one_address(self._spec.reply_to, "reply_to")
-            message["Subject"] = _one_line(letter.subject, "subject")
-            message["Date"] = formatdate(localtime=False, usegmt=True)
-            message["Message-ID"] = f"<{letter.id}@{self._from.domain}>"
-            message["Auto-Submitted"] = "auto-generated"
-            message.set_content(letter.text)
-            if letter.html is not None:
-                message.add_alternative(letter.html, subtype="html")
+            return composed(letter, self._from, self._reply_to)
         except (ValueError, Fault) as error:
             raise Undeliverable(str(error)) from error
-        return message
 
     def _where(self) -> tuple[str, int]:
         return self._mailbox.address if self._mailbox is not None else (self._spec.host, self._spec.port)
 
-    async def _deliver(self, message: EmailMessage) -> None:
-        host, port = self._where()
-        secret = self._spec.password
+    async def _deliver(self, mail: Mail) -> None:
         try:
             with anyio.fail_after(self._spec.timeout):
-                await aiosmtplib.send(
-                    message,
-                    sender=self._from.addr_spec,
-                    recipients=[message["To"].addresses[0].addr_spec],
-                    hostname=host,
-                    port=port,
-                    username=self._spec.username,
-                    password=secret.get_secret_value() if secret is not None else None,
-                    timeout=self._spec.timeout,
-                    **self._encryption(port),
-                )
+                async with self._pool.connection() as client:
+                    await _hand_over(client, mail, self._from.addr_spec)
         except (aiosmtplib.SMTPResponseException, aiosmtplib.SMTPRecipientsRefused) as error:
             code, said = _answer(error)
-            kind = Undeliverable if 500 <= code < 600 and not _about_us(error) else Undelivered
-            raise kind(f"{code} {said}") from error
+            if 500 <= code < 600 and not _about_us(error):
+                raise Undeliverable(f"{code} {said}", address=_of_address(error, said)) from error
+            refused = (
+                isinstance(error, aiosmtplib.SMTPAuthenticationError | aiosmtplib.SMTPSenderRefused) and code >= 500
+            )
+            raise Undelivered(f"{code} {said}", down=_about_us(error) or code == 421, refused=refused) from error
         except (aiosmtplib.SMTPException, OSError, TimeoutError) as error:
+            host, port = self._where()
             said = " ".join(str(error).split())[:300] or type(error).__name__
-            raise Undelivered(f"the mail server {host}:{port}: {said}") from error
+            raise Undelivered(f"the mail server {host}:{port}: {said}", down=True) from error
+
+    def _client(self) -> aiosmtplib.SMTP:
+        host, port = self._where()
+        secret = self._spec.password
+        return aiosmtplib.SMTP(
+            hostname=host,
+            port=port,
+            username=self._spec.username,
+            password=secret.get_secret_value() if secret is not None else None,
+            timeout=self._spec.timeout,
+            **self._encryption(port),
+        )
 
     def _encryption(self, port: int) -> dict[str, Any]:
         kind = self._spec.tls
@@ -147,6 +148,15 @@ class SmtpSender:
         }
 
 
+async def _hand_over(client: aiosmtplib.SMTP, mail: Mail, sender: str) -> None:
+    options = []
+    if mail.international:
+        if not client.supports_extension("smtputf8"):
+            raise Undeliverable("the mail server does not take addresses that are not ASCII (SMTPUTF8)")
+        options = ["SMTPUTF8", "BODY=8BITMIME"]
+    await client.sendmail(sender, [mail.to], mail.content, mail_options=options)
+
+
 def _answer(error: aiosmtplib.SMTPResponseException | aiosmtplib.SMTPRecipientsRefused) -> tuple[int, str]:
     if isinstance(error, aiosmtplib.SMTPRecipientsRefused):
         error = error.recipients[0]
@@ -156,25 +166,14 @@ def _answer(error: aiosmtplib.SMTPResponseException | aiosmtplib.SMTPRecipientsR
 def _about_us(error: Exception) -> bool:
     """Whether the server refuses us, not the letter: a wrong password must not cost the mails."""
     return isinstance(
-        error, aiosmtplib.SMTPAuthenticationError | aiosmtplib.SMTPConnectError | aiosmtplib.SMTPHeloError
+        error,
+        aiosmtplib.SMTPAuthenticationError
+        | aiosmtplib.SMTPConnectError
+        | aiosmtplib.SMTPHeloError
+        | aiosmtplib.SMTPSenderRefused,
     )
 
 
-def _one_line(text: str, name: str) -> str:
-    if any(ord(character) < 32 or character == "\x7f" for character in text):
-        raise Fault(f"the {name} has a line break or another control character")
-    return text
-
-
-def _one_address(text: str, name: str) -> Address:
-    _one_line(text, name)
-    try:
-        header = SMTP.header_factory("To", text)
-    except (ValueError, IndexError) as error:  # the parser trips over some broken addresses
-        raise Fault(f'"{text[:100]}" is no address') from error
-    found: tuple[Address, ...] = header.addresses
-    if len(found) != 1:
-        raise Fault(f'"{text[:100]}" is not one address')
-    if header.defects or not found[0].username or not found[0].domain:
-        raise Fault(f'"{text[:100]}" is no address')
-    return found[0]
+def _of_address(error: Exception, said: str) -> bool:
+    """Whether it is the address that is refused for good: at RCPT, and not as a matter of policy (RFC 3463, X.7)."""
+    return isinstance(error, aiosmtplib.SMTPRecipientsRefused) and not said.startswith("5.7.")

@@ -27,9 +27,8 @@ if TYPE_CHECKING:
     from decimal import Decimal
     from pathlib import Path
 
-    import redis.asyncio
-
     from runtime.services.ai.accounting import Models
+    from runtime.storage.wire import WiredRedis
     from tests.services.outbox.conftest import Place
 
 STREAMS: dict[str, Any] = {"billing": {"events": {"credits.used": {}, "credits.overdrawn": {}, "payment.received": {}}}}
@@ -125,7 +124,7 @@ def attempt(of: Call, number: int = 1, outcome: Any = "ok", **tokens: Any) -> At
 
 @pytest.fixture
 async def instance(
-    place: Callable[..., Awaitable[Place]], tmp_path: Path, client: redis.asyncio.Redis
+    place: Callable[..., Awaitable[Place]], tmp_path: Path, client: WiredRedis
 ) -> AsyncIterator[Callable[..., Awaitable[Instance]]]:
     """Makes instances that share a database, a Redis and a folder of journals."""
     made: list[Instance] = []

@@ -10,14 +10,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import redis.asyncio
-
 from tests.services.ai.books.conftest import STREAMS, Instance, attempt, call
 from tests.services.outbox.conftest import Place
+from tests.wired import wired
 
 
 async def main(url: str, folder: str, socket: str, section: dict[str, Any]) -> None:
-    client = redis.asyncio.Redis(unix_socket_path=socket, max_connections=64)
+    client = wired(socket)
 
     async def nothing(job: Any, payload: dict[str, Any]) -> None: ...
 

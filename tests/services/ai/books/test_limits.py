@@ -18,8 +18,7 @@ from tests.services.ai.books.conftest import attempt, call
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    import redis.asyncio
-
+    from runtime.storage.wire import WiredRedis
     from tests.services.ai.books.conftest import Instance
     from tests.services.conftest import Server
 
@@ -43,7 +42,7 @@ def _middle_of_an_hour() -> None:
         time.sleep(left)
 
 
-async def test_instances_together_never_pass_a_limit_and_use_nearly_all_of_it(client: redis.asyncio.Redis) -> None:
+async def test_instances_together_never_pass_a_limit_and_use_nearly_all_of_it(client: WiredRedis) -> None:
     every = [limits(client, str(number)) for number in range(4)]
     declared = only("200/h")
 
@@ -59,14 +58,14 @@ async def test_instances_together_never_pass_a_limit_and_use_nearly_all_of_it(cl
     assert sum(at.asked for at in every) <= 1000
 
 
-async def test_far_from_a_limit_few_calls_ask_redis(client: redis.asyncio.Redis) -> None:
+async def test_far_from_a_limit_few_calls_ask_redis(client: WiredRedis) -> None:
     at = limits(client)
     for _ in range(200):
         assert await at.take(at.needs("user", "ada", only("1000000/h", "100000000/h"), 100), ()) is None
     assert at.asked < 60  # each answer is good for a second, on a slow machine too
 
 
-async def test_tokens_are_counted_as_they_turn_out(client: redis.asyncio.Redis) -> None:
+async def test_tokens_are_counted_as_they_turn_out(client: WiredRedis) -> None:
     at, declared = limits(client), only(tokens="1000/h")
 
     async def take(tokens: int) -> Any:
@@ -84,7 +83,7 @@ async def test_tokens_are_counted_as_they_turn_out(client: redis.asyncio.Redis) 
     assert isinstance(await take(1), TooMany)
 
 
-async def test_what_is_larger_than_the_whole_limit_waits_for_an_empty_window(client: redis.asyncio.Redis) -> None:
+async def test_what_is_larger_than_the_whole_limit_waits_for_an_empty_window(client: WiredRedis) -> None:
     at = limits(client)
     large = at.needs("model", "p/m", only(tokens="1000/h"), 5000)
     assert await at.take((), large) is None
@@ -95,7 +94,7 @@ async def test_what_is_larger_than_the_whole_limit_waits_for_an_empty_window(cli
 
 
 async def test_a_refused_model_leaves_the_caller_counted_and_a_refused_caller_no_model(
-    client: redis.asyncio.Redis,
+    client: WiredRedis,
 ) -> None:
     at = limits(client)
     caller, model = only("3/h"), only("1/h")
@@ -116,9 +115,7 @@ async def test_a_refused_model_leaves_the_caller_counted_and_a_refused_caller_no
     assert isinstance(await at.take((), at.needs("provider", "q", other, 0)), TooMany)
 
 
-async def test_unused_grants_come_back_to_the_others(
-    client: redis.asyncio.Redis, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_unused_grants_come_back_to_the_others(client: WiredRedis, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("runtime.services.ai.limits.FRESH", 0.02)
     one, other = limits(client, "one"), limits(client, "other")
     declared = only("100/h")

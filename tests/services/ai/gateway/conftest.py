@@ -27,11 +27,10 @@ from tests.http.conftest import Services, serving
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
 
-    import redis.asyncio
-
     from runtime.http.server import HttpServer
     from runtime.services.ai.accounting import Account, Call, Candidate
     from runtime.services.ai.usage import Attempt, Usage
+    from runtime.storage.wire import WiredRedis
 
 
 class Books:
@@ -130,12 +129,12 @@ Launch = Any
 
 
 @pytest.fixture
-async def launch(client: redis.asyncio.Redis) -> AsyncIterator[Launch]:
+async def launch(client: WiredRedis) -> AsyncIterator[Launch]:
     """Starts a gateway: `await launch({"openai": url}, chains={...})`; several share their states."""
     async with AsyncExitStack() as stack:
 
         async def start(
-            providers: Mapping[str, Any], *, keys: Any = None, over: redis.asyncio.Redis | None = None, **section: Any
+            providers: Mapping[str, Any], *, keys: Any = None, over: WiredRedis | None = None, **section: Any
         ) -> Running:
             written = {name: _section(name, about) for name, about in providers.items()}
             data = {"providers": written, **section}

@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-import redis.asyncio
-
 from runtime.services.ai.breaker import LocalConditions
 from runtime.services.ai.failures import Failure
 from runtime.spec.fields import Breaker
@@ -169,7 +167,7 @@ async def test_a_caller_s_fault_never_counts(launch: Launch) -> None:
 
 
 async def test_each_goes_on_alone_while_redis_is_away(launch: Launch, mortal_server: Server) -> None:
-    over = redis.asyncio.Redis(unix_socket_path=str(mortal_server.socket))
+    over = mortal_server.client()
     async with upstream(status(500)) as bad, over:
         gateway = await launch({"openai": bad.url}, over=over, breaker={"failures": 2, "cooldown": "60s"})
         mortal_server.kill()

@@ -1,0 +1,1 @@
+"""What brings a message to a recipient: one file a channel, behind the port in `port.py`."""

@@ -1,0 +1,1 @@
+"""The HTTP calls of notifications: one file a resource."""
