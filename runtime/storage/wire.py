@@ -131,7 +131,6 @@ class Wire:
         """
         if self._line is not None and self._line.open:
             return self._line
-        self.outage.check()
         connecting = self._connecting
         if connecting is None or connecting.done():
             connecting = self._connecting = asyncio.create_task(self._connect(), name="connect to Redis")
@@ -162,6 +161,7 @@ class Wire:
         patience = HANDSHAKE if self._limit is None else self._limit
         options = {**self._pool.connection_kwargs, "retry": Retry(NoBackoff(), 0), "socket_timeout": patience}
         connection = self._pool.connection_class(**options)
+        await asyncio.sleep(self.outage.pause())
         try:
             await connection.connect()  # type: ignore[no-untyped-call]
             if self._connecting is not asyncio.current_task():  # the cancellation got lost in redis-py
@@ -169,7 +169,7 @@ class Wire:
         except BaseException as error:
             await connection.disconnect(nowait=True)  # half open, it would outlive its event loop
             if isinstance(error, Broken | TooLate) and not isinstance(error, AuthenticationError):
-                self.outage.noted(error)
+                self.outage.noted()
             raise
         self.outage.over()
         self._line = Line(connection, self._limit)
@@ -181,22 +181,19 @@ class Outage:
 
     def __init__(self) -> None:
         self._until = 0.0
-        self._pause = 0.0
-        self._error: RedisError | None = None
+        self._growing = 0.0
 
-    def check(self) -> None:
-        """Raises what the last try raised, while the next one has to wait."""
-        if self._error is not None and time.monotonic() < self._until:
-            raise type(self._error)(*self._error.args)
+    def pause(self) -> float:
+        """Seconds until the next try."""
+        return max(0.0, self._until - time.monotonic())
 
-    def noted(self, error: RedisError) -> None:
+    def noted(self) -> None:
         """A connection could not be opened: the pause before the next try grows."""
-        self._error = error
-        self._pause = min(LONGEST_PAUSE, max(SHORTEST_PAUSE, 2 * self._pause))
-        self._until = time.monotonic() + self._pause
+        self._growing = min(LONGEST_PAUSE, max(SHORTEST_PAUSE, 2 * self._growing))
+        self._until = time.monotonic() + self._growing
 
     def over(self) -> None:
-        self._error, self._pause = None, 0.0
+        self._until = self._growing = 0.0
 
 
 class Line(asyncio.Protocol):
