@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from runtime.environment import Environment
     from runtime.errors import Fault
     from runtime.loading import load
-    from runtime.plugins import subscriber, task
+    from runtime.plugins import event_type, subscriber, task
     from runtime.services.events.ports import Event
     from runtime.services.jobs.ports import JobContext, Reject, Retry
     from runtime.services.notifications.ports import Audience, Notice
@@ -31,6 +31,7 @@ _HOMES = {
     "Reject": "runtime.services.jobs.ports",
     "Retry": "runtime.services.jobs.ports",
     "Transaction": "runtime.services.outbox.ports",
+    "event_type": "runtime.plugins",
     "load": "runtime.loading",
     "subscriber": "runtime.plugins",
     "task": "runtime.plugins",
@@ -46,6 +47,7 @@ __all__ = [
     "Reject",
     "Retry",
     "Transaction",
+    "event_type",
     "load",
     "subscriber",
     "task",

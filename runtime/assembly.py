@@ -250,6 +250,7 @@ class Assembly:
         from runtime.services.events.spec import EventsSpec
 
         fields = {name: value for name, value in self._data["events"].items() if name != "subscriptions"}
+        types = self._registry.of("event_type")
 
         def measured(bus: EventBus) -> EventBus:
             self._metrics.add(StreamCollector(bus.throughput))
@@ -258,7 +259,7 @@ class Assembly:
         def in_memory(_: Ports) -> Service:
             from runtime.services.events.adapters.memory import MemoryStreams
 
-            return measured(EventBus(self._spec.events, MemoryStreams(source=self._spec.name)))
+            return measured(EventBus(self._spec.events, MemoryStreams(source=self._spec.name), types))
 
         def in_redis(ports: Ports) -> Service:
             from runtime.services.events.adapters.redis import RedisStreams
@@ -269,7 +270,7 @@ class Assembly:
                 source=self._spec.name,
                 instance=self._state.instance(),
             )
-            return measured(EventBus(self._spec.events, streams))
+            return measured(EventBus(self._spec.events, streams, types))
 
         if self._spec.events.backend == "memory":
             return "Event bus (in memory)", in_memory, fields, live_fields(EventsSpec)
@@ -609,7 +610,7 @@ class Assembly:
             auth = ports.get("auth")
             notifications = ports.get("notifications")
             operator = OperatorKey.open(self._state.operator_key)
-            described = document(self._spec.events, self._spec.name, __version__)
+            described = document(self._spec.events, self._spec.name, __version__, self._registry.of("event_type"))
             api = Api(
                 settings,
                 name=self._spec.name,

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from types import ModuleType
 
 Function = TypeVar("Function", bound=Callable[..., Any])
-Kind = Literal["task", "subscriber"]
+Kind = Literal["task", "subscriber", "event_type"]
 
 ENTRY_POINTS = "runtime.plugins"
 _MARK = "__runtime_marks__"
@@ -39,7 +39,7 @@ class Mark:
     """One decorated function.
 
     Args:
-        kind: `task` runs jobs, `subscriber` receives events.
+        kind: `task` runs jobs, `subscriber` receives events, `event_type` is a class that the data of events fit.
         name: what the spec calls it, in `handler:`.
         function: the function itself, unchanged.
         process: run it in a process of its own (CPU-bound work); tasks only.
@@ -56,7 +56,9 @@ class Mark:
     def origin(self) -> str:
         """Where it was written: `tasks.py:12`."""
         code = getattr(self.function, "__code__", None)
-        return f"{Path(code.co_filename).name}:{code.co_firstlineno}" if code else repr(self.function)
+        if code is None:
+            return f"{self.function.__module__}.{self.function.__qualname__}"
+        return f"{Path(code.co_filename).name}:{code.co_firstlineno}"
 
 
 def task(name: str, *, process: bool = False) -> Callable[[Function], Function]:
@@ -85,6 +87,24 @@ def subscriber(name: str, *, once: bool = False) -> Callable[[Function], Functio
     return _marking("subscriber", name, once=once)
 
 
+def event_type(name: str) -> Callable[[Function], Function]:
+    """Marks a class as what the data of a type of events must fit: a dataclass, a msgspec Struct, a pydantic model or a
+    TypedDict. It holds for every stream that declares the type; each event is checked when it is published.
+
+    Args:
+        name: what `events.streams.<stream>.events` calls the type.
+
+    Example:
+        >>> from dataclasses import dataclass
+        >>> @event_type("orders.placed")
+        ... @dataclass
+        ... class OrderPlaced:
+        ...     order: str
+        ...     items: int
+    """
+    return _marking("event_type", name)
+
+
 def _marking(kind: Kind, name: str, *, process: bool = False, once: bool = False) -> Callable[[Function], Function]:
     if not isinstance(name, str) or not name:
         raise TypeError(f'@{kind} needs a name, as in @{kind}("images.resize")')
@@ -92,8 +112,8 @@ def _marking(kind: Kind, name: str, *, process: bool = False, once: bool = False
     def mark(function: Function) -> Function:
         if once and not inspect.iscoroutinefunction(function):
             raise TypeError(f'@{kind}("{name}", once=True) needs an async function: a transaction belongs to the loop')
-        marks: list[Mark] = function.__dict__.setdefault(_MARK, [])
-        marks.append(Mark(kind, name, function, process, once))
+        marks: list[Mark] = function.__dict__.get(_MARK) or []
+        setattr(function, _MARK, [*marks, Mark(kind, name, function, process, once)])
         return function
 
     return mark
@@ -123,6 +143,10 @@ class Registry:
 
     def get(self, kind: Kind, name: str) -> Mark | None:
         return self._marks.get((kind, name))
+
+    def of(self, kind: Kind) -> list[Mark]:
+        """All marks of a kind."""
+        return [mark for mark in self if mark.kind == kind]
 
     def __iter__(self) -> Iterator[Mark]:
         return iter(self._marks.values())

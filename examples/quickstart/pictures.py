@@ -6,7 +6,7 @@ import logging
 from dataclasses import dataclass
 from typing import Any
 
-from runtime import Event, JobContext, Reject, subscriber, task
+from runtime import Event, JobContext, Reject, event_type, subscriber, task
 
 log = logging.getLogger(__name__)
 
@@ -14,6 +14,16 @@ log = logging.getLogger(__name__)
 @dataclass
 class Resize:
     """The payload of the queue `pictures`; a job of another shape is refused when it is posted."""
+
+    picture: str
+    width: int
+    owner: str
+
+
+@event_type("picture.resized")
+@dataclass
+class Resized:
+    """What the event says; one that does not fit is refused when it is published."""
 
     picture: str
     width: int

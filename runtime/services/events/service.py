@@ -20,11 +20,13 @@ from runtime.services.events.figures import Throughput
 from runtime.services.events.following import follow
 from runtime.services.events.platform import PlatformEvents
 from runtime.services.events.ports import Announcement, DeadEvent, Event, Missed, NewEvent, Replayed, StreamView
+from runtime.services.events.types import shapes
 from runtime.services.names import time_ordered, unknown
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping, Sequence
+    from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 
+    from runtime.plugins import Mark
     from runtime.services.events.spec import EventsSpec, StreamSpec
 
 logger = logging.getLogger("runtime.events")
@@ -44,16 +46,18 @@ class EventBus:
     Args:
         spec: the `events` section.
         backend: where the streams are kept.
+        types: classes of the user's own that the data of events fit.
 
     Raises:
-        Fault: a type's schema cannot be used.
+        Fault: a type's schema or class cannot be used, or it has both.
     """
 
-    def __init__(self, spec: EventsSpec, backend: Backend) -> None:
+    def __init__(self, spec: EventsSpec, backend: Backend, types: Iterable[Mark] = ()) -> None:
         self.backend = backend
         self.throughput = Throughput()
         self.platform = PlatformEvents(spec, self)
         self._spec = spec
+        self._shapes = shapes(spec, types)
         self._documents = {
             (stream, name): Document(kind.schema_, "/data")
             for stream, declared in spec.streams.items()
@@ -245,6 +249,8 @@ class EventBus:
         encoded = _encoded(new.data)
         if document := self._documents.get((stream, new.type)):
             document.check(new.data, f'the data of "{new.type}"')
+        if shape := self._shapes.get(new.type):
+            shape.parse(new.data)
         event = Event(new.id or time_ordered(), "", stream, new.type, datetime.now(UTC), new.data, new.key)
         return Draft(event, new.id is not None, encoded)
 
