@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Final
 
 from runtime.errors import Invalid, NotFound, RequestFault, TooLarge, TooMany
@@ -65,6 +64,9 @@ CODES: Final[dict[type[RequestFault], str]] = {
 }
 """OpenAI's code for a fault, or one in its manner."""
 
+LONGEST_WAIT: Final = 3600.0
+"""Seconds that a caller is told to wait at most: what a provider says may be absurd."""
+
 _WORDS: Final[dict[Kind, str]] = {
     "authentication": "it refuses the environment's key",
     "rate_limit": "it is at its limit",
@@ -112,16 +114,14 @@ def exhausted(tried: Sequence[tuple[str, Failure]], skipped: Sequence[tuple[str,
     message = "no model answered: " + "; ".join(words)
     waits = [failure.retry_after for _, failure in tried if failure.retry_after is not None]
     waits += [wait for _, _, wait in skipped if wait is not None]
-    wait = min((wait for wait in waits if wait != NEVER), default=None)
+    wait = min((min(wait, LONGEST_WAIT) for wait in waits if wait != NEVER), default=None)
     kinds = {failure.kind for _, failure in tried}
     if not tried:
         return ProviderFault(message, code="unavailable", status=503, retry_after=wait)
     if kinds == {"rate_limit"}:
-        return ProviderBusy(message, retry_after=min(wait if wait is not None else 1.0, 3600.0))
+        return ProviderBusy(message, retry_after=1.0 if wait is None else wait)
     if kinds == {"not_found"}:
         return NotFound(message)
     last = tried[-1][1].kind
     status = {"timeout": 504, "overloaded": 503}.get(last, 502)
-    if wait is not None and not math.isfinite(wait):
-        wait = None
     return ProviderFault(message, code=last, status=status, retry_after=wait)
