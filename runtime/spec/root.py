@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import model_validator
+from pydantic import BeforeValidator, model_validator
 
 from runtime.http.spec import ApiSpec
 from runtime.services.ai.spec import AiSpec
@@ -25,6 +25,13 @@ from runtime.storage.spec import StorageSpec
 from runtime.telemetry.spec import ObservabilitySpec
 
 
+def _number(version: object) -> object:
+    """Python holds `true` for 1, JSON Schema does not."""
+    if isinstance(version, bool):
+        raise ValueError("is no number")  # noqa: TRY004 - pydantic wants this one
+    return version
+
+
 class ProcessesSpec(Section):
     """How many processes the environment is split into on this machine."""
 
@@ -35,7 +42,7 @@ class ProcessesSpec(Section):
 class Spec(Section):
     """A whole environment: its services, and how they are run."""
 
-    version: Literal[1] = setting(..., "The version of this language.", example=1)
+    version: Annotated[Literal[1], BeforeValidator(_number)] = setting(..., "The version of this language.", example=1)
     extends: PathField | Items[PathField] = setting(
         [], "Specs that this one is laid over; of several, later ones win.", example="base.yaml"
     )
