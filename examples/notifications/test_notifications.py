@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from runtime.testing import RunningEnvironment, running
+from tests.services.notifications.push_service import push_service
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,12 +33,16 @@ def ship(at: RunningEnvironment, order: str) -> dict[str, dict[str, Any]]:
 
 
 def mails(at: RunningEnvironment) -> list[Any]:
-    return [message_from_bytes(path.read_bytes(), policy=default) for path in sorted(at.state.mail.glob("*.eml"))]
+    """Of parcels; the invitation that a new user gets is another."""
+    caught = [message_from_bytes(path.read_bytes(), policy=default) for path in sorted(at.state.mail.glob("*.eml"))]
+    return [mail for mail in caught if "invited" not in mail["Subject"]]
 
 
 def test_one_event_reaches_inbox_and_mail_once(environment: RunningEnvironment) -> None:
     first, again = ship(environment, "1"), ship(environment, "1")
-    assert {kind: receipt["status"] for kind, receipt in first.items()} == {"in_app": "sent", "email": "sent"}
+    assert {kind: receipt["status"] for kind, receipt in first.items()} == {
+        "in_app": "sent", "email": "sent", "push": "suppressed",
+    }  # fmt: skip
     assert again == first
     (mail,) = mails(environment)
     assert mail["Subject"] == "Your 2 parcels are on their way"
@@ -53,6 +58,19 @@ def test_the_link_in_the_mail_ends_them(environment: RunningEnvironment) -> None
     with urllib.request.urlopen(request, timeout=10) as answer:
         assert answer.status == 200
     assert ship(environment, "3")["email"]["reason"] == "the channel is switched off for the category"
+
+
+def test_it_reaches_a_browser(environment: RunningEnvironment) -> None:
+    ship(environment, "4")  # there is a user now
+    (ada,) = environment.get("/v1/users").body["items"]
+    with push_service() as service:
+        browser = service.browser()
+        path = f"/v1/notifications/push-subscriptions?user={ada['id']}"
+        assert environment.post(path, browser.subscription(device="phone")).status == 201
+        assert ship(environment, "5")["push"]["status"] == "sent"
+        (came,) = service.requests
+        shown = browser.opened(came.body)
+    assert (shown["title"], shown["link"]) == ("Your 2 parcels are on their way", "https://parcels.example.com/5")
 
 
 def test_it_speaks_french(environment: RunningEnvironment) -> None:

@@ -162,6 +162,7 @@ class WebPush:
                 connector=aiohttp.TCPConnector(limit=CONNECTIONS, socket_factory=guarded),
                 timeout=aiohttp.ClientTimeout(total=self._spec.timeout),
                 cookie_jar=aiohttp.DummyCookieJar(),
+                auto_decompress=False,  # an answer is the push service's, which a user has chosen
                 trust_env=False,
             )
         return self._client
