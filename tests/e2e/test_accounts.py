@@ -297,7 +297,7 @@ def test_a_malformed_cookie_is_401(at: RunningEnvironment, cookie: str) -> None:
 OPEN = {
     "/livez", "/readyz", "/healthz", "/.well-known/jwks.json", "/v1/auth/signup", "/v1/auth/login",
     "/v1/auth/refresh", "/v1/auth/verify", "/v1/auth/password/reset", "/v1/auth/password/verify",
-    "/v1/credits/callbacks/{processor}",
+    "/v1/credits/callbacks/{processor}", "/v1/notifications/callbacks/{channel}", "/v1/notifications/unsubscribe",
 }  # fmt: skip
 
 
