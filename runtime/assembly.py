@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from runtime.http.health import HealthSource
     from runtime.http.runtime_routes import EnvironmentView
     from runtime.kernel.sockets import Sockets
+    from runtime.services.notifications.spec import WebPushChannel
     from runtime.services.secrets.store import VaultStore
     from runtime.spec.load import Loaded
     from runtime.spec.root import Spec
@@ -461,8 +462,9 @@ class Assembly:
         from runtime.services.auth.people import UserDirectory
         from runtime.services.notifications.channels.mail import MailChannel
         from runtime.services.notifications.channels.port import KINDS, Channel
+        from runtime.services.notifications.channels.push import PushChannel
         from runtime.services.notifications.service import NotificationService
-        from runtime.services.notifications.spec import NotificationsSpec, SmtpChannel
+        from runtime.services.notifications.spec import NotificationsSpec, SmtpChannel, WebPushChannel
 
         spec = self._spec.notifications
         assert spec is not None  # noqa: S101 - the outline has seen it
@@ -477,6 +479,8 @@ class Assembly:
             for name, channel in spec.channels.items():
                 if isinstance(channel, SmtpChannel):
                     channels[name] = MailChannel(ports[f"notifications.{name}"])
+                elif isinstance(channel, WebPushChannel):
+                    channels[name] = PushChannel(ports[f"notifications.{name}"], ports["storage.database"])
                 elif channel.kind in DELIVERING.values():
                     channels[name] = ports[f"notifications.{name}"]
             outbox, events = ports["outbox"], ports["events"]
@@ -495,6 +499,7 @@ class Assembly:
                 name=self._spec.name,
                 prefix=self._prefix,
                 public_url=self._public_url(),
+                push_keys=ports[pushing] if (pushing := channel_for("notifications.push", self._data)) else None,
             )
             self._metrics.add(service.figures)
             return service
@@ -554,12 +559,14 @@ class Assembly:
     def _channel(self, name: str) -> Made:
         from runtime.services.notifications.adapters.smtp import SmtpSender
         from runtime.services.notifications.mailbox import Mailbox
-        from runtime.services.notifications.spec import SmtpChannel
+        from runtime.services.notifications.spec import SmtpChannel, WebPushChannel
 
         channel_name, _, part = name.partition(".")
         assert self._spec.notifications is not None  # noqa: S101 - the outline has seen it
         channel = self._spec.notifications.channels[channel_name]
         fields = self._data["notifications"]["channels"][channel_name]
+        if isinstance(channel, WebPushChannel):
+            return "Web push", lambda _: self._web_push(channel), fields, frozenset()
         if not isinstance(channel, SmtpChannel):
             return self._absent(f"notifications.{name}", f'the channel "{channel_name}" ({channel.kind})', {})
         if part == "mailbox":
@@ -572,6 +579,13 @@ class Assembly:
 
         live = self._live_secrets("notifications", "channels", channel_name)
         return "E-mail", make, fields, frozenset({"username", "password"} if live else ())
+
+    def _web_push(self, channel: WebPushChannel) -> Service:
+        from runtime.services.notifications.adapters.webpush import WebPush
+
+        root, vapid = self._loaded.root, channel.vapid
+        file = root / vapid.private_key if vapid.private_key else self._state.path / "keys" / "vapid.pem"
+        return WebPush(channel, file, [root / each for each in vapid.previous])
 
     # -- the API -----------------------------------------------------------------------------------------------------
 
@@ -597,6 +611,7 @@ class Assembly:
         from runtime.services.notifications.routes.choices import PreferenceRoutes, TopicRoutes
         from runtime.services.notifications.routes.inbox import InboxRoutes
         from runtime.services.notifications.routes.providers import CallbackRoutes
+        from runtime.services.notifications.routes.push import PushRoutes
         from runtime.services.notifications.routes.sending import NotificationRoutes
         from runtime.services.notifications.routes.unsubscribe import UnsubscribeRoutes
         from runtime.services.outbox.routes import OutboxRoutes
@@ -620,7 +635,7 @@ class Assembly:
                     *(SecretRoutes, ProviderKeyRoutes, EncryptionKeyRoutes),
                     *([SandboxRoutes] if self._spec.sandbox else []),
                     *([AiRoutes] if self._spec.ai else []),
-                    *(NotificationRoutes, InboxRoutes, PreferenceRoutes, TopicRoutes),
+                    *(NotificationRoutes, InboxRoutes, PreferenceRoutes, TopicRoutes, PushRoutes),
                     *(UnsubscribeRoutes, CallbackRoutes),
                     *(AccountRoutes, SessionRoutes, ProfileRoutes, UserRoutes, ApiKeyRoutes, SigningKeyRoutes),
                     description_controller(described),

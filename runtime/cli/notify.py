@@ -1,4 +1,4 @@
-"""`runtime notify`: notifications by hand: send, preview, receipts, and the mails that were caught."""
+"""`runtime notify`: notifications by hand: send, preview, receipts, the mails that were caught, the key of push."""
 
 from __future__ import annotations
 
@@ -43,7 +43,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     mails = actions.add_parser("mails", help="the mails caught by `channels.….host: embedded`, newest last")
     _spec(mails)
     mails.add_argument("id", nargs="?", help="show one mail whole; `last` for the newest")
-    for each in (send, preview, receipts, mails):
+    vapid = actions.add_parser("vapid", help="the public key that browsers subscribe to push messages with")
+    _spec(vapid)
+    for each in (send, preview, receipts, mails, vapid):
         each.add_argument("--json", action="store_true", help="JSON")
 
 
@@ -53,7 +55,7 @@ def run(args: argparse.Namespace) -> int:
     from runtime.cli.calls import Caller
 
     caller = Caller.of(args.spec)
-    return {"send": _send, "preview": _preview, "receipts": _receipts}[args.action](args, caller)
+    return {"send": _send, "preview": _preview, "receipts": _receipts, "vapid": _vapid}[args.action](args, caller)
 
 
 def _send(args: argparse.Namespace, caller: Any) -> int:
@@ -101,6 +103,12 @@ def _receipts(args: argparse.Namespace, caller: Any) -> int:
         where = each["address"] or each["recipient"]
         step = f"  {each['step']}" if each["step"] else ""
         print(f"{each['kind']:<6}  {each['status']:<10}  {where:<34}{step}  {each['reason']}".rstrip())
+    return 0
+
+
+def _vapid(args: argparse.Namespace, caller: Any) -> int:
+    key = caller.get("/v1/notifications/vapid")
+    print(json.dumps(key) if args.json else key["public_key"])
     return 0
 
 

@@ -47,8 +47,6 @@ ROWS: Final = (
     Row("GET", "/v1/streams", "The list of streams"),
     Row("GET POST", "/v1/streams/{stream:str}/events", "The events of a stream"),
     Row("GET", "/v1/streams/{stream:str}/subscribe", "Subscribing to a stream"),
-    Row("GET POST DELETE", "/v1/notifications/push-subscriptions", "Web push"),
-    Row("GET", "/v1/notifications/vapid", "Web push"),
     Row("POST", "/v1/runtime/plan", "Planning over HTTP"),
     Row("POST", "/v1/runtime/apply", "Applying over HTTP"),
     Row("POST", "/v1/runtime/rollback", "Rolling back"),

@@ -17,6 +17,7 @@ import pytest
 from websockets.asyncio.client import connect
 
 from runtime.testing import running
+from tests.services.notifications.push_service import push_service
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -61,7 +62,9 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningEnv
         "api": {"public_url": "https://core.example.com"},
         "queues": {"demo": None, "tell": {"handler": "tell"}},
         "events": {"subscriptions": {"demo-log": None}},
-        "notifications": {"channels": {"email": {"callback_secret": "whsec_c2VjcmV0"}}},
+        "notifications": {
+            "channels": {"email": {"callback_secret": "whsec_c2VjcmV0"}, "push": {"private_endpoints": True}},
+        },
     }
     (folder / "spec.yaml").write_text(json.dumps(spec))
     with running(folder / "spec.yaml") as made:
@@ -217,6 +220,44 @@ async def test_the_inbox_over_the_websocket(environment: RunningEnvironment, ada
             titles.append((await told(socket))["data"]["title"])
 
 
+def test_a_browser_subscribes_gets_a_message_and_leaves(environment: RunningEnvironment, ada: Ada) -> None:
+    path = "/v1/notifications/push-subscriptions"
+    vapid = ada.ask("GET", "/v1/notifications/vapid").body
+    key = environment.state.path / "keys" / "vapid.pem"
+    assert key.is_file()
+    with push_service() as service:
+        browser = service.browser()
+        shown = browser.subscription(applicationServerKey=vapid["public_key"], expirationTime=None, device="phone")
+        made = ada.ask("POST", path, shown)
+        assert (made.status, made.body["device"], made.body["current"]) == (201, "phone", True)
+        assert browser.path not in json.dumps(made.body)
+        receipts = settled(environment, alert(environment, ada, link="https://app.example.com/7").body["id"])
+        assert (receipts["push"]["status"], receipts["push"]["address"]) == ("sent", made.body["id"])
+        (came,) = service.requests
+        message = browser.opened(came.body)
+        assert (message["title"], message["link"], came.key) == (
+            "Disk",
+            "https://app.example.com/7",
+            vapid["public_key"],
+        )
+        (kept,) = ada.ask("GET", path).body["items"]
+        assert kept["used_at"] is not None
+        assert environment.get(f"{path}?user={ada.id}").body["items"] == [kept]
+        service.answers[browser.path] = [(410, {})]
+        receipts = settled(environment, alert(environment, ada).body["id"])
+        assert receipts["push"]["status"] == "failed"
+        assert ada.ask("GET", path).body["items"] == []
+        again = ada.ask("POST", path, shown).body["id"]
+    assert ada.ask("DELETE", f"{path}?id={again}").status == 204
+    assert ada.ask("DELETE", f"{path}?id={again}").status == 404
+    assert ada.ask("GET", path).body["items"] == []
+    refused = ada.ask("POST", path, {**shown, "endpoint": "ftp://x", "expirationTime": 1e30})
+    assert (refused.status, refused.body["errors"][0]["pointer"]) == (400, "/expirationTime")
+    refused = ada.ask("POST", path, {**shown, "endpoint": "ftp://x"})
+    assert (refused.status, refused.body["errors"][0]["pointer"]) == (400, "/endpoint")
+    assert ada.ask("GET", f"{path}?user=another").status == 403
+
+
 def test_a_task_tells_it_once_however_often_it_runs(environment: RunningEnvironment, ada: Ada) -> None:
     job = environment.run_job("tell", {"user": ada.id})
     assert job["status"] == "completed", job
@@ -259,11 +300,12 @@ def test_by_hand(environment: RunningEnvironment) -> None:
     settled(environment, sent["id"])
     assert re.search(r"^email +sent +eve@example\.com$", notify("receipts", spec, sent["id"]), re.MULTILINE)
     assert "eve@example.com" in notify("mails", spec)
+    assert re.search(r"^[\w-]{87}$", notify("vapid", spec), re.MULTILINE)
 
 
 def test_health_and_metrics_tell_of_it(environment: RunningEnvironment) -> None:
     details = environment.get("/healthz").body["services"]["notifications"]["details"]["notifications"]
-    assert details["breakers"] == {"email": "closed"}
+    assert details["breakers"] == {"email": "closed", "push": "closed"}
     assert details["ended"]["email sent"] >= 1
     figures = environment.get("/metrics").body
     assert re.search(r'^runtime_notification_deliveries_total\{kind="email",status="sent"\} \d', figures, re.MULTILINE)

@@ -20,7 +20,7 @@ from runtime.services.notifications.preferences import (
     verdicts,
 )
 from runtime.services.notifications.recipients import Known, known, people_of
-from runtime.services.notifications.store import addresses, deliveries, inbox, notices
+from runtime.services.notifications.store import addresses, deliveries, inbox, notices, push
 from runtime.services.retry import pause
 
 if TYPE_CHECKING:
@@ -217,7 +217,7 @@ class Courier:
             link=link, unsubscribe=unsubscribe, digest=len(going.items) > 1,
         )  # fmt: skip
         urgency = going.kept.notice.urgency or going.category.urgency
-        return Message(delivery.id, delivery.address, going.name, content, urgency, None, unsubscribe)
+        return Message(delivery.id, delivery.address, going.name, content, urgency, delivery.notification, unsubscribe)
 
     async def _gathered(self, going: Going, language: str) -> dict[str, object]:
         """What the templates of a digest know: its items, the oldest first, each with its title, text and link."""
@@ -288,6 +288,8 @@ class Courier:
                 )
             elif outcome == "gone" and delivery.kind == "push":
                 await addresses.remove_device(tx.connection, delivery.address)
+            elif outcome == "sent" and delivery.kind == "push":
+                await push.used(tx.connection, delivery.address)
 
         await self._commits.write(change)
         self._figures.ended(delivery.kind, status)

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Final, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
 
 from runtime.services.notifications.channels.port import Callback, Kind, Urgency
 from runtime.services.notifications.settings import Settings
+
+if TYPE_CHECKING:
+    from runtime.services.notifications.devices import Asked
 
 Mode = Literal["default", "forced", "prefer_socket"]
 
@@ -148,6 +151,32 @@ class Person:
     languages: Sequence[str]
     emails: Sequence[tuple[str, bool]]
     phones: Sequence[tuple[str, bool]] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class PushSubscription:
+    """A browser that takes push messages.
+
+    Args:
+        id: a digest of its endpoint.
+        endpoint: where its push service takes messages for it; whoever knows it may try.
+        p256dh: the browser's public key, base 64.
+        auth: the secret that it shares with us, base 64.
+        vapid_key: the id of the key that it was made with.
+        device: what the user calls it.
+        used_at: when a push service last took a message for it.
+    """
+
+    id: str
+    user: str
+    endpoint: str = field(repr=False)
+    p256dh: str = field(repr=False)
+    auth: str = field(repr=False)
+    vapid_key: str
+    device: str
+    created_at: datetime
+    used_at: datetime | None = None
+    expires_at: datetime | None = None
 
 
 class People(Protocol):
@@ -292,6 +321,40 @@ class Choices(Protocol):
         ...
 
 
+class Devices(Protocol):
+    """The browsers that users have subscribed to push messages."""
+
+    @property
+    def vapid(self) -> tuple[str, str]:
+        """The id of the current key, and its public half for browsers.
+
+        Raises:
+            NotFound: the spec has no channel for push messages.
+        """
+        ...
+
+    async def subscriptions(self, user: str) -> list[PushSubscription]:
+        """A user's, the oldest first."""
+        ...
+
+    async def subscribe(self, user: str, asked: Asked) -> PushSubscription:
+        """Keeps a subscription, or changes the one of the same endpoint.
+
+        Raises:
+            Invalid: its endpoint or its keys cannot be used.
+            NotFound: there is no such user, or no channel for push messages.
+        """
+        ...
+
+    async def unsubscribe(self, user: str, id_: str) -> None:
+        """Ends one.
+
+        Raises:
+            NotFound: it is not the user's.
+        """
+        ...
+
+
 class Reports(Protocol):
     """What providers report."""
 
@@ -320,6 +383,9 @@ class Notifications(Protocol):
 
     @property
     def choices(self) -> Choices: ...
+
+    @property
+    def devices(self) -> Devices: ...
 
     @property
     def reports(self) -> Reports: ...

@@ -16,6 +16,7 @@ from runtime.services.notifications.bell import Bell
 from runtime.services.notifications.chain import Chains
 from runtime.services.notifications.choices import Choices
 from runtime.services.notifications.courier import Courier
+from runtime.services.notifications.devices import Devices
 from runtime.services.notifications.figures import Figures
 from runtime.services.notifications.inboxes import Inboxes
 from runtime.services.notifications.links import Links
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from runtime.services.blocking import Client
     from runtime.services.events.ports import Platform
     from runtime.services.notifications.channels.port import Channel, Kind
+    from runtime.services.notifications.devices import PushKeys
     from runtime.services.notifications.ports import Delivery, People
     from runtime.services.notifications.spec import NotificationsSpec
     from runtime.services.outbox.ports import Inbox, Outbox
@@ -89,9 +91,11 @@ class NotificationService:
         name: str,
         prefix: str,
         public_url: str | None,
+        push_keys: PushKeys | None = None,
         grace: timedelta = GRACE,
     ) -> None:
         self._grace = grace
+        self._push_keys = push_keys
         self._spec = spec
         self._database = database
         self._outbox = outbox
@@ -127,6 +131,7 @@ class NotificationService:
         )  # fmt: skip
         self.inboxes = Inboxes(database, outbox, self._presence, self._bell, self.figures)
         self.choices = Choices(spec, database, outbox, self._people, links, self._platform)
+        self.devices = Devices(database, outbox, self._people, self._push_keys)
         self.reports = Reports(spec, self._channels, self._inbox, self.figures, self._ended)
         self.receipts = Receipts(spec, database, self.templates)
 

@@ -98,6 +98,11 @@ class VapidSpec(Section):
         "The private key's file, made at the first start; by default `keys/vapid.pem` in the state folder.",
         example=".runtime/keys/vapid.pem",
     )
+    previous: Items[StatePath] = setting(
+        [],
+        "Files of keys that it has replaced: they go on signing for the subscriptions that were made with them.",
+        example=[".runtime/keys/vapid-2025.pem"],
+    )
 
 
 class WebPushChannel(Channel):
@@ -107,6 +112,12 @@ class WebPushChannel(Channel):
     vapid: VapidSpec = setting(..., "How push services know us.", example={"subject": "mailto:ops@example.com"})
     ttl: Duration = setting("24h", "How long a push service keeps a message for a device that is off.", example="1h")
     timeout: Duration = setting("10s", "How long a push service may take to answer.", example="5s")
+    private_endpoints: Switch = setting(
+        False,
+        "Whether subscriptions may name plain HTTP and addresses of the own network. Users choose them: leave it off "
+        "where the push services are those of browsers.",
+        example=True,
+    )
 
 
 class SmsChannel(Channel):

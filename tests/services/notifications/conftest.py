@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
     from pathlib import Path
 
+    from runtime.services.notifications.adapters.webpush import WebPush
     from runtime.storage.wire import WiredRedis
 
 
@@ -129,11 +130,20 @@ async def site(client: WiredRedis, url: str, tmp_path: Path, post: Post) -> Asyn
         channels: dict[str, Any] | None = None,
         retry: dict[str, Any] | None = None,
         declared: dict[str, Any] | None = None,
+        push: WebPush | None = None,
         **section: Any,
     ) -> Site:
         known = categories or {"news": {"channels": ["in_app", "email"]}}
         one = Site(
-            client, url, tmp_path, post.port, known, channels or {}, {"channels": declared or {}, **section}, retry
+            client,
+            url,
+            tmp_path,
+            post.port,
+            known,
+            channels or {},
+            {"channels": declared or {}, **section},
+            retry,
+            push,
         )
         made.append(one)
         await one.start()

@@ -24,6 +24,7 @@ from runtime.services.jobs.spec import QueueSpec
 from runtime.services.jobs.worker import QueueWorker
 from runtime.services.notifications.adapters.smtp import SmtpSender
 from runtime.services.notifications.channels.mail import MailChannel
+from runtime.services.notifications.channels.push import PushChannel
 from runtime.services.notifications.ports import Audience, Notice
 from runtime.services.notifications.service import NotificationService
 from runtime.services.notifications.spec import NotificationsSpec, SmtpChannel
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from runtime.services.notifications.adapters.webpush import WebPush
     from runtime.services.notifications.channels.port import Callback, Kind, Message, Receipt, Report
     from runtime.services.notifications.ports import Delivery, Notified
     from runtime.storage.wire import WiredRedis
@@ -90,6 +92,7 @@ class Site:
         channels: Mapping[str, Any],
         section: Mapping[str, Any],
         retry: Mapping[str, Any] | None = None,
+        push: WebPush | None = None,
     ) -> None:
         self.folder = folder
         write(folder / "t", FILES)
@@ -131,7 +134,12 @@ class Site:
         self.service = NotificationService(
             self.spec, self.database, self.outbox, self.outbox, client, self.events.platform,
             UserDirectory(self.database),
-            channels={"email": MailChannel(self.mailer), **channels},
+            channels={
+                "email": MailChannel(self.mailer),
+                **({"push": PushChannel(push, self.database)} if push else {}),
+                **channels,
+            },
+            push_keys=push,
             queues=names,
             retries={kind: self.queues[queue].retry for kind, queue in names.items()},
             root=folder,
