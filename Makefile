@@ -24,7 +24,7 @@ run: install  ## boots specs/development.yaml (SPEC=… for another) and stays i
 	@$(BIN)/runtime apply $(SPEC)
 
 test: install  ## unit, contract, end-to-end and fault tests
-	@$(BIN)/python -m pytest -m "not soak"
+	@$(BIN)/python -m pytest -m "not soak" -n 2 --dist loadgroup --durations=20
 
 check: install  ## lint, format, types, import rules, generated files
 	@echo "ruff";         $(BIN)/ruff check . && $(BIN)/ruff format --check .

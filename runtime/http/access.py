@@ -6,6 +6,7 @@ opt=OPEN                  anyone may call
 
 import ipaddress
 import re
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import Decimal
@@ -50,6 +51,7 @@ class Caller:
         rate: its own limit; None where the environment's holds.
         session: the id of the session that it came by; None for a key.
         credits: the most that it may spend of its account's; None for all there are.
+        expires: Unix time at which its key runs out; None for never.
     """
 
     id: str
@@ -58,6 +60,12 @@ class Caller:
     rate: Rate | None = None
     session: str | None = None
     credits: Decimal | None = None
+    expires: float | None = None
+
+    @property
+    def expired(self) -> bool:
+        """Whether its key has run out."""
+        return self.expires is not None and self.expires <= time.time()
 
     @property
     def account(self) -> str:

@@ -1,4 +1,4 @@
-"""How long-lived answers learn that the key or the session that opened them has been revoked."""
+"""How long-lived answers learn that the key or the session that opened them has been revoked, or has run out."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from runtime.http.access import Caller, caller_of
 _KEY: Final = "runtime.watch"
 
 Watch = Callable[[Caller], AbstractContextManager[anyio.Event]]
-"""Gives, for as long as a block lasts, the event that is set when the caller's key or session is revoked."""
+"""Gives, for as long as a block lasts, the event that is set when the caller's key or session is revoked, or its
+key runs out."""
 
 
 def put_watch(scope: Scope, watch: Watch) -> None:

@@ -14,7 +14,7 @@ from runtime.errors import Fault, StartFailed
 from runtime.health import Health
 from runtime.http.api import Api
 from runtime.http.slot import Slot
-from runtime.http.wire import HttpProtocol
+from runtime.http.wire import LINGER, HttpProtocol
 
 KEEP_ALIVE: Final = 30
 """Seconds that an idle connection stays open."""
@@ -57,7 +57,7 @@ class _Uvicorn(uvicorn.Server):
         state = self.server_state
         for connection in list(state.connections):
             connection.shutdown()
-        await asyncio.sleep(0)
+        await asyncio.sleep(LINGER if state.connections else 0)
         if state.tasks:
             await asyncio.wait(state.tasks, timeout=self.config.timeout_graceful_shutdown)
         for task in list(state.tasks):

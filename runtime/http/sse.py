@@ -1,9 +1,9 @@
 """Server-Sent Events from any async iterator.
 
 A stream ends politely when the client goes, when the server drains (the client is told to come back in a
-second), when its key or session is revoked, and when the iterator ends. Nothing is read ahead of the client
-by more than a few events, so a slow reader slows the source and never fills the memory; one that does not
-read at all is dropped.
+second), when its key or session is revoked, when its key runs out, and when the iterator ends. Nothing is read
+ahead of the client by more than a few events, so a slow reader slows the source and never fills the memory;
+one that does not read at all is dropped.
 """
 
 from __future__ import annotations

@@ -35,6 +35,7 @@ GOING_AWAY: Final = 1012
 TOO_SLOW: Final = 1013
 BROKEN: Final = 1011
 POLICY: Final = 1008
+EXPIRED: Final = "the key has run out"
 
 _log = logging.getLogger("runtime.http")
 
@@ -127,7 +128,7 @@ class WebSockets:
     async def _run(self, session: Session, socket: Socket, revoked: anyio.Event) -> None:
         async def end_on(event: anyio.Event, code: int, reason: str) -> None:
             await event.wait()
-            await socket.close(code, reason)
+            await socket.close(code, EXPIRED if code == POLICY and socket.caller.expired else reason)
             group.cancel_scope.cancel()
 
         try:

@@ -14,6 +14,9 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from runtime.http.headers import put_wire
 
+LINGER: Final = 0.2
+"""Seconds for which an idle connection is kept when its server ends."""
+
 JOINED: Final = 65_536
 """Bytes of the largest body that is copied behind its head; a larger one is handed over beside it."""
 
@@ -79,9 +82,14 @@ class Joining(asyncio.Transport):
 
 
 class HttpProtocol(HttpToolsProtocol):
-    """uvicorn's, over a transport that joins what belongs together."""
+    """uvicorn's, over a transport that joins what belongs together.
+
+    A connection that is idle when its server ends stays open for a moment: a request may be on its way, which would be
+    answered with a reset. It is served, and its answer says that the connection ends (RFC 9112, section 9.6).
+    """
 
     transport: asyncio.Transport
+    _ending = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         joining = Joining(transport, self.loop)
@@ -91,6 +99,18 @@ class HttpProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         super().on_message_begin()
         put_wire(self.scope, self._complete)
+
+    def on_headers_complete(self) -> None:
+        super().on_headers_complete()
+        if self._ending and self.cycle is not None:
+            self.cycle.keep_alive = False
+
+    def shutdown(self) -> None:
+        if self._ending or not (self.cycle is None or self.cycle.response_complete):
+            super().shutdown()
+            return
+        self._ending = True
+        self.loop.call_later(LINGER, self.shutdown)
 
     def handle_websocket_upgrade(self) -> None:
         joining = self.transport

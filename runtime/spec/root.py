@@ -28,7 +28,7 @@ from runtime.telemetry.spec import ObservabilitySpec
 def _number(version: object) -> object:
     """Python holds `true` for 1, JSON Schema does not."""
     if isinstance(version, bool):
-        raise ValueError("is no number")  # noqa: TRY004 - pydantic wants this one
+        raise ValueError("is no number")
     return version
 
 

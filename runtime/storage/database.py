@@ -181,12 +181,24 @@ class Database:
         try:
             await connection.start()
         except Exception as error:
-            raise self._backend.explained(error) from error
+            raise self._explained(error) from error
         try:
             yield connection
         finally:
             with anyio.CancelScope(shield=True):
                 await connection.close()
+
+    def _explained(self, error: Exception) -> Fault:
+        from sqlalchemy.exc import TimeoutError as NoneFree
+
+        if isinstance(error, NoneFree):
+            return Unreachable(
+                "storage.database",
+                self.address,
+                "all connections are in use, and too many requests wait for one",
+                remedy="Try again in a moment.",
+            )
+        return self._backend.explained(error)
 
     async def _settled(self) -> bool:
         """Whether nothing is left to do: this version's schema, with this environment's name in it."""

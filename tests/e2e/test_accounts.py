@@ -8,6 +8,7 @@ import json
 import re
 import time
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -167,6 +168,25 @@ def test_an_event_stream_and_a_websocket_are_renewed_too_and_end_with_the_sessio
     assert any("Max-Age=0" in line for line in refused.value.response.headers.get_all("set-cookie"))
 
 
+def test_an_event_stream_and_a_websocket_end_when_their_key_runs_out(at: RunningEnvironment) -> None:
+    end = datetime.now(UTC) + timedelta(seconds=5)
+    made = at.post("/v1/api-keys", {"name": "short", "scopes": ["events:read"], "expires_at": end.isoformat()})
+    assert made.status == 201
+    headers = {"Authorization": f"Bearer {made.body['key']}"}
+    with (
+        httpx.stream("GET", f"{at.url}/v1/streams/security/subscribe", headers=headers, timeout=15) as stream,
+        connect(at.url.replace("http", "ws") + "/v1/live", additional_headers=headers) as socket,
+    ):
+        assert stream.status_code == 200
+        with pytest.raises(ConnectionClosed) as closed:
+            socket.recv(timeout=15)
+        assert closed.value.rcvd is not None
+        assert (closed.value.rcvd.code, closed.value.rcvd.reason) == (1008, "the key has run out")
+        assert datetime.now(UTC) >= end
+        assert "retry" not in "".join(stream.iter_text())  # it has ended, and is not called back
+    assert at.request("GET", "/v1/streams", headers=headers).status == 401
+
+
 def test_a_phone_is_refused_as_long_as_nothing_sends_text_messages(browser: Visitor) -> None:
     browser.sign_up("jane@example.com")
     browser.sign_in("jane@example.com")
@@ -297,7 +317,7 @@ def test_a_malformed_cookie_is_401(at: RunningEnvironment, cookie: str) -> None:
 OPEN = {
     "/livez", "/readyz", "/healthz", "/.well-known/jwks.json", "/v1/auth/signup", "/v1/auth/login",
     "/v1/auth/refresh", "/v1/auth/verify", "/v1/auth/password/reset", "/v1/auth/password/verify",
-    "/v1/credits/callbacks/{processor}",
+    "/v1/credits/callbacks/{processor}", "/v1/notifications/callbacks/{channel}", "/v1/notifications/unsubscribe",
 }  # fmt: skip
 
 

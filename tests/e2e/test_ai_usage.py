@@ -7,6 +7,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -137,3 +138,28 @@ def test_what_was_answered_is_charged_though_the_process_is_killed(tmp_path: Pat
         assert float(credits_["reserved"]) == 0
         (budget,) = at.get("/v1/usage").body["budgets"]
         assert float(budget["spent"]) == cost
+
+
+def test_a_key_spends_no_more_than_its_credits_and_is_told(tmp_path: Path) -> None:
+    spec = {**MONEY, "auth": {"api_keys": {"rounds": 4}}}
+    (tmp_path / "spec.yaml").write_text(json.dumps(spec))
+    state = tmp_path / "state"
+    with running(tmp_path / "spec.yaml", state=state) as at:
+        wanted = {"name": "app", "scopes": ["ai:use", "credits:read"], "owner": "user:ada", "credits": "2"}
+        headers = {"Authorization": f"Bearer {at.post('/v1/api-keys', wanted).body['key']}"}
+        assert at.post("/v1/credits", {"account": "user:ada", "kind": "bonus", "amount": "20"}).status == 201
+
+        def ask(_: int) -> Any:
+            message = {"role": "user", "content": "Hello, what would you say to this, if you had the time?"}
+            body = {"model": "echo/dear", "messages": [message], "max_tokens": 5}
+            return at.request("POST", "/v1/chat/completions", body, headers=headers)
+
+        with ThreadPoolExecutor(20) as pool:
+            answers = list(pool.map(ask, range(20)))
+        assert sorted(answer.status for answer in answers) == [200] * 4 + [402] * 16  # of half a dollar each
+        refused = next(answer for answer in answers if answer.status == 402)
+        assert "of the 2.00 that this key may spend" in refused.body["detail"]
+    with running(tmp_path / "spec.yaml", state=state) as at:
+        credits_ = at.request("GET", "/v1/credits", headers=headers).body
+        assert [float(credits_[name]) for name in ("limit", "spent", "balance", "reserved")] == [2, 2, 18, 0]
+        assert ask(0).status == 402

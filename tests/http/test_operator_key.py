@@ -63,7 +63,9 @@ def test_a_file_that_others_may_read_is_refused(tmp_path: Path) -> None:
     assert "chmod 600" in refused.value.remedy
 
 
-@pytest.mark.parametrize("content", ["", "rt_short", "\x00\xff", new_key()[:-1] + "!"])
+@pytest.mark.parametrize(
+    "content", ["", "rt_short", "\x00\xff", new_key()[:-1] + "!"], ids=["empty", "short", "bytes", "sign"]
+)
 def test_a_damaged_file_is_refused(tmp_path: Path, content: str) -> None:
     path = tmp_path / "operator.key"
     path.write_text(content)

@@ -8,13 +8,14 @@ import os
 import socket
 import sqlite3
 import stat
-from contextlib import closing
+from contextlib import AsyncExitStack, closing
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from sqlalchemy import text
 
 from runtime.errors import Fault, Unreachable
+from runtime.storage.adapters import postgresql
 from runtime.storage.database import Database
 from runtime.storage.filelock import FileLock
 from tests.postgres import running
@@ -128,6 +129,22 @@ class TestPostgresql:
         query = f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'"
         postgres.run("psql", "-d", "postgres", "-c", query)
         async with database.transaction() as connection:
+            assert (await connection.execute(text("SELECT 1"))).scalar_one() == 1
+        await database.stop()
+
+    async def test_with_all_connections_in_use_a_request_is_told_to_come_back(
+        self, postgres: Postgres, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        database = Database(postgres.database(), tmp_path, "core")
+        await database.start()
+        monkeypatch.setattr(database.engine.pool, "_timeout", 0.1)
+        async with AsyncExitStack() as taken:
+            for _ in range(2 * postgresql.CONNECTIONS):
+                await taken.enter_async_context(database.reading())
+            with pytest.raises(Unreachable, match="all connections are in use, and too many requests wait") as caught:
+                await taken.enter_async_context(database.reading())
+        assert "again" in caught.value.remedy
+        async with database.reading() as connection:
             assert (await connection.execute(text("SELECT 1"))).scalar_one() == 1
         await database.stop()
 

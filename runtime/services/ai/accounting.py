@@ -27,6 +27,7 @@ from runtime.errors import InsufficientCredit, RequestFault
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from decimal import Decimal
 
     from runtime.services.ai.usage import Attempt, Usage
 
@@ -92,6 +93,7 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
         id: time-ordered and unique; `runtime.services.names.time_ordered()`.
         user: whose credits and budgets it uses: `Caller.account`.
         key: who sent it: `Caller.id`. Budgets and limits of a key go by it.
+        key_credits: the most that the key may spend of the user's, over all its time; None for all there are.
         candidates: what may be asked, in the order of the chain; never empty.
         chain: the chain's name; None where a model was named.
         texts: what the user's own messages say, for the input check; empty where nothing is to be checked.
@@ -105,6 +107,7 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     id: str
     user: str
     key: str
+    key_credits: Decimal | None = None
     candidates: tuple[Candidate, ...]
     chain: str | None = None
     texts: tuple[str, ...] = ()

@@ -146,6 +146,8 @@ class Books:
         found: list[Fund] = list(funds.windows(self.spec.budgets, call.user, call.key, time.time()))
         if self.credits is not None:
             found.append(funds.Credit(call.user))
+            if call.key_credits is not None:
+                found.append(funds.KeyCredit(call.user, call.key, of(call.key_credits)))
         return found
 
     def limit(self, window: Window) -> int | None:

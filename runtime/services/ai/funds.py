@@ -1,4 +1,4 @@
-"""What pays for a call: the credits of an account, and each budget that applies."""
+"""What pays for a call: the credits of an account, what its key may spend of them, and each budget that applies."""
 
 from __future__ import annotations
 
@@ -23,7 +23,20 @@ class Credit(NamedTuple):
     account: str
 
 
-Fund = Credit | Window
+class KeyCredit(NamedTuple):
+    """What a key may spend of its account's credits, over all its time.
+
+    Args:
+        spender: the key's id.
+        most: in nano-dollars.
+    """
+
+    account: str
+    spender: str
+    most: int
+
+
+Fund = Credit | KeyCredit | Window
 
 
 def name(fund: Fund) -> str:
@@ -32,9 +45,13 @@ def name(fund: Fund) -> str:
     Example:
         >>> name(Credit("user:ada")), name(Window("default", "user:ada", 0, 86400))
         ('credit:user:ada', 'budget:default:0:86400:user:ada')
+        >>> name(KeyCredit("user:ada", "key:1", 500_000_000))
+        'key-credit:500000000:key:1 user:ada'
     """
     if isinstance(fund, Credit):
         return f"credit:{fund.account}"
+    if isinstance(fund, KeyCredit):
+        return f"key-credit:{fund.most}:{fund.spender} {fund.account}"  # the id of a key has no blank
     return f"budget:{fund.budget}:{fund.begins}:{fund.ends}:{fund.holder}"
 
 
@@ -44,6 +61,10 @@ def named(text: str) -> Fund:
     kind, _, rest = text.partition(":")
     if kind == "credit":
         return Credit(rest)
+    if kind == "key-credit":
+        most, _, names = rest.partition(":")
+        spender, _, account = names.partition(" ")
+        return KeyCredit(account, spender, int(most))
     budget, begins, ends, holder = rest.split(":", 3)
     return Window(budget, holder, int(begins), int(ends))
 
@@ -69,6 +90,11 @@ def refusal(fund: Fund, needed: int, available: int) -> RequestFault:
         return InsufficientCredit(
             left, remedy="Buy credits, ask for fewer tokens (`max_tokens`), or wait until running calls have ended."
         )
+    if isinstance(fund, KeyCredit):
+        return InsufficientCredit(
+            f"{left} of the {show(fund.most)} that this key may spend",
+            remedy="Ask for fewer tokens (`max_tokens`), or use another key.",
+        )
     wait = max(1.0, fund.ends - time.time())
     return BudgetSpent(
         f'the budget "{fund.budget}" has not enough left: {left}',
@@ -91,10 +117,11 @@ def span(seconds: float) -> str:
     return f"{round(seconds)} s"
 
 
-def by_kind(funds: Iterable[Fund]) -> tuple[list[str], list[Window]]:
-    """The accounts and the windows of some funds, each once."""
+def by_kind(funds: Iterable[Fund]) -> tuple[list[str], list[KeyCredit], list[Window]]:
+    """The accounts, the credits of keys and the windows of some funds, each once."""
     every = set(funds)
     return (
         sorted(fund.account for fund in every if isinstance(fund, Credit)),
+        sorted(fund for fund in every if isinstance(fund, KeyCredit)),
         sorted(fund for fund in every if isinstance(fund, Window)),
     )

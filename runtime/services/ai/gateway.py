@@ -20,6 +20,7 @@ from runtime.services.names import time_ordered
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
+    from decimal import Decimal
 
     from runtime.services.ai.accounting import Accounting
     from runtime.services.ai.attempt import Try
@@ -63,11 +64,13 @@ class Gateway:
 
     # -- chat --------------------------------------------------------------------------------------------------------
 
-    async def complete(self, request: ChatRequest, *, user: str, key: str) -> Completion:
+    async def complete(
+        self, request: ChatRequest, *, user: str, key: str, key_credits: Decimal | None = None
+    ) -> Completion:
         """A whole answer; raises as `Ai.chat` does."""
         plan = self._plans.chat(request.model)
         own = await self._own_keys(plan, user)
-        call = self._call(plan, own, user, key, request)
+        call = self._call(plan, own, user, key, key_credits, request)
         account = await self._accounting.open(call)
         run = Run(call, account, self._registry, self._figures, plan.spec, keys=own, streamed=False)
         try:
@@ -99,11 +102,13 @@ class Gateway:
         finally:
             await account.close()
 
-    async def stream(self, request: ChatRequest, *, user: str, key: str) -> Streaming:
+    async def stream(
+        self, request: ChatRequest, *, user: str, key: str, key_credits: Decimal | None = None
+    ) -> Streaming:
         """A stream that has begun to answer: close its `events()`. Raises as `Ai.chat` does until then."""
         plan = self._plans.chat(request.model)
         own = await self._own_keys(plan, user)
-        call = self._call(plan, own, user, key, request)
+        call = self._call(plan, own, user, key, key_credits, request)
         account = await self._accounting.open(call)
         run = Run(call, account, self._registry, self._figures, plan.spec, keys=own, streamed=True)
         try:
@@ -124,7 +129,7 @@ class Gateway:
 
     # -- the rest ----------------------------------------------------------------------------------------------------
 
-    async def embed(self, body: bytes, *, user: str, key: str) -> Completion:
+    async def embed(self, body: bytes, *, user: str, key: str, key_credits: Decimal | None = None) -> Completion:
         """Embeddings; of one model, since the vectors of two cannot be compared."""
         fields, model = _named(body, required=("model", "input"))
         assert model is not None  # noqa: S101 - required
@@ -141,11 +146,12 @@ class Gateway:
             len(body),
             user,
             key,
+            key_credits,
             "embeddings",
             lambda t: t.provider.embed(fields, t.candidate.model, key=t.key),
         )
 
-    async def moderate(self, body: bytes, *, user: str, key: str) -> Completion:
+    async def moderate(self, body: bytes, *, user: str, key: str, key_credits: Decimal | None = None) -> Completion:
         """A moderation, in OpenAI's form."""
         fields, model = _named(body, required=("input",))
         plan = self._plans.moderation(model)
@@ -155,6 +161,7 @@ class Gateway:
             len(body),
             user,
             key,
+            key_credits,
             "moderation",
             lambda t: t.provider.moderate(fields, t.candidate.model, key=t.key),
         )
@@ -166,6 +173,7 @@ class Gateway:
         size: int,
         user: str,
         key: str,
+        key_credits: Decimal | None,
         operation: str,
         send: Callable[[Try], Awaitable[Answer]],
     ) -> Completion:
@@ -174,6 +182,7 @@ class Gateway:
             id=time_ordered(),
             user=user,
             key=key,
+            key_credits=key_credits,
             candidates=_candidates(plan, own),
             chain=plan.chain,
             input_bytes=size,
@@ -200,11 +209,14 @@ class Gateway:
         kinds = {provider: self._registry.clients[provider].spec.kind for provider, _ in plan.models}
         return await self._keys.of(user, (provider for provider, kind in kinds.items() if kind != "echo"))
 
-    def _call(self, plan: Plan, own: Mapping[str, str], user: str, key: str, request: ChatRequest) -> Call:
+    def _call(
+        self, plan: Plan, own: Mapping[str, str], user: str, key: str, key_credits: Decimal | None, request: ChatRequest
+    ) -> Call:
         return Call(
             id=time_ordered(),
             user=user,
             key=key,
+            key_credits=key_credits,
             candidates=_candidates(plan, own),
             chain=plan.chain,
             texts=request.prompts if self._spec().safety.input is not None else (),

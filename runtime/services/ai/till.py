@@ -6,17 +6,17 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
 from runtime.services.ai import funds as funding
-from runtime.services.ai.funds import Credit, Fund, by_kind
+from runtime.services.ai.funds import Credit, Fund, KeyCredit, by_kind
 from runtime.services.ai.nano import dollars, of
 from runtime.services.ai.store import attempts, budgets
-from runtime.services.billing.ports import Draw
+from runtime.services.ai.store.budgets import Window
+from runtime.services.billing.ports import Draw, Spender, Spending
 from runtime.services.names import time_ordered
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from runtime.services.ai.store.attempts import Row
-    from runtime.services.ai.store.budgets import Window
     from runtime.services.billing.ports import Holdings
     from runtime.services.outbox.ports import Transaction
 
@@ -61,11 +61,14 @@ class Till:
 
     async def lock(self, tx: Transaction, instance: str, funds: Iterable[Fund]) -> dict[Fund, int]:
         """What an instance may hold of each fund in all; always accounts first, so that no two wait for each other."""
-        accounts, windows = by_kind(funds)
+        accounts, of_keys, windows = by_kind(funds)
         totals: dict[Fund, int] = {}
         if accounts and self._credits is not None:
             found = await self._credits.available(tx, instance, accounts)
             totals.update({Credit(account): of(amount) for account, amount in found.items()})
+            spenders = {Spender(each.spender, dollars(each.most)): each.account for each in of_keys}
+            left = await self._credits.left(tx, instance, spenders)
+            totals.update({each: of(left[each.spender]) for each in of_keys})
         for window, stands in (await budgets.lock(tx.connection, windows, instance)).items():
             limit = self._limit(window)
             totals[window] = (limit if limit is not None else stands.spent) - stands.spent - stands.held
@@ -80,16 +83,19 @@ class Till:
             for name in row.funds:
                 if row.entry and name.startswith("credit:"):
                     references.setdefault(name, []).append(row)
-        draws, held = [], {}
+        draws, held, spendings = [], {}, []
         for fund, (taken, kept) in sorted(funds.items(), key=lambda item: funding.name(item[0])):
             if isinstance(fund, Credit) and taken:
                 draws.append(_draft(fund.account, taken, kept, references[funding.name(fund)]))
             elif isinstance(fund, Credit):
                 held[fund.account] = dollars(kept)
+            elif isinstance(fund, KeyCredit):
+                spendings.append(Spending(fund.spender, dollars(taken), dollars(kept)))
         if self._credits is not None:
             await self._credits.draw(tx, instance, draws, ttl=TTL)
             await self._credits.hold(tx, instance, held, ttl=TTL)
-        of_budgets = {fund: amounts for fund, amounts in funds.items() if not isinstance(fund, Credit)}
+            await self._credits.spend(tx, instance, spendings, ttl=TTL)
+        of_budgets = {fund: amounts for fund, amounts in funds.items() if isinstance(fund, Window)}
         if spent := {window: taken for window, (taken, _) in of_budgets.items() if taken}:
             await budgets.spend(tx.connection, spent)
         expires = datetime.now(UTC) + timedelta(seconds=TTL)

@@ -102,7 +102,14 @@ class KeyStore:
         if not await self._hashing.run(lambda: bcrypt.checkpw(key.secret.encode(), hashed.encode())):
             return None
         limit = rate(stored.rate) if stored.rate else self._spec.rate
-        caller = Caller(f"key:{stored.id}", frozenset(stored.scopes), stored.owner, limit, credits=stored.credits)
+        caller = Caller(
+            f"key:{stored.id}",
+            frozenset(stored.scopes),
+            stored.owner,
+            limit,
+            credits=stored.credits,
+            expires=expires if stored.expires_at else None,
+        )
         entry = Entry(caller, stored.id, expires, (f"key:{stored.id}",))
         self._verified.put(mark, known, entry)
         return entry

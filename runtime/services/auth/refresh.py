@@ -51,7 +51,7 @@ class RefreshTokens:
         Raises:
             Unauthenticated: it is not good; where it was used before, its session has been ended.
         """
-        token = visitor.refresh or ""
+        token, came = visitor.refresh or "", datetime.now(UTC)
         found = await self._find(_digest(token))
         if found is not None and found.replaced_at is None:
             salt = await self._replace(token, found.session, visitor)
@@ -62,7 +62,7 @@ class RefreshTokens:
             raise ended()
         row = await self.row(found.session)
         child = await self._find(found.child or "")
-        age = (datetime.now(UTC) - found.replaced_at).total_seconds()
+        age = (came - found.replaced_at).total_seconds()  # what it waited here for the database is not the visitor's
         if child is None or child.replaced_at is not None or age > self._spec.reuse_grace:
             await self._endings.stolen(row, visitor.address)
             raise ended(": its token was used twice")

@@ -4,6 +4,7 @@ revocations any more.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import time
 from collections import OrderedDict
@@ -21,6 +22,8 @@ MOST: Final = 20_000
 STALE: Final = 30.0
 """Seconds for which what is known is good while the database cannot be asked what was revoked since. Nothing can be
 revoked through a database that is away from everybody."""
+TICK: Final = 0.01
+"""Seconds after the moment at which a key runs out when its streams end, so that the clock is past it for sure."""
 
 
 def digest(credential: str) -> bytes:
@@ -94,14 +97,21 @@ class Verified:
 
     @contextmanager
     def watched(self, caller: Caller) -> Iterator[anyio.Event]:
-        """The event that is set when a caller's key, account or session is revoked; good within the block."""
+        """The event that is set when a caller's key, account or session is revoked, or its key runs out; good within
+        the block."""
         event = anyio.Event()
         subjects = [caller.id, *([f"session:{caller.session}"] if caller.session else [])]
         for subject in subjects:
             self._watched.setdefault(subject, set()).add(event)
+        timer = None
+        if caller.expires is not None:
+            left = max(0.0, caller.expires - time.time()) + TICK
+            timer = asyncio.get_running_loop().call_later(left, event.set)
         try:
             yield event
         finally:
+            if timer is not None:
+                timer.cancel()
             for subject in subjects:
                 self._watched[subject].discard(event)
                 if not self._watched[subject]:

@@ -15,14 +15,15 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from decimal import Decimal
 
-    from runtime.services.billing.ports import Draw
+    from runtime.services.billing.ports import Draw, Spender, Spending
     from runtime.services.outbox.ports import Transaction
 
 USED: Final = "credits.used"
 
 
 class HeldLedger(Ledger):
-    """Implements the port `Holdings`: what is held stands in the table of reservations, one row of each account."""
+    """Implements the port `Holdings`: what is held stands in the table of reservations, one row of each account and one
+    of each spender."""
 
     _used_to: str | None = None
     """The stream that is told of draws; None for nowhere."""
@@ -64,6 +65,30 @@ class HeldLedger(Ledger):
             await self._tell_used(transaction, posting)
             if after[posting.account] < 0 <= balances[posting.account]:
                 await self._tell_overdrawn(transaction, posting.account, after[posting.account])
+
+    async def left(self, transaction: Transaction, holder: str, spenders: Mapping[Spender, str]) -> dict[str, Decimal]:
+        found = {}
+        for spender, account in spenders.items():
+            spent = await store.spent(transaction.connection, spender.id)
+            own = _holding(holder, spender.id)
+            held = await store.reserved_by(transaction.connection, spender.id, account, without=own)
+            found[spender.id] = spender.most - spent - held
+        return found
+
+    async def spend(
+        self, transaction: Transaction, holder: str, spendings: Sequence[Spending], *, ttl: float = 600.0
+    ) -> None:
+        expires = datetime.now(UTC) + timedelta(seconds=ttl)
+        for each in spendings:
+            if each.amount:
+                await store.spend(transaction.connection, each.spender, exact(each.amount))
+        # A spender's holding stands under its own name: what is held of its account is another, and counted there.
+        held = [
+            Reservation(_holding(holder, each.spender), each.spender, exact(each.keep), expires, each.spender)
+            for each in spendings
+        ]
+        if held:
+            await store.hold(transaction.connection, held)
 
     async def abandon(self, transaction: Transaction, holder: str) -> None:
         await store.abandon(transaction.connection, f"held:{holder}:")

@@ -191,7 +191,9 @@ class Ledger:
         """Refuses what is more than a spender may spend; its account is locked."""
         if spender is None:
             return
-        taken = await store.spent(tx.connection, spender.id) + await store.reserved(tx.connection, account, spender.id)
+        taken = await store.spent(tx.connection, spender.id) + await store.reserved_by(
+            tx.connection, spender.id, account
+        )
         if taken + amount > spender.most:
             left = show(max(spender.most - taken, Decimal(0)))
             raise InsufficientCredit(

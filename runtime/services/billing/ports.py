@@ -115,6 +115,15 @@ class Draw:
     reference: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Spending:
+    """What a spender took of its own limit, and what of it stays held; as `Draw`, which is entered of its account."""
+
+    spender: str
+    amount: Decimal
+    keep: Decimal
+
+
 class Holdings(Protocol):
     """Credits that an instance of a service holds in advance, for work that costs little and comes often.
 
@@ -145,6 +154,25 @@ class Holdings(Protocol):
 
         Args:
             draws: at most one of an account.
+        """
+        ...
+
+    async def left(self, transaction: Transaction, holder: str, spenders: Mapping[Spender, str]) -> dict[str, Decimal]:
+        """What a holder may hold in all of what each spender may still spend, by the spender's id.
+
+        Args:
+            spenders: each with its account, which this transaction has asked for by `available`.
+        """
+        ...
+
+    async def spend(
+        self, transaction: Transaction, holder: str, spendings: Sequence[Spending], *, ttl: float = 600.0
+    ) -> None:
+        """Counts what was spent against spenders' limits, also beyond them, and sets what is held of these: more than
+        before only of spenders that this transaction has asked for by `left`.
+
+        Args:
+            spendings: at most one of a spender.
         """
         ...
 

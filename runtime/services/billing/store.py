@@ -130,13 +130,22 @@ async def page(connection: AsyncConnection, account: str, before: int | None, mo
     return [_entry(row) for row in await connection.execute(query)]
 
 
-async def reserved(connection: AsyncConnection, account: str, spender: str | None = None) -> Decimal:
-    """The sum of an account's reservations whose time is not over; of one spender alone, where it is given."""
+async def reserved(connection: AsyncConnection, account: str) -> Decimal:
+    """The sum of an account's reservations whose time is not over."""
     query = select(reservations.c.amount).where(
         reservations.c.account == account, reservations.c.expires_at > datetime.now(UTC)
     )
-    if spender is not None:
-        query = query.where(reservations.c.spender == spender)
+    return sum((await connection.execute(query)).scalars(), Decimal(0))
+
+
+async def reserved_by(connection: AsyncConnection, spender: str, account: str, *, without: str = "") -> Decimal:
+    """The sum of a spender's reservations whose time is not over, of its account or under its name, but for one."""
+    query = select(reservations.c.amount).where(
+        reservations.c.account.in_((account, spender)),  # which has an index
+        reservations.c.spender == spender,
+        reservations.c.expires_at > datetime.now(UTC),
+        reservations.c.id != without,
+    )
     return sum((await connection.execute(query)).scalars(), Decimal(0))
 
 
@@ -234,7 +243,13 @@ async def operations(connection: AsyncConnection, names: Sequence[str]) -> set[s
 async def hold(connection: AsyncConnection, held: Sequence[Reservation]) -> None:
     """Sets reservations; one of nothing ends."""
     kept = [
-        {"id": each.id, "account": each.account, "amount": each.amount, "expires_at": each.expires_at}
+        {
+            "id": each.id,
+            "account": each.account,
+            "amount": each.amount,
+            "expires_at": each.expires_at,
+            "spender": each.spender,
+        }
         for each in held
         if each.amount > 0
     ]

@@ -11,6 +11,7 @@ import pytest
 
 from runtime.errors import Conflict, NotFound, TooMany, Unauthenticated
 from runtime.services.auth.ports import Signed, Visitor
+from runtime.services.auth.store import sessions
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -239,6 +240,28 @@ async def test_the_parent_is_good_for_the_grace_and_no_longer(site: Site, auths:
         await site.sessions.refresh(having(first))
     with pytest.raises(Unauthenticated):
         await site.sessions.refresh(having(second))
+
+
+async def test_what_a_tab_waits_for_the_database_does_not_count_against_the_grace(
+    site: Site, auths: Sites, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, busy = await ada(site), await auths(jwt={"reuse_grace": "0s"})
+    waits, free = asyncio.Event(), asyncio.Event()
+    find = sessions.token
+
+    async def later(connection: Any, hashed: str) -> Any:
+        waits.set()
+        await free.wait()
+        return await find(connection, hashed)
+
+    monkeypatch.setattr(sessions, "token", later)
+    tab = asyncio.create_task(busy.sessions.refresh(having(first)))
+    await waits.wait()
+    monkeypatch.setattr(sessions, "token", find)
+    second = await site.sessions.refresh(having(first))
+    free.set()
+    assert (await tab).refresh == second.refresh
+    assert await who(site, second)
 
 
 async def test_without_a_grace_the_first_use_is_the_only_one(auths: Sites) -> None:

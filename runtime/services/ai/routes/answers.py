@@ -21,6 +21,8 @@ from runtime.services.ai.ports import Completion
 from runtime.services.ai.request import ChatRequest
 
 if TYPE_CHECKING:
+    from decimal import Decimal
+
     from runtime.services.ai.gateway import Gateway
     from runtime.services.ai.stream import Streaming
 
@@ -128,7 +130,7 @@ def whole(answer: Coroutine[Any, Any, Completion]) -> Deferred:
     return Deferred(sending)
 
 
-def chat(gateway: Gateway, body: bytes, *, user: str, key: str) -> Deferred:
+def chat(gateway: Gateway, body: bytes, *, user: str, key: str, key_credits: Decimal | None) -> Deferred:
     """The answer to a request for a chat completion, as a stream where it asks for one.
 
     Raises:
@@ -138,9 +140,9 @@ def chat(gateway: Gateway, body: bytes, *, user: str, key: str) -> Deferred:
 
     async def sending(send: Send, present: Present) -> None:
         if request.stream:
-            await _stream(await gateway.stream(request, user=user, key=key), send, present)
+            await _stream(await gateway.stream(request, user=user, key=key, key_credits=key_credits), send, present)
         else:
-            await _whole(await gateway.complete(request, user=user, key=key), send)
+            await _whole(await gateway.complete(request, user=user, key=key, key_credits=key_credits), send)
 
     return Deferred(sending)
 

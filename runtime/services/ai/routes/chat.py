@@ -42,7 +42,8 @@ class AiRoutes(Controller):
     async def chat(self, request: Request[Caller, Any, Any], ai: Port[AiService]) -> Response[Any]:
         """`model` is the name of a chain or `provider/model`; all else is OpenAI's."""
         caller = caller_of(request.scope)
-        return answers.chat(ai.gateway, await request.body(), user=caller.account, key=caller.id)
+        body = await request.body()
+        return answers.chat(ai.gateway, body, user=caller.account, key=caller.id, key_credits=caller.credits)
 
     @post(
         "/embeddings",
@@ -53,7 +54,7 @@ class AiRoutes(Controller):
     )
     async def embeddings(self, request: Request[Caller, Any, Any], ai: Port[AiService]) -> Response[Any]:
         caller, body = caller_of(request.scope), await request.body()
-        return answers.whole(ai.gateway.embed(body, user=caller.account, key=caller.id))
+        return answers.whole(ai.gateway.embed(body, user=caller.account, key=caller.id, key_credits=caller.credits))
 
     @post(
         "/moderations",
@@ -64,7 +65,8 @@ class AiRoutes(Controller):
     )
     async def moderations(self, request: Request[Caller, Any, Any], ai: Port[AiService]) -> Response[Any]:
         caller, body = caller_of(request.scope), await request.body()
-        return answers.whole(ai.gateway.moderate(body, user=caller.account, key=caller.id))
+        asked = ai.gateway.moderate(body, user=caller.account, key=caller.id, key_credits=caller.credits)
+        return answers.whole(asked)
 
     @get("/models", opt=USE, summary="Every name that `model` may have", sync_to_thread=False)
     def models(self, ai: Port[AiService]) -> ModelList:

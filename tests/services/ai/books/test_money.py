@@ -13,6 +13,7 @@ from runtime.errors import InsufficientCredit, Unreachable
 from runtime.services.ai.accounting import BudgetSpent, Candidate, TooExpensive
 from runtime.services.ai.prices import PriceUnknown
 from runtime.services.ai.usage import Usage
+from runtime.services.billing.ports import Spender
 from tests.services.ai.books.conftest import DOLLAR, attempt, call
 
 if TYPE_CHECKING:
@@ -89,6 +90,73 @@ async def test_of_a_hundred_calls_at_once_with_credit_for_ten_exactly_ten_pass(i
     stands = await every[0].ledger.balance("user:ada")
     assert (stands.balance, stands.reserved) == (Decimal(0), Decimal(0))
     assert await every[0].count() == 10
+
+
+# The limit of a key
+
+
+@pytest.mark.parametrize("instances", [1, 2])
+async def test_of_many_calls_at_once_a_key_with_credit_for_ten_gets_exactly_ten(instance: Make, instances: int) -> None:
+    every = [await instance(prices=FREE_INPUT) for _ in range(instances)]
+    await every[0].give("user:ada", Decimal(1000))
+    limited: dict[str, Any] = {"max_output": 3, "key_credits": Decimal(30)}
+    results = await asyncio.gather(
+        *(opened(every[number % instances], **limited) for number in range(100)), return_exceptions=True
+    )
+    passed = [one for one in results if not isinstance(one, BaseException)]
+    assert len(passed) == 10
+    refused = [one for one in results if isinstance(one, BaseException)]
+    assert {type(one) for one in refused} == {InsufficientCredit}
+    assert "of the 30.00 that this key may spend" in str(refused[0])
+    for of, account in passed:
+        await account.record(attempt(of, output=3))
+        await account.close()
+    for at in every:
+        await at.books.teller.flush()
+    assert await every[0].ledger.spent("key:1") == 30
+    assert (await every[0].ledger.balance("user:ada")).balance == 970
+    with pytest.raises(InsufficientCredit, match="this key may spend"):
+        await opened(every[-1], max_output=1, key_credits=Decimal(30))
+    assert await asked(every[0], key="key:2") == DOLLAR  # its account has plenty
+    if instances == 1:
+        (only,) = every
+        await only.stop()
+    else:
+        await every[0].die()
+    again = await instance(prices=FREE_INPUT)
+    with pytest.raises(InsufficientCredit, match="this key may spend"):
+        await opened(again, max_output=1, key_credits=Decimal(30))
+    assert await again.ledger.spent("key:1") == 30
+
+
+async def test_what_a_key_did_not_use_comes_back_and_its_limit_counts_all_work(instance: Make) -> None:
+    at = await instance(prices=FREE_INPUT)
+    await at.give("user:ada", Decimal(1000))
+    for _ in range(4):
+        await asked(at, output=1, max_output=5, key_credits=Decimal(10))
+    await at.books.teller.flush()
+    assert await at.ledger.spent("key:1") == 4
+    await at.ledger.charge("user:ada", Decimal(3), operation="x", spender=Spender("key:1", Decimal(10)))
+    assert (await opened(at, max_output=3, key_credits=Decimal(10)))[1]
+    with pytest.raises(InsufficientCredit, match=r"1\.00 USD are needed, 0\.00 are available of the 10\.00"):
+        await opened(at, max_output=1, key_credits=Decimal(10))
+    with pytest.raises(InsufficientCredit, match="are left of the"):
+        await at.ledger.charge("user:ada", Decimal(1), operation="y", spender=Spender("key:1", Decimal(10)))
+
+
+async def test_a_killed_process_leaves_a_keys_spending_counted_once(instance: Make) -> None:
+    one = await instance(prices=FREE_INPUT)
+    await one.give("user:ada", Decimal(100))
+    limited: dict[str, Any] = {"max_output": 4, "key_credits": Decimal(10)}
+    of, account = await opened(one, **limited)
+    await account.record(attempt(of, output=2))
+    await opened(one, **limited)  # it still runs when the process dies
+    await one.die()
+    other = await instance(prices=FREE_INPUT)
+    assert await other.ledger.spent("key:1") == 2
+    assert (await opened(other, max_output=8, key_credits=Decimal(10)))[1]
+    with pytest.raises(InsufficientCredit, match="this key may spend"):
+        await opened(other, max_output=1, key_credits=Decimal(10))
 
 
 async def test_with_plenty_of_credit_most_calls_ask_nobody(instance: Make) -> None:
