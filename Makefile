@@ -3,6 +3,8 @@ PYTHON ?= python3
 SPEC   ?= specs/development.yaml
 BIN    := .venv/bin
 STAMP  := .venv/.installed
+# What boots specs with ports of their own, which two processes cannot have at once.
+FIXED_PORTS := tests/e2e/test_components.py tests/e2e/test_development.py tests/e2e/test_notifications.py examples
 
 .DEFAULT_GOAL := help
 .PHONY: help install run test check format schema lock bench bench-ai bench-events bench-jobs bench-sandbox soak clean
@@ -24,7 +26,10 @@ run: install  ## boots specs/development.yaml (SPEC=… for another) and stays i
 	@$(BIN)/runtime apply $(SPEC)
 
 test: install  ## unit, contract, end-to-end and fault tests
-	@$(BIN)/python -m pytest -m "not soak" -n 2 --dist loadgroup --durations=20
+	@failed=0; \
+	$(BIN)/python -m pytest -m "not soak" $(FIXED_PORTS) || failed=1; \
+	$(BIN)/python -m pytest -m "not soak" -n 2 --dist loadfile --durations=15 tests $(addprefix --ignore=,$(FIXED_PORTS)) || failed=1; \
+	exit $$failed
 
 check: install  ## lint, format, types, import rules, generated files
 	@echo "ruff";         $(BIN)/ruff check . && $(BIN)/ruff format --check .

@@ -21,22 +21,6 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
 
 
-FIXED_PORTS = (
-    "examples/",
-    "tests/e2e/test_components.py",
-    "tests/e2e/test_development.py",
-    "tests/e2e/test_notifications.py",
-)
-"""What boots specs with ports of their own, which two processes cannot have at once."""
-
-
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Spreads the tests over processes by files, since a file's tests share what they start."""
-    for item in items:
-        file = item.path.relative_to(config.rootpath).as_posix()
-        item.add_marker(pytest.mark.xdist_group("fixed ports" if file.startswith(FIXED_PORTS) else file))
-
-
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """What a test has printed travels between processes as UTF-8, which has no lone surrogates."""

@@ -17,6 +17,9 @@ from runtime.http.headers import put_wire
 LINGER: Final = 0.2
 """Seconds for which an idle connection is kept when its server ends."""
 
+UNREAD: Final = 2.0
+"""Seconds for which the rest of a request is read that has been answered."""
+
 JOINED: Final = 65_536
 """Bytes of the largest body that is copied behind its head; a larger one is handed over beside it."""
 
@@ -32,6 +35,8 @@ class Joining(asyncio.Transport):
         self._loop = loop
         self._lines = b""
         self._head = b""
+        self.unread = _nothing
+        """Whether the caller still sends."""
         # What is asked at each request goes straight to the transport.
         self.is_closing = transport.is_closing  # type: ignore[method-assign]
         self.pause_reading = transport.pause_reading  # type: ignore[method-assign]
@@ -63,7 +68,10 @@ class Joining(asyncio.Transport):
 
     def close(self) -> None:
         self._flush()
-        self._transport.close()
+        if self.unread():
+            self._loop.call_later(UNREAD, self._transport.close)
+        else:
+            self._transport.close()
 
     def abort(self) -> None:
         self._head = b""
@@ -81,8 +89,15 @@ class Joining(asyncio.Transport):
             self._transport.write(head)
 
 
+def _nothing() -> bool:
+    return False
+
+
 class HttpProtocol(HttpToolsProtocol):
     """uvicorn's, over a transport that joins what belongs together.
+
+    An answer that ends the connection may come before the whole request: what is still sent is read for a moment, or
+    the caller would meet a broken pipe in place of the answer.
 
     A connection that is idle when its server ends stays open for a moment: a request may be on its way, which would be
     answered with a reset. It is served, and its answer says that the connection ends (RFC 9112, section 9.6).
@@ -90,20 +105,34 @@ class HttpProtocol(HttpToolsProtocol):
 
     transport: asyncio.Transport
     _ending = False
+    _whole = True
+    _kept = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         joining = Joining(transport, self.loop)
         self._complete = joining.complete
+        joining.unread = self._unread
         super().connection_made(joining)
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
+        self._whole = False
         put_wire(self.scope, self._complete)
 
     def on_headers_complete(self) -> None:
         super().on_headers_complete()
         if self._ending and self.cycle is not None:
             self.cycle.keep_alive = False
+
+    def on_message_complete(self) -> None:
+        super().on_message_complete()
+        self._whole = True
+        if self._kept:
+            self.transport.close()
+
+    def _unread(self) -> bool:
+        self._kept = not self._whole
+        return self._kept
 
     def shutdown(self) -> None:
         if self._ending or not (self.cycle is None or self.cycle.response_complete):

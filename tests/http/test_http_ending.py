@@ -56,3 +56,18 @@ async def test_a_connection_that_stays_idle_is_closed() -> None:
         assert await reader.read() == b""
     writer.close()
     server.close()
+
+
+async def test_who_still_sends_gets_the_answer() -> None:
+    """The application answers a request whose body it does not read; the connection ends with it."""
+    server, at, _ = await served()
+    reader, writer = await asyncio.open_connection("127.0.0.1", at.port)
+    head = b"POST / HTTP/1.1\r\nHost: here\r\nConnection: close\r\nContent-Length: 8000000\r\n\r\n"
+    writer.write(head + b"x" * 1_000_000)
+    assert b"200 OK" in await reader.readuntil(b"ok")
+    for _ in range(7):
+        writer.write(b"x" * 1_000_000)
+        await writer.drain()
+    assert await reader.read() == b""
+    writer.close()
+    server.close()
