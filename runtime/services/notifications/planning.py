@@ -70,11 +70,16 @@ class Going:
 
 @dataclass(slots=True)
 class Page:
-    """The rows of some recipients, before they are stored."""
+    """The rows of some recipients, before they are stored.
+
+    Args:
+        shown: by language, title and text in the inbox: the same for all who read it.
+    """
 
     deliveries: list[Delivery] = field(default_factory=list)
     inbox: list[tuple[str, InboxItem]] = field(default_factory=list)
     gathered: list[str] = field(default_factory=list)
+    shown: dict[str, tuple[str, str]] = field(default_factory=dict)
 
 
 class Planner:
@@ -155,7 +160,7 @@ class Planner:
             row = self._row(going, name, verdict, now, due)
             page.deliveries.append(row)
             if verdict.kind == "in_app" and verdict.sends:
-                page.inbox.append((name, self._item(going, who, now)))
+                page.inbox.append((name, self._item(page, going, who, now)))
 
     def _kinds(self, going: Going, name: str) -> list[Kind]:
         if going.step == "escalation" and going.category.escalation is not None:
@@ -242,10 +247,12 @@ class Planner:
             return next((name for name, each in self.spec.channels.items() if each.kind == "in_app"), "in_app")
         return channel_of(going.category, self.spec, kind)
 
-    def _item(self, going: Going, who: Known, now: datetime) -> InboxItem:
+    def _item(self, page: Page, going: Going, who: Known, now: datetime) -> InboxItem:
         notice = going.kept.notice
         language = self._templates.language(going.name, who.person.languages)
-        return self._shown(going, self._templates.title(going.name, notice.data, language, notice.link), now)
+        if language not in page.shown:
+            page.shown[language] = self._templates.title(going.name, notice.data, language, notice.link)
+        return self._shown(going, page.shown[language], now)
 
     def _shown(self, going: Going, shown: tuple[str, str], now: datetime) -> InboxItem:
         notice = going.kept.notice
