@@ -71,8 +71,8 @@ class Reports:
             if delivery is not None and report.event in STATUSES:
                 status, allowed = STATUSES[report.event]
                 moved = await deliveries.move(tx.connection, delivery.id, status, report.reason, allowed)
-            address = delivery.address if delivery is not None else report.address
-            if address is not None and (moved or delivery is None or report.event == "stopped"):
+            address = (delivery.address if delivery is not None else None) or report.address
+            if address and (moved or delivery is None or report.event == "stopped"):
                 await self._count(tx, self._channels[channel].kind, address, report, self._spec.suppression)
         if moved and delivery is not None:
             self._figures.ended(delivery.kind, STATUSES[report.event][0])

@@ -12,7 +12,7 @@ from runtime.services.notifications.audience import PAGE
 from runtime.services.notifications.ports import MOST_INLINE, Audience, Notice, Notified
 from runtime.services.notifications.recipients import STRANGER, people_of
 from runtime.services.notifications.requests import fingerprint, normal, operation, require_good
-from runtime.services.notifications.store import deliveries, digests, inbox, notices
+from runtime.services.notifications.store import deliveries, digests, inbox, leaving, notices
 from runtime.services.notifications.store.notices import Kept
 from runtime.services.notifications.templates import kinds_of
 
@@ -161,6 +161,13 @@ class Sending:
                 going = self._planner.going(newest, f"digest-{digest}", sorted(kept))
                 await self._planner.plan(tx, going, found, online)
         return {"gathered": len(items)}
+
+    async def forget(self, recipient: str) -> dict[str, Any]:
+        """Removes what has been planned for somebody while the account was being removed."""
+        if not await people_of(self._people, [recipient]):
+            async with self._transactions.transaction() as tx:
+                await leaving.remove(tx.connection, recipient)
+        return {}
 
     async def put(self, id_: str, user: str, category: str, title: str, text: str, link: str | None) -> str:
         """Puts an item with a text of its own into an inbox, as far as the user wants the category; returns the
