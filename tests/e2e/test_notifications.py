@@ -260,6 +260,29 @@ def test_a_browser_subscribes_gets_a_message_and_leaves(environment: RunningEnvi
     assert ada.ask("GET", f"{path}?user=another").status == 403
 
 
+def test_the_key_of_push_messages_is_rotated_without_a_restart(environment: RunningEnvironment, ada: Ada) -> None:
+    path, spec = "/v1/notifications/push-subscriptions", str(environment.state.path.parent / "spec.yaml")
+    with push_service() as service:
+        before, made = ada.ask("GET", "/v1/notifications/vapid").body, []
+        for browser in (service.browser("old"), service.browser("new")):
+            made.append(ada.ask("POST", path, browser.subscription()).body["id"])
+            if browser.path == "/push/old":
+                line = [sys.executable, "-m", "runtime", "keys", "rotate", spec, "vapid"]
+                said = subprocess.run(line, capture_output=True, text=True, check=True).stdout
+                assert re.search(rf"^{re.escape(before['id'])} +1 subscriptions$", said, re.MULTILINE)
+        after = ada.ask("GET", "/v1/notifications/vapid").body
+        assert [each["current"] for each in ada.ask("GET", path).body["items"]] == [False, True]
+        settled(environment, alert(environment, ada).body["id"])
+        keys = {each.path: each.key for each in service.requests}
+        assert keys == {"/push/old": before["public_key"], "/push/new": after["public_key"]}
+    for each in made:
+        ada.ask("DELETE", f"{path}?id={each}")
+    assert ada.ask("POST", "/v1/notifications/vapid/rotate").status == 403
+    assert environment.get("/v1/notifications/vapid/keys").body["items"] == [
+        {"id": after["id"], "current": True, "subscriptions": 0}
+    ]
+
+
 def test_a_task_tells_it_once_however_often_it_runs(environment: RunningEnvironment, ada: Ada) -> None:
     job = environment.run_job("tell", {"user": ada.id})
     assert job["status"] == "completed", job

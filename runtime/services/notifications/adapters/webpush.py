@@ -92,6 +92,10 @@ class WebPush:
     def private_endpoints(self) -> bool:
         return self._spec.private_endpoints
 
+    async def rotate(self) -> None:
+        """Makes a new current key; the one before goes on signing for its subscriptions."""
+        await anyio.to_thread.run_sync(self._keys.rotate)
+
     def id_of(self, public: str) -> str | None:
         key = self._keys.by_public(public)
         return key.id if key is not None else None
