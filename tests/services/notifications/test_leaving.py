@@ -82,7 +82,9 @@ async def test_what_was_planned_meanwhile_is_forgotten(site: Build) -> None:
         notice = await notices.find(tx.connection, told.id)
         assert notice is not None
         planner = at.service._planner
-        await planner.plan(tx, planner.going(notice), found, set())
+        going = planner.going(notice)
+        assert going is not None
+        await planner.plan(tx, going, found, set())
     assert len((await kept(at, "ada"))["inbox"]) == 1
     (job,) = [job for job in await at.planned() if job["payload"].get("work") == "forget"]
     assert job["due"] > time.time()
