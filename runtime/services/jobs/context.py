@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from runtime.errors import Invalid, NotBuilt
+from runtime.errors import Invalid, NotBuilt, NotFound
 from runtime.services.jobs.drafts import require_size
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from runtime.services.outbox.ports import Transaction, Transactions
     from runtime.services.sandbox.ports import Sandbox
 
+logger = logging.getLogger("runtime.jobs")
 
 T = TypeVar("T")
 
@@ -122,7 +124,13 @@ class RunningJob:
         await self._claimed.save(value)
 
     async def children(self) -> list[JobView]:
-        return [await self._jobs.get(child) for child in self._claimed.children]
+        found = []
+        for child in self._claimed.children:
+            try:
+                found.append(await self._jobs.get(child))
+            except NotFound:
+                logger.warning("%s: its child %s is no longer kept", self.id, child)
+        return found
 
     async def enqueue(self, queue: str, payload: Mapping[str, Any], *, delay: float = 0.0) -> JobView:
         return await self._jobs.enqueue(queue, payload, delay=delay)

@@ -291,14 +291,15 @@ class Jobs(Protocol):
         """Cancels a job: one that waits at once, one that runs as soon as its worker has seen it, in about a second.
 
         The handler of a running job gets a cancellation, and no further try is made; a job that completes before
-        that has completed. A plain function cannot be ended: its thread goes on, and its outcome is dropped.
+        that has completed. A plain function cannot be ended: its thread goes on, and its outcome is dropped. One that
+        is cancelled already stays so: the call may be sent again.
 
         Returns:
             The job, `cancelled` or still `running`.
 
         Raises:
             NotFound: no such job.
-            Conflict: it has ended.
+            Conflict: it has completed or failed.
         """
         ...
 
@@ -315,11 +316,11 @@ class Jobs(Protocol):
         ...
 
     async def wake(self, job_id: str) -> JobView:
-        """Lets a job that was laid aside wait in its queue again.
+        """Lets a job that was laid aside wait in its queue again; one that was not is left as it is.
 
         Raises:
             NotFound: no such job.
-            Conflict: it is not paused.
+            Conflict: it has ended.
         """
         ...
 
@@ -424,7 +425,7 @@ class JobContext(Protocol):
         ...
 
     async def children(self) -> list[JobView]:
-        """The jobs for which it has waited, with their results."""
+        """The jobs for which it has waited, with their results, as far as they are still kept."""
         ...
 
     async def enqueue(self, queue: str, payload: Mapping[str, Any], *, delay: float = 0.0) -> JobView:

@@ -246,14 +246,17 @@ class JobQueues:
         if view.status == "paused" or await self.backend.rest(view.queue, job_id):
             return await self.get(job_id)
         seen = await self.get(job_id)
+        if seen.status == "paused":
+            return seen
         raise Conflict(
             f"the job {job_id} cannot be paused, it is {seen.status}", remedy="Only a job that waits or runs is paused."
         )
 
     async def wake(self, job_id: str) -> JobView:
         view = await self.get(job_id)
-        if not await self.backend.wake(view.queue, job_id, limits(self.settings(view.queue))):
+        if view.status in ENDED:
             raise Conflict(f"the job {job_id} is not paused, it is {view.status}", remedy="There is nothing to do.")
+        await self.backend.wake(view.queue, job_id, limits(self.settings(view.queue)))
         return await self.get(job_id)
 
     async def pause(self, queue: str) -> QueueView:
