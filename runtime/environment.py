@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import anyio
 
 from runtime import __version__
-from runtime.assembly import Assembly, demonstrations
+from runtime.assembly import Assembly, Site
 from runtime.errors import AlreadyRunning, Fault
 from runtime.kernel.journal import Journal
 from runtime.kernel.lock import StateLock
@@ -21,6 +21,7 @@ from runtime.kernel.reconcile import Kernel
 from runtime.kernel.status import ComponentStatus
 from runtime.outline import catches_mail, channels
 from runtime.part import Part
+from runtime.plugins import Registry
 from runtime.rotation import Rotation
 from runtime.settings import Settings
 from runtime.state import StateFolder
@@ -78,10 +79,6 @@ class Environment:
     @property
     def catches_mail(self) -> bool:
         return any(catches_mail(channel) for channel in channels(self.loaded.data).values())
-
-    def demonstrations(self) -> list[tuple[str, str]]:
-        """Requests that a newcomer can send at once: path and body."""
-        return demonstrations(self.loaded.data)
 
     async def serve(self, on_change: Change = lambda status: None, on_ready: Callable[[], None] = lambda: None) -> None:
         """Boots the environment, serves until SIGTERM, SIGINT or `stop`, then drains.
@@ -164,8 +161,9 @@ class Environment:
         )
 
     async def _boot(self, kernel: Kernel, view: View, logs: Logs, rotation: Rotation) -> Assembly:
-        assembly = Assembly(
+        site = Site(
             self.loaded,
+            Registry.load(self.loaded.plugins),
             self.state,
             sockets=kernel.sockets,
             logs=logs,
@@ -175,8 +173,9 @@ class Environment:
             part=self.part,
             rotate=rotation.request,
         )
+        assembly = Assembly(site)
         components = assembly.components()
-        self.absent = frozenset(assembly.absent)
+        self.absent = frozenset(assembly.missing)
         await kernel.apply(components, declared=self.loaded.declared)
         if self.part.includes("http"):
             self.url = kernel.service("http").url

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import anyio
 
-from runtime.assembly import vault_store
+from runtime.assembly.secrets import vault_store
 from runtime.errors import Fault, NotFound, SpecFault
 
 if TYPE_CHECKING:

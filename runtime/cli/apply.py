@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from runtime.cli.demonstrations import demonstrations
 from runtime.errors import UsageFault
 
 if TYPE_CHECKING:
@@ -127,7 +128,7 @@ class Report:
             f"{environment.boot_seconds:.1f} s; pages at {environment.url}/docs)\n\nTry it, in a second terminal:\n"
         )
         self._print(f"  curl {key} {environment.url}/v1/queues")
-        for path, body in environment.demonstrations():
+        for path, body in demonstrations(environment.loaded.data):
             typed = "-H 'Content-Type: application/json'"
             self._print(f"  curl {key} {typed} \\\n       {environment.url}{path} -d {shlex.quote(body)}")
         if environment.catches_mail:

@@ -1,4 +1,4 @@
-"""This project's queues, as `runtime/assembly.py` makes them, without the rest of an environment."""
+"""This project's queues, as `runtime/assembly` makes them, without the rest of an environment."""
 
 from __future__ import annotations
 

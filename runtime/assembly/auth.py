@@ -1,0 +1,40 @@
+"""Accounts, sessions and keys."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from runtime.assembly.site import Made, Site
+from runtime.services.auth.service import Auth
+from runtime.services.auth.spec import AuthSpec
+from runtime.services.auth.texts import QueuedTexts
+from runtime.spec.fields import live_fields
+
+if TYPE_CHECKING:
+    from runtime.kernel.component import Ports, Service
+
+
+def component(site: Site, _: str) -> Made:
+    """It has no parts."""
+    spec, name = site.spec.auth, site.spec.name
+    assert spec is not None  # noqa: S101 - the outline has seen it
+    api = site.spec.api
+
+    def make(ports: Ports) -> Service:
+        return Auth(
+            spec,
+            ports["storage.database"],
+            ports["outbox"],
+            ports["storage.redis"].client,
+            ports["events"].platform,
+            name=name,
+            prefix=site.prefix,
+            folder=site.loaded.root / spec.jwt.keys if spec.jwt.keys else site.state.path / "keys",
+            issuer=spec.jwt.issuer or api.public_url or f"urn:runtime:{name}",
+            audience=spec.jwt.audience or name,
+            mail=site.delivering("notifications.email"),
+            texts=QueuedTexts(texts) if (texts := site.delivering("notifications.sms")) else None,
+            origins=frozenset([*api.cors.origins, *([api.public_url] if api.public_url else [])]),
+        )
+
+    return Made("Accounts and keys", make, site.data["auth"], live_fields(AuthSpec))

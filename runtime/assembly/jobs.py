@@ -1,0 +1,66 @@
+"""The queues of jobs, with the built-in handlers, and their workers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from runtime.assembly.site import Made, Site
+from runtime.outline import DELIVERING, EXECUTING, INBOX, channel_for
+from runtime.plugins import Mark, Registry
+from runtime.services.jobs.adapters.saq import SaqBackend
+from runtime.services.jobs.service import JobQueues
+from runtime.services.jobs.spec import QueueSpec
+from runtime.services.jobs.worker import QueueWorker
+from runtime.services.notifications.workers import deliver, email_task, in_app
+from runtime.services.sandbox.workers import execution_task
+from runtime.spec.fields import live_fields
+
+if TYPE_CHECKING:
+    from runtime.kernel.component import Ports, Service
+
+
+def component(site: Site, name: str) -> Made:
+    """The worker of a queue, or the queues themselves."""
+    return _worker(site, name) if name else _queues(site)
+
+
+def _queues(site: Site) -> Made:
+    def make(ports: Ports) -> Service:
+        tasks = Registry(site.registry)
+        for handler in DELIVERING:
+            if channel := channel_for(handler, site.data):
+                mails = DELIVERING[handler] == "smtp"
+                task = email_task(ports[channel], ports["storage.cache"].held) if mails else deliver
+                tasks.add(Mark("task", handler, task))
+        if site.spec.notifications is not None:
+            tasks.add(Mark("task", INBOX, in_app))
+        if sandbox := ports.get("sandbox"):
+            tasks.add(Mark("task", EXECUTING, execution_task(sandbox)))
+        backend = SaqBackend(ports["storage.redis"].client, site.prefix, instance=site.state.instance())
+        return JobQueues(site.spec.queues, tasks, backend)
+
+    return Made("Job queues", make, {"queues": sorted(site.data["queues"])})
+
+
+def _worker(site: Site, name: str) -> Made:
+    spec = site.spec.queues[name]
+    fields = site.data["queues"][name]
+    if not site.built(spec.handler):
+        return site.absent(f"jobs.{name}", f'the handler "{spec.handler}"', fields)
+    return Made(
+        f"Worker of {spec.handler}",
+        lambda ports: QueueWorker(
+            name,
+            spec,
+            ports["jobs"],
+            ports["events"],
+            transactions=ports["outbox"],
+            mask=site.logs.redactor.text,
+            platform=ports["events"].platform,
+            sandbox=ports.get("sandbox"),
+            ai=ports.get("ai"),
+            notifications=ports.get("notifications"),
+        ),
+        fields,
+        live_fields(QueueSpec),
+    )

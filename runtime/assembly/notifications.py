@@ -1,0 +1,96 @@
+"""Notifications and their channels."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from runtime.assembly.site import Made, Site
+from runtime.outline import DELIVERING, INBOX, channel_for
+from runtime.services.auth.people import UserDirectory
+from runtime.services.notifications.adapters.smtp import SmtpSender
+from runtime.services.notifications.adapters.webpush import WebPush
+from runtime.services.notifications.channels.mail import MailChannel
+from runtime.services.notifications.channels.port import KINDS, Channel
+from runtime.services.notifications.channels.push import PushChannel
+from runtime.services.notifications.mailbox import Mailbox
+from runtime.services.notifications.service import NotificationService
+from runtime.services.notifications.spec import NotificationsSpec, SmtpChannel, WebPushChannel
+from runtime.spec.fields import live_fields
+
+if TYPE_CHECKING:
+    from runtime.kernel.component import Ports, Service
+
+
+def component(site: Site, name: str) -> Made:
+    """A channel or its mailbox, or the service itself."""
+    return _channel(site, name) if name else _notifications(site)
+
+
+def _notifications(site: Site) -> Made:
+    spec = site.spec.notifications
+    assert spec is not None  # noqa: S101 - the outline has seen it
+    delivering = {INBOX: "in_app", **DELIVERING}
+    found = {KINDS[kind]: site.queue_of(handler) for handler, kind in delivering.items()}
+    declared = {KINDS[channel.kind] for channel in spec.channels.values()} | {"in_app"}
+    queues = {kind: queue for kind, queue in found.items() if queue is not None and kind in declared}
+    retries = {kind: site.spec.queues[queue].retry for kind, queue in queues.items()}
+
+    def make(ports: Ports) -> Service:
+        channels: dict[str, Channel] = {}
+        for name, channel in spec.channels.items():
+            if isinstance(channel, SmtpChannel):
+                channels[name] = MailChannel(ports[f"notifications.{name}"])
+            elif isinstance(channel, WebPushChannel):
+                channels[name] = PushChannel(ports[f"notifications.{name}"], ports["storage.database"])
+            elif channel.kind in DELIVERING.values():
+                channels[name] = ports[f"notifications.{name}"]
+        outbox, events = ports["outbox"], ports["events"]
+        service = NotificationService(
+            spec,
+            ports["storage.database"],
+            outbox,
+            outbox,
+            ports["storage.redis"].client,
+            events.platform,
+            UserDirectory(ports["storage.database"]) if site.spec.auth is not None else None,
+            channels=channels,
+            queues=queues,
+            retries=retries,
+            root=site.loaded.root,
+            name=site.spec.name,
+            prefix=site.prefix,
+            public_url=site.public_url,
+            push_keys=ports[pushing] if (pushing := channel_for("notifications.push", site.data)) else None,
+        )
+        site.metrics.add(service.figures)
+        return service
+
+    fields = {name: value for name, value in site.data["notifications"].items() if name != "channels"}
+    return Made("Notifications", make, fields, live_fields(NotificationsSpec))
+
+
+def _channel(site: Site, name: str) -> Made:
+    channel_name, _, part = name.partition(".")
+    assert site.spec.notifications is not None  # noqa: S101 - the outline has seen it
+    channel = site.spec.notifications.channels[channel_name]
+    fields = site.data["notifications"]["channels"][channel_name]
+    if isinstance(channel, WebPushChannel):
+        return Made("Web push", lambda _: _web_push(site, channel), fields)
+    if not isinstance(channel, SmtpChannel):
+        return site.absent(f"notifications.{name}", f'the channel "{channel_name}" ({channel.kind})', {})
+    if part == "mailbox":
+        port = 0 if site.part.beside_others else channel.port
+        return Made("Development mailbox", lambda _: Mailbox(site.state.mail, port), fields)
+
+    def make(ports: Ports) -> Service:
+        box = ports.get(f"notifications.{channel_name}.mailbox")
+        return SmtpSender(channel, box)
+
+    live = site.live_secrets("notifications", "channels", channel_name)
+    return Made("E-mail", make, fields, frozenset({"username", "password"} if live else ()))
+
+
+def _web_push(site: Site, channel: WebPushChannel) -> Service:
+    root, vapid = site.loaded.root, channel.vapid
+    file = root / vapid.private_key if vapid.private_key else site.state.path / "keys" / "vapid.pem"
+    return WebPush(channel, file, [root / each for each in vapid.previous])
