@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
+from msgspec import Struct
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
@@ -22,11 +24,11 @@ Entry = tuple[str, bytes | None]
 """A position, and the event that is stored there; None where it has been trimmed away."""
 
 
-class Draft(NamedTuple):
+class Draft(Struct, frozen=True):
     """An event that is to be stored.
 
     Args:
-        event: without its position.
+        event: without its position, which it gets when it is stored.
         once: its id is the publisher's own.
         data: the event's data as JSON, where it is known already.
     """

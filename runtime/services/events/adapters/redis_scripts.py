@@ -14,35 +14,38 @@ from __future__ import annotations
 from typing import Final
 
 APPEND: Final = """
--- KEYS log batch seen...   ARGV max_length max_age_ms batch_s [event, partition, once_s, ...]
--- Stores events, all in one step. `batch` keeps the answer for when the same command is sent again; with a batch_s
--- of 0 the events' own ids do.
+-- KEYS log batch seen...   ARGV max_length max_age_ms batch_s once_s [event, about ...]
+-- Stores events, all in one step: their positions, a blank between two, and = before one that was known already.
+-- `about` is an event's partition, if it has one, and ! where its id is the publisher's own. `batch` keeps the answer
+-- for when the same command is sent again; with a batch_s of 0 the events' own ids do.
 local guarded = ARGV[3] ~= '0'
 local known = guarded and redis.call('GET', KEYS[2])
-if known then return cjson.decode(known) end
-local log, stored, seen, events = KEYS[1], {}, 3, cmsgpack.unpack(ARGV[4])
-for place = 1, #events, 3 do
-  local once, first = events[place + 2] ~= '', nil
-  if once then first = redis.call('GET', KEYS[seen]) end
-  if first then
-    stored[#stored + 1] = '=' .. first
-  else
-    local position
-    if events[place + 1] == '' then
-      position = redis.call('XADD', log, 'MAXLEN', '~', ARGV[1], '*', 'event', events[place])
-    else
-      position = redis.call('XADD', log, 'MAXLEN', '~', ARGV[1], '*', 'event', events[place], 'part', events[place + 1])
-    end
-    if once then redis.call('SET', KEYS[seen], position, 'EX', events[place + 2]) end
-    stored[#stored + 1] = position
+if known then return known end
+local call, log, stored, seen = redis.call, KEYS[1], {}, 3
+for place = 5, #ARGV, 2 do
+  local about, first, own, position = ARGV[place + 1], nil, nil, nil
+  local part = about
+  if string.sub(about, -1) == '!' then
+    part, own = string.sub(about, 1, -2), KEYS[seen]
+    first, seen = call('GET', own), seen + 1
   end
-  if once then seen = seen + 1 end
+  if first then
+    position = '=' .. first
+  elseif part == '' then
+    position = call('XADD', log, '*', 'event', ARGV[place])
+  else
+    position = call('XADD', log, '*', 'event', ARGV[place], 'part', part)
+  end
+  if own and not first then call('SET', own, position, 'EX', ARGV[4]) end
+  stored[#stored + 1] = position
 end
-local time = redis.call('TIME')
+local time = call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
-redis.call('XTRIM', log, 'MINID', '~', string.format('%.0f', math.max(0, now - ARGV[2])))
-if guarded then redis.call('SET', KEYS[2], cjson.encode(stored), 'EX', ARGV[3]) end
-return stored
+call('XTRIM', log, 'MAXLEN', '~', ARGV[1])
+call('XTRIM', log, 'MINID', '~', string.format('%.0f', math.max(0, now - ARGV[2])))
+local answer = table.concat(stored, ' ')
+if guarded then call('SET', KEYS[2], answer, 'EX', ARGV[3]) end
+return answer
 """
 
 SWEEP: Final = """
