@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Any
 if __package__ in (None, ""):
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from saq import Queue
+from redis.asyncio import Redis
+from saq.queue.redis import RedisQueue
 
 from runtime import Client, SyncClient
 from runtime.testing import running
@@ -64,7 +65,7 @@ def shown(name: str, values: list[float], unit: str) -> None:
 
 
 async def measure(url: str, key: str, socket: Path) -> None:
-    saq = Queue.from_url(f"unix://{socket}", name="bench")
+    saq = RedisQueue(Redis.from_url(f"unix://{socket}"), name="bench")
     await saq.connect()
     figures: dict[tuple[str, str], list[float]] = {}
 
