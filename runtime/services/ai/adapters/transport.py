@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from runtime.services.ai.failures import Failure
 from runtime.services.ai.sse import Events
+from runtime.telemetry.context import traceparent
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
@@ -87,7 +88,9 @@ class Transport:
             Failure: there is none (`connection`, `timeout`), or it broke off (`truncated`).
         """
         with _explained(url, begun=False):
-            response = await self._session.request(method, url, data=body, headers=headers, allow_redirects=False)
+            response = await self._session.request(
+                method, url, data=body, headers=_traced(headers), allow_redirects=False
+            )
         try:
             return await _whole(response, LARGEST_ANSWER)
         finally:
@@ -101,7 +104,7 @@ class Transport:
             Failure: as `send`.
         """
         with _explained(url, begun=False):
-            response = await self._session.post(url, data=body, headers=headers, allow_redirects=False)
+            response = await self._session.post(url, data=body, headers=_traced(headers), allow_redirects=False)
         try:
             if response.status == 200 and "event-stream" in response.headers.get("Content-Type", "event-stream"):
                 yield Opened(response)
@@ -110,6 +113,12 @@ class Transport:
         finally:
             # What has not been read to its end is thrown away with its connection: the provider stops at once.
             response.close()
+
+
+def _traced(headers: Mapping[str, str]) -> Mapping[str, str]:
+    """With the name of the span that the request belongs to, so that a provider of one's own can go on with it."""
+    span = traceparent.get()
+    return headers if span is None else {**headers, "traceparent": span}
 
 
 async def _whole(response: aiohttp.ClientResponse, most: int) -> Reply:
