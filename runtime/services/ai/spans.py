@@ -183,6 +183,9 @@ def begun(
     asked = plan.chain or "/".join(plan.models[0])
     about: dict[str, Value] = {"runtime.ai.chain": plan.chain} if plan.chain else {}
     span = tracer.begin(f"ai {operation} {asked}", "internal", about)
+    if not span.recorded:
+        span.end()
+        return UNTRACED
     return Call(tracer, span, operation, request, prompts=prompts)
 
 

@@ -39,8 +39,9 @@ class Opened:
     """A stream whose head has come: 200 and Server-Sent Events."""
 
     def __init__(self, response: aiohttp.ClientResponse) -> None:
-        self._response = response
-        self._events = Events()
+        self._host = response.url.host or ""
+        self._read = response.content.readany
+        self._feed = Events().feed
 
     async def read(self) -> list[bytes]:
         """The data of the events that one read brings, perhaps none; empty at the end: see `ended`.
@@ -49,11 +50,15 @@ class Opened:
             Failure: the connection broke (`truncated`), or what came is no stream of events (`malformed`).
         """
         while True:
-            with _explained(self._response.url.host or "", begun=True):
-                data = await self._response.content.readany()
+            try:
+                data = await self._read()
+            except Exception as error:
+                if (failure := _failure(error, self._host, begun=True)) is None:
+                    raise
+                raise failure from error
             if not data:
                 raise Failure("truncated", "the stream ended without its last event")
-            if events := self._events.feed(data):
+            if events := self._feed(data):
                 return events
 
 
