@@ -55,8 +55,6 @@ def absent(data: Data) -> dict[str, str]:
     found = {section: section for section in SECTIONS if data.get(section)}
     if watched.get("audit"):
         found["observability.audit"] = "the audit trail"
-    if (watched.get("tracing") or {}).get("exporter", "none") != "none":
-        found["observability.tracing"] = "tracing"
     if (watched.get("errors") or {}).get("dsn"):
         found["observability.errors"] = "reporting errors"
     if (processes.get("api", 1), processes.get("workers", 0)) != (1, 0):
@@ -100,6 +98,10 @@ def _ai(data: Data, billing: tuple[str, ...]) -> Iterator[Node]:
 
 def _nodes(data: Data) -> Iterator[Node]:
     yield Node("observability", ())
+    traced = ((data.get("observability") or {}).get("tracing") or {}).get("exporter", "none") != "none"
+    tracing = ("observability.tracing",) if traced else ()
+    for id_ in tracing:
+        yield Node(id_, ())
     yield Node("secrets", ())
     # What they sign in with may be lent by Vault: it must not end before they do.
     yield Node("storage.redis", ("secrets",))
@@ -135,7 +137,8 @@ def _nodes(data: Data) -> Iterator[Node]:
     if data.get("auth") is not None:
         yield Node("auth", ("storage.database", "storage.redis", "events", "outbox"))
     for name in data.get("queues") or {}:
-        yield Node(f"jobs.{name}", ("jobs", "events", "outbox", *sandbox, *models, *notifications))
+        # Traces end after the last job has.
+        yield Node(f"jobs.{name}", ("jobs", "events", "outbox", *sandbox, *models, *notifications, *tracing))
     for name in data.get("schedules") or {}:
         yield Node(f"schedules.{name}", ("storage.cache", "jobs"))
     for name in (data.get("events") or {}).get("subscriptions") or {}:

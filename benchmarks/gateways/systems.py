@@ -99,7 +99,7 @@ def provider() -> Iterator[int]:
 
 
 @contextmanager
-def ours(upstream: str, folder: Path) -> Iterator[Gateway]:
+def ours(upstream: str, folder: Path, *, tracing: dict[str, object] | None = None) -> Iterator[Gateway]:
     """As `runtime apply` runs it, with all duties: key, limits, budgets, prices and the ledger."""
     kinds = {
         name: {"kind": name, "api_key": "sk-1", "base_url": f"{upstream}/v1" if name == "openai" else upstream}
@@ -115,7 +115,7 @@ def ours(upstream: str, folder: Path) -> Iterator[Gateway]:
             "budgets": {"each": {"per": "30d", "limit": "1000000.00 USD"}},
             "chains": {"default": ["openai/gpt-4o-mini", "anthropic/claude-sonnet-4-5"]},
         },
-        "observability": {"logs": {"level": "warning"}},
+        "observability": {"logs": {"level": "warning"}, "tracing": tracing or {}},
     }
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "spec.yaml"

@@ -91,6 +91,7 @@ def component(site: Site, _: str) -> Made:
             redis=ports["storage.redis"].client,
             prefix=site.prefix,
             metrics=site.metrics,
+            tracing=site.tracing,
             metrics_path=site.spec.observability.metrics.path,
             refused=lambda address, why: ports["events"].platform.sign_in_refused(address, method="key", reason=why),
             sockets={

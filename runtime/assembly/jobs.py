@@ -37,7 +37,7 @@ def _queues(site: Site) -> Made:
         if sandbox := ports.get("sandbox"):
             tasks.add(Mark("task", EXECUTING, execution_task(sandbox)))
         backend = SaqBackend(ports["storage.redis"].client, site.prefix, instance=site.state.instance())
-        return JobQueues(site.spec.queues, tasks, backend)
+        return JobQueues(site.spec.queues, tasks, backend, site.tracing)
 
     return Made("Job queues", make, {"queues": sorted(site.data["queues"])})
 
@@ -60,6 +60,7 @@ def _worker(site: Site, name: str) -> Made:
             sandbox=ports.get("sandbox"),
             ai=ports.get("ai"),
             notifications=ports.get("notifications"),
+            tracing=site.tracing,
         ),
         fields,
         live_fields(QueueSpec),

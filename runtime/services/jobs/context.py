@@ -7,7 +7,9 @@ import logging
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from runtime.errors import Invalid, NotBuilt, NotFound
+from runtime.services.ai.ports import BoundAi
 from runtime.services.jobs.drafts import require_size
+from runtime.services.jobs.ports import Draft
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Mapping, Sequence
@@ -96,10 +98,11 @@ class RunningJob:
         return self._sandbox
 
     @property
-    def ai(self) -> Ai:
+    def ai(self) -> BoundAi:
         if self._ai is None:
             raise NotBuilt("asking a model from a job without `ai` in the spec")
-        return self._ai
+        by = self._claimed.by
+        return BoundAi(self._ai, *(() if by is None else (by.account, by.key, by.credits)))
 
     @property
     def notifications(self) -> Notifications:
@@ -133,7 +136,7 @@ class RunningJob:
         return found
 
     async def enqueue(self, queue: str, payload: Mapping[str, Any], *, delay: float = 0.0) -> JobView:
-        return await self._jobs.enqueue(queue, payload, delay=delay)
+        return await self._jobs.submit(queue, Draft(payload, delay=delay or None, by=self._claimed.by))
 
     def announce(self, stream: str, type: str, data: Mapping[str, Any], *, key: str | None = None) -> None:  # noqa: A002
         if self._events is None:

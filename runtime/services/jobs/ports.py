@@ -6,12 +6,13 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 from typing import Any, Final, Literal, Protocol
 
 import msgspec
 
 from runtime.health import Status
-from runtime.services.ai.ports import Ai
+from runtime.services.ai.ports import BoundAi
 from runtime.services.notifications.ports import Audience, Notice, Notifications, Notified
 from runtime.services.outbox.ports import Transaction
 from runtime.services.sandbox.ports import Sandbox
@@ -133,6 +134,20 @@ class Replayed:
     left: int
 
 
+class Author(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Whoever has put a job in, as the API knows the caller: what its task asks models for is theirs to pay.
+
+    Args:
+        account: whose credits and budgets.
+        key: the key that was shown, where it is not the account itself.
+        credits: the most that the key may spend of the account's; None for all there are.
+    """
+
+    account: str
+    key: str = ""
+    credits: Decimal | None = None
+
+
 class Draft(msgspec.Struct, frozen=True):
     """A job before it is stored.
 
@@ -156,6 +171,7 @@ class Draft(msgspec.Struct, frozen=True):
         backoff: the pause before the second try; None for what the queue says.
         children: jobs for which it waits; they may have children too.
         runs_anyway: whether it runs even when a child fails; otherwise it fails with it.
+        by: who puts it in, and its children; None where it is the environment itself.
     """
 
     payload: Mapping[str, Any]
@@ -175,6 +191,7 @@ class Draft(msgspec.Struct, frozen=True):
     backoff: str | float | None = None
     children: Sequence[Draft] = ()
     runs_anyway: bool = False
+    by: Author | None = None
 
 
 class Jobs(Protocol):
@@ -393,8 +410,9 @@ class JobContext(Protocol):
         ...
 
     @property
-    def ai(self) -> Ai:
-        """Asks models: `await job.ai.chat({"model": "default", "messages": […]}, user=job.owner)`."""
+    def ai(self) -> BoundAi:
+        """Asks models: `await job.ai.chat({"model": "default", "messages": […]})`. Whoever has put the job in pays, by
+        the budgets, limits and credits of their key; a job that nobody has put in names a `user`."""
         ...
 
     @property
