@@ -92,6 +92,16 @@ class RunningJob:
         return self._claimed.saved
 
     @property
+    def jobs(self) -> Jobs:
+        return self._jobs
+
+    @property
+    def events(self) -> Events:
+        if self._events is None:
+            raise NotBuilt("events from a job without an event bus")
+        return self._events
+
+    @property
     def sandbox(self) -> Sandbox:
         if self._sandbox is None:
             raise NotBuilt("running code from a job without a `sandbox` in the spec")

@@ -13,6 +13,7 @@ import msgspec
 
 from runtime.health import Status
 from runtime.services.ai.ports import BoundAi
+from runtime.services.events.ports import Events
 from runtime.services.notifications.ports import Audience, Notice, Notifications, Notified
 from runtime.services.outbox.ports import Transaction
 from runtime.services.sandbox.ports import Sandbox
@@ -402,6 +403,16 @@ class JobContext(Protocol):
     @property
     def saved(self) -> Any:
         """What an earlier try has stored by `save`; None where none has."""
+        ...
+
+    @property
+    def jobs(self) -> Jobs:
+        """The queues, for what goes beyond `enqueue`: jobs with options, jobs that are waited for."""
+        ...
+
+    @property
+    def events(self) -> Events:
+        """The event bus, for what goes beyond `publish`: keys, ids, replay."""
         ...
 
     @property
