@@ -39,13 +39,13 @@ class Files(NamedTuple):
 
     Args:
         version: of all assets together; a part of their addresses, since modules name each other by relative ones.
-        index: the document, which names the assets.
+        document: the page, which names the assets.
         worker: the service worker.
         assets: the rest, by path.
     """
 
     version: str
-    index: File
+    document: File
     worker: File
     assets: Mapping[str, File]
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from runtime.services.ai.ports import Ai
     from runtime.services.events.ports import Announcement, Events
     from runtime.services.jobs.backend import Claimed
-    from runtime.services.jobs.ports import Jobs, JobView
+    from runtime.services.jobs.ports import Author, Jobs, JobView
     from runtime.services.notifications.ports import Audience, Notice, Notifications, Notified
     from runtime.services.outbox.ports import Transaction, Transactions
     from runtime.services.sandbox.ports import Sandbox
@@ -92,6 +92,10 @@ class RunningJob:
         return self._claimed.saved
 
     @property
+    def by(self) -> Author | None:
+        return self._claimed.by
+
+    @property
     def jobs(self) -> Jobs:
         return self._jobs
 
@@ -111,7 +115,7 @@ class RunningJob:
     def ai(self) -> BoundAi:
         if self._ai is None:
             raise NotBuilt("asking a model from a job without `ai` in the spec")
-        by = self._claimed.by
+        by = self.by
         return BoundAi(self._ai, *(() if by is None else (by.account, by.key, by.credits)))
 
     @property
@@ -121,7 +125,8 @@ class RunningJob:
         return self._notifications
 
     async def notify(self, notice: Notice, to: Audience) -> Notified:
-        return await self.notifications.sending.notify(notice, to, by=self.owner or f"queue:{self.queue}")
+        by = self.by.account if self.by else f"queue:{self.queue}"
+        return await self.notifications.sending.notify(notice, to, by=by)
 
     def wait(self, coroutine: Coroutine[Any, Any, T]) -> T:
         """Waits for one of the other methods from a thread: `job.wait(job.progress(0.5))`."""
@@ -146,7 +151,7 @@ class RunningJob:
         return found
 
     async def enqueue(self, queue: str, payload: Mapping[str, Any], *, delay: float = 0.0) -> JobView:
-        return await self._jobs.submit(queue, Draft(payload, delay=delay or None, by=self._claimed.by))
+        return await self._jobs.submit(queue, Draft(payload, delay=delay or None, by=self.by))
 
     def announce(self, stream: str, type: str, data: Mapping[str, Any], *, key: str | None = None) -> None:  # noqa: A002
         if self._events is None:

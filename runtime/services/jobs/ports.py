@@ -7,7 +7,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import Any, Final, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
 
 import msgspec
 
@@ -17,6 +17,9 @@ from runtime.services.events.ports import Events
 from runtime.services.notifications.ports import Audience, Notice, Notifications, Notified
 from runtime.services.outbox.ports import Transaction
 from runtime.services.sandbox.ports import Sandbox
+
+if TYPE_CHECKING:
+    from runtime.http.access import Caller
 
 REMEMBERED: Final = 6 * 3600.0
 """Seconds for which a job's `once` is remembered."""
@@ -147,6 +150,11 @@ class Author(msgspec.Struct, frozen=True, omit_defaults=True):
     account: str
     key: str = ""
     credits: Decimal | None = None
+
+    @classmethod
+    def of(cls, caller: Caller) -> Author:
+        """A caller of the API."""
+        return cls(caller.account, caller.id if caller.id != caller.account else "", caller.credits)
 
 
 class Draft(msgspec.Struct, frozen=True):
@@ -403,6 +411,12 @@ class JobContext(Protocol):
     @property
     def saved(self) -> Any:
         """What an earlier try has stored by `save`; None where none has."""
+        ...
+
+    @property
+    def by(self) -> Author | None:
+        """Who has put it in, as the API knows them; None where nobody has, as with a schedule. `owner` is only what
+        they say."""
         ...
 
     @property

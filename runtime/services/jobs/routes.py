@@ -49,7 +49,7 @@ class QueueRoutes(Controller):
     async def enqueue(
         self, queue: FromPath[str], data: JSONBody[JobRequest], jobs: Port[Jobs], caller: Port[Caller]
     ) -> JobAccepted:
-        return _accepted(await jobs.submit(_own(queue, data), data.draft(_author(caller))))
+        return _accepted(await jobs.submit(_own(queue, data), data.draft(Author.of(caller))))
 
     @post(
         "/{queue:str}/jobs/batch",
@@ -62,7 +62,7 @@ class QueueRoutes(Controller):
     ) -> JobsAccepted:
         for place, entry in enumerate(data.jobs):
             _own(queue, entry, f"/jobs/{place}")
-        by = _author(caller)
+        by = Author.of(caller)
         drafts = [entry.draft(by) for entry in data.jobs]
         return JobsAccepted([_accepted(job) for job in await jobs.enqueue_all(queue, drafts)])
 
@@ -193,7 +193,3 @@ def _position(after: str) -> tuple[datetime, str]:
             errors=[Pointer("?after", "pass the `next` of an earlier answer as it is")],
             remedy="Begin again without `after`.",
         ) from error
-
-
-def _author(caller: Caller) -> Author:
-    return Author(caller.account, caller.id if caller.id != caller.account else "", caller.credits)

@@ -11,7 +11,7 @@ from runtime.errors import Invalid, NotFound, Pointer
 from runtime.http.access import Caller, scope
 from runtime.http.paging import Page
 from runtime.http.ports import Port
-from runtime.services.jobs.ports import Draft, Jobs
+from runtime.services.jobs.ports import Author, Draft, Jobs
 from runtime.services.routines.ports import Routines, RoutineView
 
 
@@ -64,7 +64,8 @@ class RoutineRoutes(Controller):
             raise NotFound("no queue runs routines", remedy="Give one the handler `routines.run`.")
         usual = ["person" if caller.session is not None else "api"]
         marks = data.marks if data.marks is not None else [mark for mark in usual if mark in routines.marks]
-        draft = Draft({"routine": routine, "input": data.input}, owner=caller.account, marks=marks)
+        payload = {"routine": routine, "input": data.input}
+        draft = Draft(payload, owner=caller.account, marks=marks, by=Author.of(caller))
         try:
             job = await jobs.submit(routines.queue, draft)
         except Invalid as error:

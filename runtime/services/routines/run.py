@@ -39,7 +39,7 @@ class Run:
         self._routine = routine
         self._job = job
         self._ended: dict[str, dict[str, Any]] = dict((job.saved or {}).get("steps", {}))
-        run = {"id": job.id, "routine": routine.name, "started_by": job.owner}
+        run = {"id": job.id, "routine": routine.name, "started_by": job.by.account if job.by else job.owner}
         self._variables = {"input": given, "run": run, "steps": self._ended}
 
     async def result(self) -> dict[str, Any]:

@@ -87,7 +87,7 @@ class MessageSpec(Section):
 
 
 class ChatStep(Step):
-    """A question to a model, at the expense of the run's owner; its answer is the step's output."""
+    """A question to a model, at the expense of whoever has started the run; its answer is the step's output."""
 
     uses: Literal["ai.chat"] = setting(..., "A question to a model.", example="ai.chat")
     chain: Annotated[Text, Ref("ai.chains")] = setting(..., "The chain that answers.", example="default")

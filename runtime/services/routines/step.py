@@ -44,7 +44,7 @@ class Scope:
     @property
     def account(self) -> str:
         """Who pays, and in whose name it is done."""
-        return self.job.owner or f"queue:{self.job.queue}"
+        return self.job.by.account if self.job.by else f"queue:{self.job.queue}"
 
 
 class Action(Protocol):

@@ -13,7 +13,7 @@ from runtime.services.events.adapters.redis import RedisStreams
 from runtime.services.events.service import EventBus
 from runtime.services.events.spec import EventsSpec
 from runtime.services.jobs.adapters.saq import SaqBackend
-from runtime.services.jobs.ports import ENDED, Draft
+from runtime.services.jobs.ports import ENDED, Author, Draft
 from runtime.services.jobs.service import JobQueues
 from runtime.services.jobs.spec import QueueSpec
 from runtime.services.jobs.worker import QueueWorker
@@ -87,7 +87,8 @@ class Site:
         await self.routines.update({"routines": routines})
 
     async def begin(self, routine: str = "r", *, owner: str | None = None, **given: Any) -> JobView:
-        return await self.jobs.submit("run", Draft({"routine": routine, "input": given}, owner=owner))
+        by = Author(owner) if owner else None
+        return await self.jobs.submit("run", Draft({"routine": routine, "input": given}, owner=owner, by=by))
 
     async def run(self, routine: str = "r", *, owner: str | None = None, **given: Any) -> JobView:
         """Runs a routine to its end."""

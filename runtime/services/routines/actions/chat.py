@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Ask:
-    """Asks a chain of models at the expense of the run's owner.
+    """Asks a chain of models at the expense of whoever has started the run.
 
     Raises:
         Fault: `schema` is no JSON Schema.
@@ -39,7 +39,8 @@ class Ask:
 
     async def __call__(self, scope: Scope) -> Any:
         messages = [{**each, "content": _text(each["content"])} for each in self._messages(scope.variables)]
-        answer = await scope.job.ai.chat({**self._request, "messages": messages}, user=scope.account)
+        payer = "" if scope.job.by else scope.account  # whoever has started it pays, by the limits of their key
+        answer = await scope.job.ai.chat({**self._request, "messages": messages}, user=payer)
         choice = answer.plain()["choices"][0]
         said = choice["message"].get("content")
         if not isinstance(said, str):

@@ -34,6 +34,7 @@ class Enqueue:
             on_duplicate="throttle",
             window=REMEMBERED,
             owner=scope.job.owner,
+            by=scope.job.by,
         )
         stored = await jobs.submit(self._queue, draft)
         if not self._wait:
