@@ -13,6 +13,7 @@ no lane: it holds up nobody else.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from contextvars import copy_context
@@ -41,6 +42,10 @@ AHEAD: Final = 0.02
 BATCHES_AHEAD: Final = 4
 LIVES: Final = 2
 """How often an event may lose its worker beyond its tries."""
+AGAIN: Final = 0.02
+"""Seconds after which what waits is called off once more."""
+HELD: Final = 0.02
+"""Seconds after which it is looked whether another worker has taken what waits for it."""
 LAST_WORD: Final = 2.0
 FIRST_PAUSE: Final = 0.05
 LONGEST_PAUSE: Final = 1.0
@@ -74,7 +79,14 @@ class Group:
         self._burying = asyncio.Lock()
         self._aside: set[asyncio.Task[None]] = set()
         self._loop: asyncio.Task[None] | None = None
+        self._claim: asyncio.Task[Taken | None] | None = None
+        """What waits for new events."""
+        self._claimed = 0
+        self._dry = False
+        """The last call came back with less than it asked for: the next one waits."""
         self._stir = asyncio.Event()
+        self._alarm: asyncio.TimerHandle | None = None
+        self._alarm_at: float | None = None
         self._token = 0
         self._sure = False
         self._leaving: set[int] = set()
@@ -88,7 +100,7 @@ class Group:
     async def begin(self) -> None:
         if self._loop is not None:
             return
-        self._ending, self._token, self._sure = False, 0, False
+        self._ending, self._token, self._sure, self._dry = False, 0, False, False
         self._hand = Hand(key_order=self._terms.key_order)
         await self._seat.create(self._terms.start)
         self._loop = asyncio.create_task(self._serve(), name=f"read {self._name}")
@@ -107,7 +119,8 @@ class Group:
         self._stir.set()
         try:
             await asyncio.wait({loop}, timeout=LAST_WORD)
-            await end_tasks([loop])
+            await end_tasks([loop] if self._claim is None else [loop, self._claim])
+            self._wake_at(None)
             self._wake(len(self._idle))
             with anyio.move_on_after(drain):
                 while self._hand.running:
@@ -147,39 +160,83 @@ class Group:
                 if not self._sure or time.monotonic() >= self._due:
                     await self._sit()
                 self._stir.clear()
-                count = self._room()
-                if count or (self._done and not self._hand.ready):
-                    taken = await self._exchange(count)
+                if await self._exchanged():
                     self._reached()
                     pause = FIRST_PAUSE
-                    if taken is None:
-                        self._sure = False
-                        continue
-                    self._add(taken)
-                    if taken.entries or self._done or not count:
-                        continue
-                    self._seat.notify(self._stir.set)
-                await self._stirred()
+                else:
+                    await self._stirred()
             except AWAY as error:
-                self._sure = False
+                self._sure = self._dry = False
                 await self._mend(error)
                 await asyncio.sleep(pause)
                 pause = min(LONGEST_PAUSE, pause * 2)
+        with contextlib.suppress(*AWAY):
+            await self._come_back()
+
+    async def _exchanged(self) -> bool:
+        """Does what is to be done with the stream now; False where there is nothing."""
+        claim = self._claim
+        if claim is not None and claim.done():
+            self._claim = None
+            return self._given(claim.result(), self._claimed)
+        count = self._room() if claim is None else 0
+        if count and not self._dry:
+            return self._given(await self._exchange(count), count)
+        if count:
+            self._claimed = count
+            self._claim = asyncio.create_task(self._exchange(count, wait=True), name=f"wait for {self._name}")
+            self._claim.add_done_callback(lambda _: self._stir.set())
+        elif self._done and not self._hand.ready:
+            await self._acknowledge()
+            return True
+        return False
+
+    def _given(self, taken: Taken | None, count: int) -> bool:
+        """Takes what a call has brought; False where it is too early for the next one."""
+        if taken is None:
+            return True
+        self._dry = len(taken.entries) < count
+        self._add(taken)
+        if taken.held:
+            self._dry = False
+            asyncio.get_running_loop().call_later(HELD, self._stir.set)
+        return not taken.held
 
     async def _stirred(self) -> None:
         """Waits until there is something to do, or the lease is to be renewed."""
-        wait = max(0.0, self._due - time.monotonic())
-        due = asyncio.get_running_loop().call_later(wait, self._stir.set)
-        try:
-            await self._stir.wait()
-        finally:
-            due.cancel()
+        if self._alarm_at != self._due:
+            self._wake_at(self._due)
+        await self._stir.wait()
+
+    def _wake_at(self, due: float | None) -> None:
+        """Sets the one timer that wakes the loop; None for never."""
+        if self._alarm is not None:
+            self._alarm.cancel()
+        self._alarm, self._alarm_at = None, due
+        if due is not None:
+            self._alarm = asyncio.get_running_loop().call_later(max(0.0, due - time.monotonic()), self._alarmed)
+
+    def _alarmed(self) -> None:
+        self._alarm_at = None  # it may be a little early, and is set again then
+        self._stir.set()
+
+    async def _come_back(self) -> None:
+        """Ends the wait for new events, and takes what it has brought."""
+        claim = self._claim
+        if claim is None:
+            return
+        while not claim.done():
+            self._seat.call_off()
+            await asyncio.wait({claim}, timeout=AGAIN)  # it may not have begun to wait
+        self._claim = None
+        self._given(claim.result(), self._claimed)
 
     async def _sit(self) -> None:
         """Renews the lease; where what is pending has changed, looks at all of it."""
         running = {work.partition for work in self._hand if work.running} if self._leaving else set()
         free = self._leaving - running
         if free:
+            await self._come_back()
             await self._acknowledge()
         now = time.monotonic()
         standing = await self._seat.sit(free)
@@ -204,6 +261,7 @@ class Group:
 
     async def _look(self) -> None:
         """Takes up all that is pending for this seat and puts down what no longer is."""
+        await self._come_back()
         await self._acknowledge()
         given = await self._seat.mine(self._token)
         self._sure = given is not None
@@ -217,18 +275,30 @@ class Group:
                 self._take((position, stored), tries + 1, again=True)
 
     async def _acknowledge(self) -> None:
-        """Acknowledges what is done, and takes nothing."""
+        """Acknowledges what is done."""
         while self._done:
-            await self._exchange(0)
+            done = self._handing_in()
+            try:
+                await self._seat.acknowledge(done)
+            except BaseException:
+                self._done = done + self._done
+                raise
 
-    async def _exchange(self, count: int) -> Taken | None:
+    async def _exchange(self, count: int, *, wait: bool = False) -> Taken | None:
         """Acknowledges what is done and takes so many events; without an answer it is acknowledged again later."""
-        done, self._done = self._done[:MOST_AHEAD], self._done[MOST_AHEAD:]
+        done, token = self._handing_in(), self._token
         try:
-            return await self._seat.take(self._token, done, count)
+            taken = await self._seat.take(token, done, count, wait=wait)
         except BaseException:
             self._done = done + self._done
             raise
+        if taken is None and token == self._token:
+            self._sure = False
+        return taken
+
+    def _handing_in(self) -> list[str]:
+        done, self._done = self._done[:MOST_AHEAD], self._done[MOST_AHEAD:]
+        return done
 
     async def _mend(self, error: BaseException) -> None:
         """Makes the group anew where the server has lost it: it begins again with all that is there."""

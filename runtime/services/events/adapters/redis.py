@@ -150,7 +150,6 @@ class RedisStreams:
             self.redis,
             partial(self.key, stream),
             name,
-            self.bell(stream),
             instance=self._instance,
             lease=terms.reclaim,
             keyed=terms.key_order,
