@@ -148,7 +148,8 @@ class Handler:
 class Consumer(Protocol):
     """Takes the events of one subscription and handles them."""
 
-    activity: Activity
+    @property
+    def activity(self) -> Activity: ...
 
     async def begin(self) -> None:
         """Starts to read; returns when the subscription exists."""

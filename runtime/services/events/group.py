@@ -62,7 +62,7 @@ class Group:
     """
 
     def __init__(self, name: str, stream: str, seat: Seat, terms: Terms, handler: Handler) -> None:
-        self.activity = Activity()
+        self._activity = Activity()
         self.partitions: frozenset[int] = frozenset()
         """Those whose events come here and nowhere else."""
         self._name = name
@@ -91,6 +91,8 @@ class Group:
         self._sure = False
         self._leaving: set[int] = set()
         self._lease_until = self._due = 0.0
+        self._few = 0
+        """With no more than so many in hand there is room for others."""
         self._pace = 0.0
         self._looked = (0.0, 0)
         self._ending = False
@@ -101,7 +103,7 @@ class Group:
         if self._loop is not None:
             return
         self._ending, self._token, self._sure, self._dry = False, 0, False, False
-        self._hand = Hand(key_order=self._terms.key_order)
+        self._hand, self._claim = Hand(key_order=self._terms.key_order), None
         await self._seat.create(self._terms.start)
         self._loop = asyncio.create_task(self._serve(), name=f"read {self._name}")
 
@@ -137,6 +139,11 @@ class Group:
         self._concurrency = concurrency
         self._wake(concurrency)
         self._stir.set()
+
+    @property
+    def activity(self) -> Activity:
+        self._activity.running = self._hand.running
+        return self._activity
 
     async def lag(self) -> int | None:
         return await self._seat.lag()
@@ -316,20 +323,21 @@ class Group:
         now = time.monotonic()
         since, handled = self._looked
         if now - since > AHEAD / 4:
-            self._pace = (self.activity.handled - handled) / (now - since) if since else 0.0
-            self._looked = (now, self.activity.handled)
+            self._pace = (self._activity.handled - handled) / (now - since) if since else 0.0
+            self._looked = (now, self._activity.handled)
         if self._hand.parked > MOST_AHEAD:
             return 0
         ahead = max(self._concurrency, min(BATCHES_AHEAD * BATCH, int(self._pace * AHEAD)))
         room = ahead - self._hand.running - len(self._hand.ready)
-        enough = min(BATCH, ahead // 2) if self._hand.ready else 1
-        return min(BATCH, room) if room >= enough else 0
+        enough = min(BATCH, ahead // 2)
+        self._few = ahead - enough
+        return min(BATCH, room) if room >= (enough if self._hand.ready else 1) else 0
 
     # Handling
 
     def _add(self, taken: Taken) -> None:
         if taken.missed:
-            self.activity.missed += taken.missed
+            self._activity.missed += taken.missed
             about = {"subscription": self._name, "stream": self._stream, "missed": taken.missed}
             logger.error("%s was too slow: %d events were dropped before it", self._name, taken.missed, extra=about)
         for entry in taken.entries:
@@ -385,9 +393,7 @@ class Group:
         if time.monotonic() > self._lease_until:  # somebody else may have taken over
             self._stir.set()
             return None
-        work = hand.begin()
-        self.activity.running = hand.running
-        return work
+        return hand.begin()
 
     async def _wait(self) -> bool:
         """Waits until there may be an event for a lane; False where there is a lane too many, or the end."""
@@ -411,20 +417,21 @@ class Group:
 
     def _settle(self, work: Work, failure: BaseException | None) -> None:
         """A try has ended."""
+        hand = self._hand
         if failure is None:
-            self._hand.remove(work)
+            hand.remove(work)
             self._done.append(work.event.position)
-            self.activity.handled += 1
+            self._activity.handled += 1
         else:
-            self._hand.pause(work)
-            self.activity.failed += 1
+            hand.pause(work)
+            self._activity.failed += 1
             sentence = self._handler.told(work.event, failure)
             spent = work.tries >= self._terms.attempts
             self._beside(self._spent(work, sentence) if spent else self._again(work))
-        self.activity.running = self._hand.running
         if self._leaving:
             self._due = 0.0
-        self._stir.set()
+        if not hand.ready or len(hand.ready) + hand.running <= self._few or self._leaving or self._ending:
+            self._stir.set()
 
     async def _again(self, work: Work) -> None:
         """Has an event tried again after its pause."""
@@ -447,7 +454,7 @@ class Group:
         async with self._burying:  # one after another, as they ended
             buried = await self._until_reached(lambda: self._seat.bury(entry, error, tries, keep=keep))
         if buried:
-            self.activity.dead += 1
+            self._activity.dead += 1
             about = {"subscription": self._name, "stream": self._stream, "position": entry[0], "tries": tries}
             logger.error("%s: the event %s goes to the dead letters: %s", self._name, entry[0], error, extra=about)
 
@@ -471,11 +478,11 @@ class Group:
             pause = min(LONGEST_PAUSE, pause * 2)
 
     def _away(self, error: BaseException) -> None:
-        if self.activity.away is None:
+        if self._activity.away is None:
             logger.warning("%s: Redis does not answer, waiting for it: %s", self._name, reason(error))
-        self.activity.away = reason(error)
+        self._activity.away = reason(error)
 
     def _reached(self) -> None:
-        if self.activity.away is not None:
+        if self._activity.away is not None:
             logger.info("%s: Redis answers again", self._name)
-        self.activity.away = None
+        self._activity.away = None
