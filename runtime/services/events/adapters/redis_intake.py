@@ -104,7 +104,7 @@ class Intake:
             return Taken([])
         if isinstance(answer, Exception):
             raise answer
-        entries = [(at.decode(), _event(fields)) for at, fields in answer[0][1]]
+        entries: list[Entry] = [(at.decode(), _event(fields)) for at, fields in answer[0][1]]
         self._known = entries[-1][0]
         return Taken(entries)
 
