@@ -179,7 +179,8 @@ async def test_what_changes_the_context_does_not_reach_the_next_event(bus: Bus) 
     assert seen == ["nobody"] * 3
 
 
-async def test_a_call_that_does_not_end_leaves_its_place_to_others(bus: Bus) -> None:
+async def test_a_call_that_does_not_end_leaves_its_place_to_others(bus: Bus, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("runtime.services.events.lane.PATIENCE", (0.05, 0.05))
     go = asyncio.Event()
     seen: list[int] = []
 
