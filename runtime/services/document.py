@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from runtime.errors import Fault, Invalid, Pointer
+from runtime.services.fitting import quick_look
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,6 +30,7 @@ class Document:
 
     def __init__(self, source: Path | Mapping[str, Any], at: str) -> None:
         self._validator = _compiled(source)
+        self._fits = quick_look(self._validator.schema)
         self._at = at
 
     def check(self, value: Any, what: str) -> None:
@@ -41,6 +43,8 @@ class Document:
         Raises:
             Invalid: names each wrong place, twenty at most.
         """
+        if self._fits is not None and self._fits(value):
+            return
         errors: list[Pointer] = []
         for error in self._validator.iter_errors(value):
             errors.append(Pointer(pointer(self._at, error.absolute_path), error.message[:300]))

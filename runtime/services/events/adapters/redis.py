@@ -7,8 +7,8 @@ The keys of a stream, all with one hash tag, so that a cluster keeps them togeth
     seen:<id>    string  the position of an event of the publisher's own id, for a day
     dead:<s>     stream  events that a subscription could not handle, with the error
 
-and those of a subscription's group, which `redis_scripts` tells. Whoever waits for events shares one connection for
-each stream, and nothing else ever waits on it.
+and those of a subscription's group, which `redis_scripts` tells. Those who follow a stream wait over one connection
+together, each worker over one of its own, and nothing else ever waits on them.
 """
 
 from __future__ import annotations
@@ -150,7 +150,6 @@ class RedisStreams:
             self.redis,
             partial(self.key, stream),
             name,
-            self.bell(stream),
             instance=self._instance,
             lease=terms.reclaim,
             keyed=terms.key_order,
