@@ -31,7 +31,7 @@ COMMANDS = {
     "events": "publish and follow events, see what could not be handled",
     "secrets": "where secrets come from, whether each is there, how old it is",
     "keys": "the keys that users' own provider keys are encrypted with",
-    "api-keys": "API keys with scopes: create, list, revoke",
+    "api-keys": "API keys with scopes: create, list, find, revoke",
     "signing-keys": "keys that access tokens are signed with: list, rotate",
     "notify": "send a notification by hand, look at caught mails",
     "ai": "ask a model, see the providers, what was used",
