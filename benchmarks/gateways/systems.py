@@ -44,6 +44,7 @@ class Gateway:
     models: dict[str, str]
     headers: dict[str, str] = field(default_factory=dict)
     per_provider: dict[str, dict[str, str]] = field(default_factory=dict)
+    prefix: str = ""
 
     def cpu(self) -> float:
         """Seconds of CPU time so far, of all its processes."""
@@ -195,7 +196,18 @@ def direct(upstream: str, folder: Path) -> Iterator[Gateway]:
     yield Gateway("direct", int(upstream.split(":")[2].partition("/")[0]), None, dict(MODELS))
 
 
-SYSTEMS = {"direct": direct, "ours": ours, "litellm": litellm, "portkey": portkey}
+@contextmanager
+def copy(upstream: str, folder: Path) -> Iterator[Gateway]:
+    """A gateway that does nothing but copy bytes: what any must pay."""
+    port, (host, _, path) = free_port(), upstream.removeprefix("http://").partition("/")
+    command = [sys.executable, str(ROOT / "benchmarks" / "gateways" / "copy.py"), str(port), host.partition(":")[2]]
+    with spawned(command, HERE) as process:
+        prefix = f"/{path}" if path else ""
+        await_answer(f"http://127.0.0.1:{port}/gone", process)
+        yield Gateway("copy", port, process, dict(MODELS), prefix=prefix)
+
+
+SYSTEMS = {"direct": direct, "copy": copy, "ours": ours, "litellm": litellm, "portkey": portkey}
 
 
 def installed() -> list[str]:

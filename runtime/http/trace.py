@@ -7,15 +7,12 @@ server spans.
 from __future__ import annotations
 
 from collections.abc import Awaitable
-from typing import Final
 
 from litestar.types import ASGIApp, Receive, Scope, Send
 
 from runtime.http.headers import add_to_answer, header, method_of, status_of
+from runtime.http.observe import METHODS, PROBES
 from runtime.telemetry.tracing import NEW, Tracing
-
-UNTRACED: Final = frozenset({"/livez", "/readyz", "/healthz", "/metrics"})
-METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 
 class Traced:
@@ -26,7 +23,7 @@ class Traced:
         self._tracing = tracing
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
-        if self._tracing.tracer is None or scope["path"] in UNTRACED:
+        if self._tracing.tracer is None or scope["path"] in PROBES:
             return self._app(scope, receive, send)
         return self._traced(scope, receive, send)
 

@@ -7,6 +7,7 @@ import json
 import re
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
@@ -44,7 +45,8 @@ TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 
 
 class Provider:
-    """Two models' server: `busy` answers 503; `gpt-5` answers, and begins a stream which it does not end."""
+    """Three models' server: `busy` answers 503; `gpt-5` answers, and begins a stream which it does not end; `mute` says
+    nothing in its stream."""
 
     def __init__(self) -> None:
         self.headers: list[dict[str, str]] = []
@@ -60,7 +62,7 @@ class Provider:
                 if body["model"] == "busy":
                     self._answer(503, {"error": {"message": "busy", "type": "server_error"}})
                 elif body.get("stream"):
-                    self._stream()
+                    self._stream(body["model"])
                 else:
                     choice = {"message": {"role": "assistant", "content": "Fine."}, "finish_reason": "stop"}
                     self._answer(200, {"id": "c-1", "model": "gpt-5-2026", "choices": [choice], "usage": USAGE})
@@ -73,13 +75,14 @@ class Provider:
                 self.end_headers()
                 self.wfile.write(data)
 
-            def _stream(self) -> None:
+            def _stream(self, model: str) -> None:
                 self.send_response(200)
                 self.send_header("Content-Type", "text/event-stream")
                 self.send_header("Connection", "close")
                 self.end_headers()
                 chunk = {"id": "c-2", "model": "gpt-5-2026", "choices": [{"index": 0, "delta": {"content": "one two"}}]}
-                self.wfile.write(f"data: {json.dumps(chunk)}\n\n".encode())
+                if model != "mute":
+                    self.wfile.write(f"data: {json.dumps(chunk)}\n\n".encode())
                 self.wfile.flush()
                 self.connection.settimeout(20)
                 try:
@@ -122,7 +125,7 @@ def provider() -> Iterator[Provider]:
 def at(provider: Provider, traces: Collector, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningEnvironment]:
     folder = tmp_path_factory.mktemp("callers")
     (folder / "questions.py").write_text(TASK)
-    prices = {f"one/{model}": {"input": 1, "output": 10} for model in ("busy", "gpt-5")}
+    prices = {f"one/{model}": {"input": 1, "output": 10} for model in ("busy", "gpt-5", "mute")}
     spec = {
         "version": 1,
         "name": "callers",
@@ -209,6 +212,20 @@ def test_a_stream_ends_with_its_key_and_is_paid_for(at: RunningEnvironment, prov
 
     (item,) = soon(paid, at)
     assert item["tokens"]["output"] == 2  # "one two", counted by us
+
+
+def test_a_stream_that_has_not_begun_is_refused(at: RunningEnvironment, provider: Provider) -> None:
+    provider.left.clear()
+    key, asked = Key(at, "user:ben"), len(provider.headers)
+    body = {"model": "one/mute", "messages": [{"role": "user", "content": "Hi"}], "stream": True, "max_tokens": 100}
+    with ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(at.request, "POST", "/v1/chat/completions", body, headers=key.headers)
+        soon(lambda: len(provider.headers) > asked, at)
+        assert at.request("DELETE", f"/v1/api-keys/{key.id}").status == 204
+        refused = answer.result(20)
+    assert (refused.status, refused.body["error"]["type"]) == (401, "authentication_error")
+    assert refused.body["detail"] == "the key has been revoked"
+    assert provider.left.wait(10)
 
 
 def test_a_jobs_questions_are_paid_by_who_put_it_in(at: RunningEnvironment) -> None:
