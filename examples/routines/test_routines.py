@@ -8,8 +8,10 @@ import sys
 import time
 from email import message_from_bytes
 from email.policy import default
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from threading import Thread
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import pytest
 
@@ -21,20 +23,56 @@ if TYPE_CHECKING:
 SPEC = Path(__file__).with_name("spec.yaml")
 SUMMARY = "[echo] 4 words, the longest is quick."
 ANSWER = {"type": "object", "properties": {"title": {"type": "string"}}, "required": ["title"]}
-MORE = {
+MORE: dict[str, Any] = {
     "asked": {
         "steps": {"a": {"uses": "ai.chat", "chain": "default", "messages": [{"content": "{{ run.started_by }}"}]}},
         "output": "{{ steps.a.output }}",
     },
     "titled": {"steps": {"a": {"uses": "ai.chat", "chain": "default", "prompt": "Hi", "schema": ANSWER}}},
+    "fitting": {
+        "steps": {"a": {"uses": "ai.chat", "chain": "fitting", "prompt": "Hi", "schema": ANSWER, "max_tokens": 50}},
+        "output": "{{ steps.a.output.title }}",
+    },
     "broken": {"steps": {"a": {"uses": "sandbox.javascript", "code": "const x = 1\nnull.y"}}},
 }
 
 
+class Model(BaseHTTPRequestHandler):
+    """Answers as OpenAI does, with a title."""
+
+    asked: ClassVar[list[dict[str, Any]]] = []
+
+    def do_POST(self) -> None:
+        self.asked.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+        message = {"role": "assistant", "content": '{"title": "News"}'}
+        answer: dict[str, Any] = {"id": "1", "object": "chat.completion", "created": 1, "model": "m"}
+        answer["choices"] = [{"index": 0, "message": message, "finish_reason": "stop"}]
+        answer["usage"] = {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2}
+        content = json.dumps(answer).encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    def log_message(self, *_: Any) -> None:
+        """It is quiet."""
+
+
 @pytest.fixture(scope="module")
 def environment() -> Iterator[RunningEnvironment]:
-    with running(SPEC, changes={"routines": MORE}) as environment:
-        yield environment
+    with ThreadingHTTPServer(("127.0.0.1", 0), Model) as server:
+        thread = Thread(target=server.serve_forever)
+        thread.start()
+        local = {"kind": "openai-compatible", "base_url": f"http://127.0.0.1:{server.server_port}/v1"}
+        free = {"local/m": {"input": 0, "output": 0}}
+        ai = {"providers": {"local": local}, "chains": {"fitting": ["local/m"]}, "prices": free}
+        try:
+            with running(SPEC, changes={"routines": MORE, "ai": ai}) as environment:
+                yield environment
+        finally:
+            server.shutdown()
+            thread.join()
 
 
 def run(at: RunningEnvironment, routine: str, **given: Any) -> dict[str, Any]:
@@ -74,6 +112,15 @@ def test_a_model_is_asked_in_the_name_of_whoever_started_the_run(environment: Ru
 
 def test_an_answer_that_does_not_fit_its_schema_is_a_failure(environment: RunningEnvironment) -> None:
     assert run(environment, "titled")["error"].startswith('the step "a" failed: the answer is no JSON')
+
+
+def test_an_answer_that_fits_its_schema_is_a_value(environment: RunningEnvironment) -> None:
+    job = run(environment, "fitting")
+    assert job["status"] == "completed", job["error"]
+    assert job["result"]["output"] == "News"
+    (asked,) = Model.asked
+    assert asked["response_format"]["json_schema"]["schema"] == ANSWER
+    assert 50 in (asked.get("max_tokens"), asked.get("max_completion_tokens"))
 
 
 def test_what_can_be_started(environment: RunningEnvironment) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, assert_never
+from typing import TYPE_CHECKING, assert_never
 
 from runtime.errors import Fault
 from runtime.services.routines.actions.chat import Ask
@@ -34,9 +34,6 @@ if TYPE_CHECKING:
 
     from runtime.services.routines.actions.request import Requests
     from runtime.services.routines.templates import Template
-
-REQUEST: Final = 60.0
-"""Seconds for an HTTP request whose step says nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +104,6 @@ def _action(spec: AnyStep, requests: Requests) -> Action:
         case PublishStep():
             return Publish(spec, compiled)
         case HttpStep():
-            return Call(spec, compiled, requests, spec.timeout or REQUEST)
+            return Call(spec, compiled, requests)
         case _:
             assert_never(spec)

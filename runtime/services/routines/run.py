@@ -79,7 +79,7 @@ class Run:
                     output = await self._try(step)
                     break
                 except StepFailed as failed:
-                    if tried >= step.retry.attempts:
+                    if tried >= step.retry.attempts or failed.after > step.retry.max:
                         raise
                     await asyncio.sleep(max(failed.after, pause(tried, step.retry)))
         except StepFailed as failed:

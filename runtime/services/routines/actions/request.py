@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from runtime.services.routines.step import StepFailed
 from runtime.services.routines.templates import templated
@@ -16,16 +16,27 @@ if TYPE_CHECKING:
     from runtime.services.routines.templates import Compile
 
 
+LIMIT: Final = 60.0
+"""Seconds for a request whose step names no `timeout`."""
+
+
 class Requests(Protocol):
     """Sends HTTP requests."""
 
     async def send(
-        self, method: str, url: str, headers: Mapping[str, str], body: bytes | None, *, timeout: float, private: bool
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        body: bytes | None,
+        *,
+        timeout: float | None,
+        private: bool,
     ) -> tuple[int, str, bytes]:
         """Sends one and follows no redirect.
 
         Args:
-            timeout: seconds for all of it.
+            timeout: seconds for all of it; None where the caller keeps the limit.
             private: whether it may go to an address of the own network.
 
         Returns:
@@ -40,14 +51,14 @@ class Requests(Protocol):
 class Call:
     """Sends a request and takes the body of its answer."""
 
-    def __init__(self, spec: HttpStep, compiled: Compile, requests: Requests, timeout: float) -> None:
+    def __init__(self, spec: HttpStep, compiled: Compile, requests: Requests) -> None:
         self._requests = requests
         self._method = spec.method
         self._url = compiled(spec.url)
         self._headers = {name: value.get_secret_value() for name, value in spec.headers.items()}
         self._json = templated(spec.json_, compiled) if spec.json_ is not None else None
         self._private = spec.private_addresses
-        self._timeout = timeout
+        self._timeout = LIMIT if spec.timeout is None else None
 
     async def __call__(self, scope: Scope) -> Any:
         body, headers = None, dict(self._headers)

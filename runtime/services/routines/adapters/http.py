@@ -25,7 +25,14 @@ class HttpRequests:
         self._sessions: dict[bool, aiohttp.ClientSession] = {}
 
     async def send(
-        self, method: str, url: str, headers: Mapping[str, str], body: bytes | None, *, timeout: float, private: bool
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        body: bytes | None,
+        *,
+        timeout: float | None,
+        private: bool,
     ) -> tuple[int, str, bytes]:
         import aiohttp
 
@@ -46,7 +53,10 @@ class HttpRequests:
                 ) from error
             if isinstance(error, aiohttp.InvalidURL | ValueError):
                 raise StepFailed(f"{place} cannot be asked ({type(error).__name__})") from error
-            raise StepFailed(f"{place} does not answer ({type(error).__name__})", passing=True) from error
+            why = (
+                f"within {timeout:g} s" if isinstance(error, TimeoutError) and timeout else f"({type(error).__name__})"
+            )
+            raise StepFailed(f"{place} does not answer {why}", passing=True) from error
         if len(content) > LARGEST:
             raise StepFailed(f"{place} answers with more than {LARGEST:,} bytes")
         return status, kind, content
