@@ -46,6 +46,8 @@ export async function call(method, path, body, again = false) {
   const said = await answer.json().catch(() => null);
   if (answer.ok) return said;
   const problem = new Problem(answer.status, said ?? { detail: `the server answered with ${answer.status}` });
+  const wait = Number(answer.headers.get("retry-after"));
+  if (wait) problem.remedy = `Try again in ${wait < 120 ? `${wait} seconds` : `${Math.ceil(wait / 60)} minutes`}.`;
   if (answer.status === 403 && problem.detail.startsWith("X-CSRF-Token") && !again && (await recover())) {
     return call(method, path, body, true);
   }

@@ -85,7 +85,11 @@ function open(name, main, inbox) {
 }
 
 addEventListener("hashchange", () => route());
-document.addEventListener("visibilitychange", () => document.hidden || session.look().catch(() => {}));
+document.addEventListener("visibilitychange", async () => {
+  if (document.hidden) return;
+  await session.look().catch(() => {});
+  stay?.inbox.load(); // what was read on another device
+});
 session.addEventListener("change", () => {
   end();
   if (session.current && DOORS.has(named())) location.replace("#/inbox");

@@ -5,7 +5,7 @@ import { forget } from "./push.js";
 
 const PATH = "/v1/auth";
 
-/** Tells `change` when another account is current, or none; `notice` says why, where it was not done here. */
+/** Tells `change` when another account is current, or none, `accounts` when there are others beside it; `notice` says why, where it was not done here. */
 export class Session extends EventTarget {
   current = null;
   accounts = [];
@@ -69,13 +69,14 @@ export class Session extends EventTarget {
 
   #take(said, notice = "") {
     const before = this.current?.id;
+    const known = JSON.stringify(this.accounts);
     trust(said?.csrf ?? "");
     this.current = said?.current ?? null;
     this.accounts = said?.accounts ?? [];
     this.notice = notice;
     if (!said && before) forget({ all: true });
     if (this.current?.id !== before) this.dispatchEvent(new Event("change"));
-    else this.dispatchEvent(new Event("accounts"));
+    else if (JSON.stringify(this.accounts) !== known) this.dispatchEvent(new Event("accounts"));
   }
 
   #tell() {

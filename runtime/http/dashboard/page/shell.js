@@ -51,7 +51,8 @@ function accounts(session) {
   const panel = el("div", { id: "accounts", popover: "auto", class: "panel", "aria-label": "Accounts", role: "group" });
   const name = el("span", { class: "who" });
   const face = el("span", { class: "face", "aria-hidden": "true" });
-  const opener = el("button", { type: "button", class: "account", popovertarget: "accounts", "aria-label": "Accounts" }, face, name, icon("down"));
+  const opener = el("button", { type: "button", class: "account", popovertarget: "accounts" },
+    face, el("span", { class: "unseen" }, "Accounts: "), name, icon("down"));
   const doing = (act) => (event) => during(event.currentTarget, alert, act);
 
   function show() {
@@ -59,13 +60,12 @@ function accounts(session) {
     if (!current) return;
     face.textContent = initial(current);
     name.textContent = current.name || current.email;
-    opener.setAttribute("aria-label", `Accounts: ${current.email}`);
     const rows = session.accounts.map((account) => {
       const here = account.id === current.id;
-      const texts = el("span", {}, account.name && el("strong", {}, account.name), el("span", {}, account.email));
-      const label = here ? `${account.email}, the current account` : `Switch to ${account.email}`;
+      const texts = el("span", {}, !here && el("span", { class: "unseen" }, "Switch to "),
+        account.name && el("strong", {}, account.name), el("span", {}, account.email));
       const act = here ? () => panel.hidePopover() : doing(() => session.switch(account.id));
-      return el("li", {}, el("button", { type: "button", class: "row", "aria-current": here ? "true" : null, "aria-label": label, onclick: act },
+      return el("li", {}, el("button", { type: "button", class: "row", "aria-current": here ? "true" : null, onclick: act },
         el("span", { class: "face", "aria-hidden": "true" }, initial(account)), texts, here && icon("check")));
     });
     const several = session.accounts.length > 1;

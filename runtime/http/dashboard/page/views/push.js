@@ -31,7 +31,7 @@ export function pushSection(settings) {
     const denied = supported && Notification.permission === "denied";
     said.textContent = state(on, denied);
     button.hidden = !supported || (denied && !on);
-    button.textContent = on ? "Turn off on this device" : "Turn on on this device";
+    button.textContent = on ? "Turn off here" : "Turn on here";
     button.classList.toggle("primary", !on);
     button.onclick = () => during(button, alert, async () => {
       const made = on ? await turnOff(call) : await turnOn(call);
