@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 PASSWORD = "an old bicycle leans on 7 walls"
 TEMPLATES = Path(__file__).parents[2] / "specs" / "templates"
-CATEGORIES = {
+CATEGORIES: dict[str, dict[str, Any]] = {
     "system-alert": {"channels": ["in_app", "email", "push"], "description": "Troubles of the system."},
     "account-security": {"channels": ["in_app", "push"], "mandatory": True, "mode": "forced"},
     "promotion": {"channels": ["in_app", "email"], "description": "Offers and news.", "default": "out"},

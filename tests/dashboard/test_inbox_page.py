@@ -169,8 +169,12 @@ def test_push_messages_reach_this_device(site: Site) -> None:
             for each in event["registrations"]
             if each["scopeURL"] == f"{site.at.url}/dashboard/"
         }
-        page.send("ServiceWorker.deliverPushMessage", origin=site.at.url, registrationId=scope, data=message)
-        found = until(lambda: _notifications(page), "the worker shows it")
+
+        def delivered() -> Any:
+            page.send("ServiceWorker.deliverPushMessage", origin=site.at.url, registrationId=scope, data=message)
+            return _notifications(page)
+
+        found = until(delivered, "the worker shows it")
         assert [found[0][key] for key in ("title", "body", "link")] == ["Signed in", "From <b>far</b>", "/#/devices"]
         page.get("button", "Turn off here").click()
         page.reads("This device gets no push messages.")

@@ -96,5 +96,5 @@ async def test_a_change_of_a_file_changes_its_address(monkeypatch: pytest.Monkey
     (tmp_path / "app.js").write_text("// changed\n")
     after = files.__wrapped__()
     assert before.version != after.version
-    assert before.index.tag != after.index.tag
+    assert before.document.tag != after.document.tag
     assert before.worker == after.worker

@@ -39,13 +39,13 @@ class Files(NamedTuple):
 
     Args:
         version: of all assets together; a part of their addresses, since modules name each other by relative ones.
-        index: the document, which names the assets.
+        document: what names the assets.
         worker: the service worker.
         assets: the rest, by path.
     """
 
     version: str
-    index: File
+    document: File
     worker: File
     assets: Mapping[str, File]
 
@@ -59,9 +59,9 @@ def files() -> Files:
     modules = "\n".join(
         f'<link rel="modulepreload" href="/dashboard/{version}/{name}">' for name in texts if name.endswith(".js")
     )
-    document = index.decode().replace("{version}", version).replace("{modules}", modules)
+    text = index.decode().replace("{version}", version).replace("{modules}", modules)
     assets = {name: _file(name, content) for name, content in texts.items()}
-    return Files(version, _file(INDEX, document.encode()), _file(WORKER, worker), assets)
+    return Files(version, _file(INDEX, text.encode()), _file(WORKER, worker), assets)
 
 
 def _file(name: str, content: bytes) -> File:

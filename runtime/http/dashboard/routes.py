@@ -41,7 +41,7 @@ _Asked = Request[Any, Any, Any]
 def index(request: _Asked) -> Response[bytes]:
     """The document."""
     more = {"content-security-policy": POLICY, "cross-origin-opener-policy": "same-origin"}
-    return _answer(request, files().index, _ASK, more)
+    return _answer(request, files().document, _ASK, more)
 
 
 @get("/dashboard/worker.js", opt=PUBLIC, include_in_schema=False, sync_to_thread=False)

@@ -4,6 +4,8 @@ import { Problem, call, trust, whenStale } from "./api.js";
 import { forget } from "./push.js";
 
 const PATH = "/v1/auth";
+/** While another tab signs in, the session before is over already: only after this time nobody is there. */
+const SETTLED = 3_000;
 
 /** Tells `change` when another account is current, or none, `accounts` when there are others beside it; `notice` says why, where it was not done here. */
 export class Session extends EventTarget {
@@ -74,7 +76,7 @@ export class Session extends EventTarget {
     this.current = said?.current ?? null;
     this.accounts = said?.accounts ?? [];
     this.notice = notice;
-    if (!said && before) forget({ all: true });
+    if (!said && before) setTimeout(() => this.current || forget({ all: true }), SETTLED);
     if (this.current?.id !== before) this.dispatchEvent(new Event("change"));
     else if (JSON.stringify(this.accounts) !== known) this.dispatchEvent(new Event("accounts"));
   }
