@@ -1,4 +1,4 @@
-/* Calls of the API as a page of the same origin makes them: with its cookies, and the session's token at each change. */
+/* Calls of the API as a page of the same origin makes them: with its cookies, and a token at each change. */
 
 /** An error as the API answers it (RFC 9457), or the lack of any answer: then `status` is 0. */
 export class Problem extends Error {
@@ -39,7 +39,11 @@ export async function call(method, path, body, again = false) {
   const headers = { accept: "application/json", ...(change && { "x-csrf-token": token }) };
   if (body !== undefined) headers["content-type"] = "application/json";
   const answer = await fetch(path, {
-    method, headers, body: JSON.stringify(body), cache: "no-store", keepalive: change,
+    method,
+    headers,
+    body: JSON.stringify(body),
+    cache: "no-store",
+    keepalive: change,
   }).catch(() => {
     throw new Problem(0, { detail: "the server cannot be reached", remedy: "Try again in a moment." });
   });

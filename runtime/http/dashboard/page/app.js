@@ -101,8 +101,19 @@ async function start() {
     await session.look();
   } catch (problem) {
     const again = el("button", { type: "button", class: "primary", onclick: () => location.reload() }, "Try again");
-    return place.replaceChildren(el("main", { class: "lonely" }, el("section", { class: "card" },
-      el("h1", {}, "Not available"), el("p", { role: "alert" }, problem.message), again)));
+    return place.replaceChildren(
+      el(
+        "main",
+        { class: "lonely" },
+        el(
+          "section",
+          { class: "card" },
+          el("h1", {}, "Not available"),
+          el("p", { role: "alert" }, problem.message),
+          again,
+        ),
+      ),
+    );
   }
   if (!session.current || !stay) route({ focus: false });
 }

@@ -7,7 +7,10 @@ const PATH = "/v1/auth";
 /** While another tab signs in, the session before is over already: only after this time nobody is there. */
 const SETTLED = 3_000;
 
-/** Tells `change` when another account is current, or none, `accounts` when there are others beside it; `notice` says why, where it was not done here. */
+/**
+ * Tells `change` when another account is current, or none, `accounts` when there are others beside it. `notice` says
+ * why, where it was not done here.
+ */
 export class Session extends EventTarget {
   current = null;
   accounts = [];
@@ -90,5 +93,7 @@ function left(session, said) {
   if (!session.current || said?.current.id === session.current.id) return "";
   const who = session.current.email;
   if (said?.accounts.some((account) => account.id === session.current.id)) return "";
-  return said ? `${who} was signed out of this browser; now it is ${said.current.email}.` : "You were signed out of this browser.";
+  return said
+    ? `${who} was signed out of this browser; now it is ${said.current.email}.`
+    : "You were signed out of this browser.";
 }

@@ -12,9 +12,20 @@ export function quietSection(settings, profile, save) {
   const hours = settings.kept.quiet_hours;
   const chosen = hours === null ? "default" : hours.start === hours.end ? "never" : "own";
   const choice = (value, text) => el("option", { value, selected: value === chosen }, text);
-  const which = el("select", { id: "quiet" }, choice("default", "The usual ones"), choice("never", "None"), choice("own", "My own hours"));
+  const which = el(
+    "select",
+    { id: "quiet" },
+    choice("default", "The usual ones"),
+    choice("never", "None"),
+    choice("own", "My own hours"),
+  );
   const [start, end] = ["start", "end"].map((key) =>
-    el("input", { type: "time", "aria-label": key === "start" ? "Quiet from" : "Quiet until", value: (chosen === "own" ? hours : USUAL)[key] }));
+    el("input", {
+      type: "time",
+      "aria-label": key === "start" ? "Quiet from" : "Quiet until",
+      value: (chosen === "own" ? hours : USUAL)[key],
+    }),
+  );
   const own = el("span", { class: "hours", hidden: chosen !== "own" }, start, "–", end);
   const put = () => {
     own.hidden = which.value !== "own";
@@ -23,9 +34,12 @@ export function quietSection(settings, profile, save) {
     save(() => settings.change({ quiet_hours: wanted }));
   };
   for (const input of [which, start, end]) input.addEventListener("change", put);
-  return section("Quiet hours", "Mail, push and text messages wait until they are over; what is urgent does not.",
+  return section(
+    "Quiet hours",
+    "Mail, push and text messages wait until they are over; what is urgent does not.",
     el("div", { class: "line" }, el("label", { for: "quiet" }, "When"), own, which),
-    place(profile, save));
+    place(profile, save),
+  );
 }
 
 /** The clock and the language of the account, and those of the browser where they are others. */
