@@ -42,7 +42,7 @@ _FLAGS: Final = (
     "--window-size=1280,900",
     f"--host-resolver-rules=MAP {PLAIN} 127.0.0.1",
     "--password-store=basic",
-    "--lang=en-GB",
+    "--lang=en-US",
     "--remote-debugging-port=0",
 )
 _KEYS: Final = {"Tab": 9, "Enter": 13, "Escape": 27, "Space": 32, "ArrowDown": 40}
@@ -66,7 +66,7 @@ def chromium(folder: Path) -> Iterator[Chromium]:
             stdin=subprocess.DEVNULL,
             stdout=sink,
             stderr=sink,
-            env={**os.environ, "TZ": "Europe/Vienna", "HOME": str(folder)},
+            env={**os.environ, "TZ": "Europe/Vienna", "LANGUAGE": "en_US", "HOME": str(folder)},
         )
     try:
         port = profile / "DevToolsActivePort"
@@ -167,6 +167,10 @@ class Page:
 
     def open(self, url: str) -> None:
         self.send("Page.navigate", url=url)
+
+    def front(self) -> None:
+        """Makes it the one of its window's tabs that is seen."""
+        self.send("Page.bringToFront")
 
     def evaluate(self, script: str) -> Any:
         """The value of an expression; of a promise, once it has one."""

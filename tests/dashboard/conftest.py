@@ -21,15 +21,25 @@ if TYPE_CHECKING:
     from runtime.testing import RunningEnvironment
 
 PASSWORD = "an old bicycle leans on 7 walls"
-SPEC = Path(__file__).parents[2] / "specs" / "development.yaml"
-CHANGES = {
-    "extends": str(SPEC),
-    "plugins": [],
+TEMPLATES = Path(__file__).parents[2] / "specs" / "templates"
+CATEGORIES: dict[str, dict[str, Any]] = {
+    "system-alert": {"channels": ["in_app", "email", "push"], "description": "Troubles of the system."},
+    "account-security": {"channels": ["in_app", "push"], "mandatory": True, "mode": "forced"},
+    "promotion": {"channels": ["in_app", "email"], "description": "Offers and news.", "default": "out"},
+}
+SPEC = {
+    "version": 1,
+    "name": "site",
     "api": {"rate_limit": "100000/m"},
-    "queues": {"demo": None},
-    "events": {"subscriptions": {"demo-log": None}},
-    "auth": {"passwords": {"rounds": 4}},
-    "notifications": {"channels": {"push": {"private_endpoints": True}}},
+    "auth": {"signup": "open", "passwords": {"rounds": 4}},
+    "notifications": {
+        "channels": {
+            "email": {"kind": "smtp", "host": "embedded", "from": "Site <site@example.com>"},
+            "push": {"kind": "webpush", "vapid": {"subject": "mailto:ops@example.com"}, "private_endpoints": True},
+            "in_app": {"kind": "in_app"},
+        },
+        "categories": {name: {"template": f"templates/{name}", **about} for name, about in CATEGORIES.items()},
+    },
 }
 
 
@@ -95,6 +105,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     if installed() is None:
         pytest.skip("there is no Chromium here: apt-get install chromium, or CHROMIUM=/path/to/it")
     folder = tmp_path_factory.mktemp("dashboard")
-    (folder / "spec.yaml").write_text(json.dumps(CHANGES))
+    (folder / "templates").symlink_to(TEMPLATES)
+    (folder / "spec.yaml").write_text(json.dumps(SPEC))
     with chromium(folder) as browser, running(folder / "spec.yaml") as at:
         yield Site(at, browser)

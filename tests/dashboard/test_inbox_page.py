@@ -137,11 +137,11 @@ def test_what_is_chosen_is_kept(site: Site) -> None:
         page.get("switch", "Push").focus()
         page.press("Space")
         until(lambda: kept()["to_push"] is False, "a channel")
-        assert page.get("switch", "E-mail: The safety of your account").properties["disabled"] is True
+        assert page.get("switch", "Push: Account security").properties["disabled"] is True
         page.evaluate("quiet.value = 'own'; quiet.dispatchEvent(new Event('change'))")
         until(lambda: kept()["quiet_hours"] == {"start": "22:00", "end": "07:00"}, "the user's own hours")
-        page.get("button", "Use this browser\N{RIGHT SINGLE QUOTATION MARK}s: British English, Europe/Vienna").click()
-        page.reads("Language and clock: British English, Europe/Vienna")
+        page.get("button", "Use this browser\N{RIGHT SINGLE QUOTATION MARK}s: American English, Europe/Vienna").click()
+        page.reads("Language and clock: American English, Europe/Vienna")
         page.open(f"{site.at.url}/#/inbox")
         page.get("link", "Settings").click()
         assert page.get("switch", "E-mail: Troubles of the system").properties["checked"] == "false"
@@ -158,7 +158,7 @@ def test_push_messages_reach_this_device(site: Site) -> None:
         page.get("link", "Settings").click()
         page.reads("This device gets no push messages.")
         page.evaluate(SUBSCRIBED % json.dumps(phone.subscription(expirationTime=None)))
-        page.get("button", "Turn on on this device").click()
+        page.get("button", "Turn on here").click()
         page.reads("This device gets push messages.")
         site.tell(dora, "Signed in", "From <b>far</b>", "account-security", link="/#/devices")
         until(lambda: service.requests, "the push service has it")
@@ -169,10 +169,14 @@ def test_push_messages_reach_this_device(site: Site) -> None:
             for each in event["registrations"]
             if each["scopeURL"] == f"{site.at.url}/dashboard/"
         }
-        page.send("ServiceWorker.deliverPushMessage", origin=site.at.url, registrationId=scope, data=message)
-        found = until(lambda: _notifications(page), "the worker shows it")
+
+        def delivered() -> Any:
+            page.send("ServiceWorker.deliverPushMessage", origin=site.at.url, registrationId=scope, data=message)
+            return _notifications(page)
+
+        found = until(delivered, "the worker shows it")
         assert [found[0][key] for key in ("title", "body", "link")] == ["Signed in", "From <b>far</b>", "/#/devices"]
-        page.get("button", "Turn off on this device").click()
+        page.get("button", "Turn off here").click()
         page.reads("This device gets no push messages.")
         mine = site.at.get(f"/v1/notifications/push-subscriptions?user={site.users[dora]}")
         assert mine.body["items"] == []

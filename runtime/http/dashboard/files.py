@@ -59,9 +59,9 @@ def files() -> Files:
     modules = "\n".join(
         f'<link rel="modulepreload" href="/dashboard/{version}/{name}">' for name in texts if name.endswith(".js")
     )
-    document = index.decode().replace("{version}", version).replace("{modules}", modules)
+    text = index.decode().replace("{version}", version).replace("{modules}", modules)
     assets = {name: _file(name, content) for name, content in texts.items()}
-    return Files(version, _file(INDEX, document.encode()), _file(WORKER, worker), assets)
+    return Files(version, _file(INDEX, text.encode()), _file(WORKER, worker), assets)
 
 
 def _file(name: str, content: bytes) -> File:

@@ -1,4 +1,4 @@
-/* Calls of the API as a page of the same origin makes them: with its cookies, and the session's token at each change. */
+/* Calls of the API as a page of the same origin makes them: with its cookies, and a token at each change. */
 
 /** An error as the API answers it (RFC 9457), or the lack of any answer: then `status` is 0. */
 export class Problem extends Error {
@@ -39,13 +39,19 @@ export async function call(method, path, body, again = false) {
   const headers = { accept: "application/json", ...(change && { "x-csrf-token": token }) };
   if (body !== undefined) headers["content-type"] = "application/json";
   const answer = await fetch(path, {
-    method, headers, body: JSON.stringify(body), cache: "no-store", keepalive: change,
+    method,
+    headers,
+    body: JSON.stringify(body),
+    cache: "no-store",
+    keepalive: change,
   }).catch(() => {
     throw new Problem(0, { detail: "the server cannot be reached", remedy: "Try again in a moment." });
   });
   const said = await answer.json().catch(() => null);
   if (answer.ok) return said;
   const problem = new Problem(answer.status, said ?? { detail: `the server answered with ${answer.status}` });
+  const wait = Number(answer.headers.get("retry-after"));
+  if (wait) problem.remedy = `Try again in ${wait < 120 ? `${wait} seconds` : `${Math.ceil(wait / 60)} minutes`}.`;
   if (answer.status === 403 && problem.detail.startsWith("X-CSRF-Token") && !again && (await recover())) {
     return call(method, path, body, true);
   }

@@ -85,7 +85,11 @@ function open(name, main, inbox) {
 }
 
 addEventListener("hashchange", () => route());
-document.addEventListener("visibilitychange", () => document.hidden || session.look().catch(() => {}));
+document.addEventListener("visibilitychange", async () => {
+  if (document.hidden) return;
+  await session.look().catch(() => {});
+  stay?.inbox.load(); // what was read on another device
+});
 session.addEventListener("change", () => {
   end();
   if (session.current && DOORS.has(named())) location.replace("#/inbox");
@@ -97,8 +101,19 @@ async function start() {
     await session.look();
   } catch (problem) {
     const again = el("button", { type: "button", class: "primary", onclick: () => location.reload() }, "Try again");
-    return place.replaceChildren(el("main", { class: "lonely" }, el("section", { class: "card" },
-      el("h1", {}, "Not available"), el("p", { role: "alert" }, problem.message), again)));
+    return place.replaceChildren(
+      el(
+        "main",
+        { class: "lonely" },
+        el(
+          "section",
+          { class: "card" },
+          el("h1", {}, "Not available"),
+          el("p", { role: "alert" }, problem.message),
+          again,
+        ),
+      ),
+    );
   }
   if (!session.current || !stay) route({ focus: false });
 }

@@ -1,5 +1,7 @@
 /* Elements made of text and attributes alone: nothing here takes markup, so that whatever is shown stays text. */
 
+import { LOCALE, moment } from "./texts.js";
+
 /**
  * An element. Attributes that are functions are told of events, `onclick` of clicks; `true` is an attribute without a
  * value, `false` and null are none. Children are elements and texts; null and false are left out.
@@ -33,7 +35,15 @@ export function fill(parent, children) {
 export function announce(text) {
   const place = document.getElementById("announcer");
   place.textContent = "";
-  requestAnimationFrame(() => { place.textContent = text; });
+  requestAnimationFrame(() => {
+    place.textContent = text;
+  });
+}
+
+/** A time as people read it, in the language of the browser; the whole of it is behind. */
+export function stamp(iso, read) {
+  const when = new Date(iso);
+  return el("time", { datetime: iso, title: moment(when), lang: LOCALE }, read(when));
 }
 
 const SVG = "http://www.w3.org/2000/svg";

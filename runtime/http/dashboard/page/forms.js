@@ -15,14 +15,25 @@ export function field({ label, pointer, hint = "", ...attributes }) {
     if (detail) input.setAttribute("aria-invalid", "true");
     else input.removeAttribute("aria-invalid");
   };
-  return { element: el("div", { class: "field" }, el("label", { for: id }, label), input, said), input, pointer, complain };
+  return {
+    element: el("div", { class: "field" }, el("label", { for: id }, label), input, said),
+    input,
+    pointer,
+    complain,
+  };
 }
 
 /** A form that does one thing; errors are told in it. */
-export function form({ fields, button, act, more = [] }) {
+export function form({ fields, button, act }) {
   const alert = el("div", { role: "alert", class: "alert", hidden: true });
   const submit = el("button", { type: "submit", class: "primary" }, button);
-  const made = el("form", { method: "post", novalidate: true }, alert, fields.map((each) => each.element), submit, more);
+  const made = el(
+    "form",
+    { method: "post", novalidate: true },
+    alert,
+    fields.map((each) => each.element),
+    submit,
+  );
   made.addEventListener("submit", async (event) => {
     event.preventDefault();
     const empty = fields.filter((each) => each.input.required && !each.input.value);

@@ -20,6 +20,7 @@ export class Inbox extends EventTarget {
   problem = null;
   #arrived = 0;
   #asked = 0;
+  #newest = "";
 
   /** Loads a part from its beginning; what came while it was asked for is asked for again. */
   async load(part = this.part) {
@@ -49,9 +50,14 @@ export class Inbox extends EventTarget {
     this.#tell();
   }
 
-  /** Takes what the live connection tells; gives whether it is new. */
+  /** Takes what the live connection tells; gives whether it is new. After a break some of it comes a second time. */
   arrived(item) {
     if (this.items.some((known) => known.id === item.id) || item.archived_at) return false;
+    if (item.id <= this.#newest) {
+      this.load();
+      return false;
+    }
+    this.#newest = item.id;
     this.#arrived += 1;
     if (!item.read_at) this.unread += 1;
     if (this.part !== "archive") {
@@ -89,6 +95,7 @@ export class Inbox extends EventTarget {
   /** The first page again; what was loaded of older pages stays. */
   #merge(page) {
     const oldest = page.items.at(-1)?.id;
+    if (page.items[0]?.id > this.#newest) this.#newest = page.items[0].id;
     const older = page.next === null ? [] : this.items.filter((item) => item.id < oldest);
     if (!older.length) this.next = page.next;
     this.items = [...page.items, ...older];

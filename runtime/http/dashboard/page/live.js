@@ -4,6 +4,8 @@ const TOPIC = "notifications:inbox";
 const SHORTEST = 500;
 const LONGEST = 20_000;
 const SILENCE = 5_000;
+/** A page that nobody looks at lets go of the connection: it counts as being there, and keeps mails and pushes back. */
+const UNSEEN = 300_000;
 const SIGNED_OUT = 1008;
 
 /**
@@ -20,6 +22,7 @@ export class Live {
   #tries = 0;
   #timer = 0;
   #probe = 0;
+  #rest = 0;
   #follows = false;
   #ended = false;
   #listening = new AbortController();
@@ -29,21 +32,33 @@ export class Live {
     const { signal } = this.#listening;
     addEventListener("online", () => this.#wake(), { signal });
     addEventListener("offline", () => this.#told.state("offline"), { signal });
-    document.addEventListener("visibilitychange", () => document.hidden || this.#wake(), { signal });
+    document.addEventListener("visibilitychange", () => this.#seen(!document.hidden), { signal });
     this.#open();
   }
 
   close() {
     this.#ended = true;
     this.#listening.abort();
-    clearTimeout(this.#timer);
-    clearTimeout(this.#probe);
-    this.#socket?.close();
+    this.#leave();
+  }
+
+  #leave() {
+    for (const timer of [this.#timer, this.#probe, this.#rest]) clearTimeout(timer);
+    const left = this.#socket;
+    this.#socket = null;
+    left?.close();
+  }
+
+  #seen(visible) {
+    clearTimeout(this.#rest);
+    if (visible) this.#wake();
+    else this.#rest = setTimeout(() => this.#leave(), UNSEEN);
   }
 
   #open() {
     const socket = new WebSocket(new URL("/v1/live", location.href.replace(/^http/, "ws")));
     this.#socket = socket;
+    this.#follows = false;
     socket.onopen = () => this.#ask();
     socket.onmessage = (event) => this.#hear(JSON.parse(event.data));
     socket.onclose = (event) => socket === this.#socket && this.#lost(event.code);
@@ -68,7 +83,6 @@ export class Live {
     clearTimeout(this.#probe);
     if (this.#ended) return;
     this.#socket = null;
-    this.#follows = false;
     this.#told.state(navigator.onLine ? "away" : "offline");
     const checks = code === SIGNED_OUT || this.#tries > 0;
     if (checks && !(await this.#told.check().catch(() => true))) return;
@@ -88,14 +102,10 @@ export class Live {
       this.#open();
     } else if (this.#socket.readyState === WebSocket.OPEN) {
       this.#ask(); // is answered in any case, be it with an error: it is followed already
-      this.#probe = setTimeout(() => this.#drop(), SILENCE);
+      this.#probe = setTimeout(() => {
+        this.#leave();
+        this.#lost(0);
+      }, SILENCE);
     }
-  }
-
-  #drop() {
-    const dead = this.#socket;
-    this.#socket = null;
-    dead?.close();
-    this.#lost(0);
   }
 }

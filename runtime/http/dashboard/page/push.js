@@ -29,9 +29,12 @@ export async function here() {
  * @throws {Error} the user or the browser's push service does not want it.
  */
 export async function turnOn(call) {
-  if ((await Notification.requestPermission()) !== "granted") throw new Error("This browser was told not to show notifications.");
+  if ((await Notification.requestPermission()) !== "granted")
+    throw new Error("This browser was told not to show notifications.");
   const { public_key: key } = await call("GET", "/v1/notifications/vapid");
-  const registration = await ready(await navigator.serviceWorker.register(addresses?.createScriptURL(WORKER) ?? WORKER, { scope: SCOPE }));
+  const registration = await ready(
+    await navigator.serviceWorker.register(addresses?.createScriptURL(WORKER) ?? WORKER, { scope: SCOPE }),
+  );
   await unlessMadeWith(key, await registration.pushManager.getSubscription());
   const made = await registration.pushManager
     .subscribe({ userVisibleOnly: true, applicationServerKey: key })
@@ -87,10 +90,15 @@ async function unlessMadeWith(key, subscription) {
 /** The server names a subscription by a digest of its endpoint. */
 async function idOf(subscription) {
   const digest = await crypto.subtle.digest("SHA-256", new TextEncoder().encode(subscription.endpoint));
-  return [...new Uint8Array(digest)].map((byte) => byte.toString(16).padStart(2, "0")).join("").slice(0, 40);
+  return [...new Uint8Array(digest)]
+    .map((byte) => byte.toString(16).padStart(2, "0"))
+    .join("")
+    .slice(0, 40);
 }
 
 function base64(bytes) {
-  return btoa(String.fromCharCode(...new Uint8Array(bytes))).replaceAll("+", "-").replaceAll("/", "_").replace(/=+$/, "");
+  return btoa(String.fromCharCode(...new Uint8Array(bytes)))
+    .replaceAll("+", "-")
+    .replaceAll("/", "_")
+    .replace(/=+$/, "");
 }
-

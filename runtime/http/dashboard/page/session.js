@@ -4,8 +4,13 @@ import { Problem, call, trust, whenStale } from "./api.js";
 import { forget } from "./push.js";
 
 const PATH = "/v1/auth";
+/** While another tab signs in, the session before is over already: only after this time nobody is there. */
+const SETTLED = 3_000;
 
-/** Tells `change` when another account is current, or none; `notice` says why, where it was not done here. */
+/**
+ * Tells `change` when another account is current, or none, `accounts` when there are others beside it. `notice` says
+ * why, where it was not done here.
+ */
 export class Session extends EventTarget {
   current = null;
   accounts = [];
@@ -69,13 +74,14 @@ export class Session extends EventTarget {
 
   #take(said, notice = "") {
     const before = this.current?.id;
+    const known = JSON.stringify(this.accounts);
     trust(said?.csrf ?? "");
     this.current = said?.current ?? null;
     this.accounts = said?.accounts ?? [];
     this.notice = notice;
-    if (!said && before) forget({ all: true });
+    if (!said && before) setTimeout(() => this.current || forget({ all: true }), SETTLED);
     if (this.current?.id !== before) this.dispatchEvent(new Event("change"));
-    else this.dispatchEvent(new Event("accounts"));
+    else if (JSON.stringify(this.accounts) !== known) this.dispatchEvent(new Event("accounts"));
   }
 
   #tell() {
@@ -87,5 +93,7 @@ function left(session, said) {
   if (!session.current || said?.current.id === session.current.id) return "";
   const who = session.current.email;
   if (said?.accounts.some((account) => account.id === session.current.id)) return "";
-  return said ? `${who} was signed out of this browser; now it is ${said.current.email}.` : "You were signed out of this browser.";
+  return said
+    ? `${who} was signed out of this browser; now it is ${said.current.email}.`
+    : "You were signed out of this browser.";
 }

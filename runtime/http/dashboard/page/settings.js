@@ -28,7 +28,9 @@ export class Settings {
     const own = this.#kept.categories[category.name] ?? {};
     return {
       enabled: own.enabled ?? (category.default || category.mandatory),
-      to_emails: own.to_emails ?? true, to_push: own.to_push ?? true, to_sms: own.to_sms ?? true,
+      to_emails: own.to_emails ?? true,
+      to_push: own.to_push ?? true,
+      to_sms: own.to_sms ?? true,
     };
   }
 
@@ -44,9 +46,11 @@ export class Settings {
   }
 
   #put(changed) {
-    const mine = this.#turn.catch(() => {}).then(async () => {
-      this.#kept = await call("PUT", PATH, changed());
-    });
+    const mine = this.#turn
+      .catch(() => {})
+      .then(async () => {
+        this.#kept = await call("PUT", PATH, changed());
+      });
     this.#turn = mine;
     return mine;
   }

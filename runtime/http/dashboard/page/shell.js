@@ -3,25 +3,49 @@
 import { el, fill, icon } from "./dom.js";
 import { during } from "./forms.js";
 
-const PLACES = [["inbox", "inbox", "Inbox"], ["devices", "devices", "Devices"], ["settings", "settings", "Settings"]];
+const PLACES = [
+  ["inbox", "inbox", "Inbox"],
+  ["devices", "devices", "Devices"],
+  ["settings", "settings", "Settings"],
+];
 const STATES = { live: "Live", away: "Reconnecting", offline: "Offline", none: "Not live" };
 
 /** Gives the frame with a place for a view, and what changes in it. */
 export function shell(session) {
   const count = el("span", { class: "count", hidden: true });
   const links = PLACES.map(([name, picture, text]) =>
-    el("a", { href: `#/${name}` }, icon(picture), el("span", {}, text), name === "inbox" && count));
+    el("a", { href: `#/${name}` }, icon(picture), el("span", {}, text), name === "inbox" && count),
+  );
   const live = el("p", { class: "live", role: "status", "data-state": "away" }, "Connecting");
   const main = el("main", { id: "main", tabindex: "-1" });
   const element = el(
-    "div", { class: "frame" },
-    el("a", { class: "skip", href: "#main", onclick: (event) => { event.preventDefault(); main.focus(); } }, "Skip to the content"),
-    el("header", {},
-      el("a", { class: "brand", href: "#/inbox", "aria-label": `Inbox of ${location.host}` },
-        el("span", { class: "mark", "aria-hidden": "true" }), el("span", {}, location.host)),
+    "div",
+    { class: "frame" },
+    el(
+      "a",
+      {
+        class: "skip",
+        href: "#main",
+        onclick: (event) => {
+          event.preventDefault();
+          main.focus();
+        },
+      },
+      "Skip to the content",
+    ),
+    el(
+      "header",
+      {},
+      el(
+        "a",
+        { class: "brand", href: "#/inbox", "aria-label": `Inbox of ${location.host}` },
+        el("span", { class: "mark", "aria-hidden": "true" }),
+        el("span", {}, location.host),
+      ),
       el("nav", { "aria-label": "Views" }, links),
       live,
-      accounts(session)),
+      accounts(session),
+    ),
     main,
   );
   return {
@@ -51,7 +75,14 @@ function accounts(session) {
   const panel = el("div", { id: "accounts", popover: "auto", class: "panel", "aria-label": "Accounts", role: "group" });
   const name = el("span", { class: "who" });
   const face = el("span", { class: "face", "aria-hidden": "true" });
-  const opener = el("button", { type: "button", class: "account", popovertarget: "accounts", "aria-label": "Accounts" }, face, name, icon("down"));
+  const opener = el(
+    "button",
+    { type: "button", class: "account", popovertarget: "accounts" },
+    face,
+    el("span", { class: "unseen" }, "Accounts: "),
+    name,
+    icon("down"),
+  );
   const doing = (act) => (event) => during(event.currentTarget, alert, act);
 
   function show() {
@@ -59,23 +90,46 @@ function accounts(session) {
     if (!current) return;
     face.textContent = initial(current);
     name.textContent = current.name || current.email;
-    opener.setAttribute("aria-label", `Accounts: ${current.email}`);
     const rows = session.accounts.map((account) => {
       const here = account.id === current.id;
-      const texts = el("span", {}, account.name && el("strong", {}, account.name), el("span", {}, account.email));
-      const label = here ? `${account.email}, the current account` : `Switch to ${account.email}`;
+      const texts = el(
+        "span",
+        {},
+        !here && el("span", { class: "unseen" }, "Switch to "),
+        account.name && el("strong", {}, account.name),
+        el("span", {}, account.email),
+      );
       const act = here ? () => panel.hidePopover() : doing(() => session.switch(account.id));
-      return el("li", {}, el("button", { type: "button", class: "row", "aria-current": here ? "true" : null, "aria-label": label, onclick: act },
-        el("span", { class: "face", "aria-hidden": "true" }, initial(account)), texts, here && icon("check")));
+      return el(
+        "li",
+        {},
+        el(
+          "button",
+          { type: "button", class: "row", "aria-current": here ? "true" : null, onclick: act },
+          el("span", { class: "face", "aria-hidden": "true" }, initial(account)),
+          texts,
+          here && icon("check"),
+        ),
+      );
     });
     const several = session.accounts.length > 1;
-    fill(panel, [
-      alert,
-      el("ul", {}, rows),
-      el("a", { class: "row", href: "#/add", onclick: () => panel.hidePopover() }, icon("plus"), "Add an account"),
-      row(several ? `Sign out of ${current.email}` : "Sign out", doing(() => session.signOut())),
-      several && row("Sign out of all accounts", doing(() => session.signOutOfAll())),
-    ].filter(Boolean));
+    fill(
+      panel,
+      [
+        alert,
+        el("ul", {}, rows),
+        el("a", { class: "row", href: "#/add", onclick: () => panel.hidePopover() }, icon("plus"), "Add an account"),
+        row(
+          several ? `Sign out of ${current.email}` : "Sign out",
+          doing(() => session.signOut()),
+        ),
+        several &&
+          row(
+            "Sign out of all accounts",
+            doing(() => session.signOutOfAll()),
+          ),
+      ].filter(Boolean),
+    );
   }
   show();
   session.addEventListener("accounts", show);

@@ -67,12 +67,21 @@ export function safe(link) {
 }
 
 const BROWSERS = [
-  [/Edg(A|iOS)?\//, "Edge"], [/OPR\//, "Opera"], [/Firefox\/|FxiOS\//, "Firefox"], [/SamsungBrowser\//, "Samsung Internet"],
-  [/Chrom(e|ium)\/|CriOS\//, "Chrome"], [/Safari\//, "Safari"],
+  [/Edg(A|iOS)?\//, "Edge"],
+  [/OPR\//, "Opera"],
+  [/Firefox\/|FxiOS\//, "Firefox"],
+  [/SamsungBrowser\//, "Samsung Internet"],
+  [/Chrom(e|ium)\/|CriOS\//, "Chrome"],
+  [/Safari\//, "Safari"],
 ];
 const SYSTEMS = [
-  [/Android/, "Android"], [/iPhone/, "iPhone"], [/iPad/, "iPad"], [/Windows/, "Windows"], [/CrOS/, "ChromeOS"],
-  [/Mac OS X/, "Mac"], [/Linux/, "Linux"],
+  [/Android/, "Android"],
+  [/iPhone/, "iPhone"],
+  [/iPad/, "iPad"],
+  [/Windows/, "Windows"],
+  [/CrOS/, "ChromeOS"],
+  [/Mac OS X/, "Mac"],
+  [/Linux/, "Linux"],
 ];
 
 /** A device by what it says of itself. */

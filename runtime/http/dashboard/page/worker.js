@@ -1,4 +1,4 @@
-/* Shows push messages, also while the page is closed, and opens what they lead to. It keeps nothing and calls nothing. */
+/* Shows push messages, also while the page is closed, and opens what they lead to. It keeps nothing. */
 
 self.addEventListener("push", (event) => {
   let said = {};

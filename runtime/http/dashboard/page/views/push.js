@@ -1,10 +1,10 @@
 /* Push messages: whether this device gets them, and which others do. */
 
 import { call } from "../api.js";
-import { announce, el, fill } from "../dom.js";
+import { announce, el, fill, stamp } from "../dom.js";
 import { complain, during } from "../forms.js";
 import { here, supported, turnOff, turnOn } from "../push.js";
-import { LOCALE, ago, moment } from "../texts.js";
+import { ago } from "../texts.js";
 import { section } from "./settings.js";
 
 const PATH = "/v1/notifications/push-subscriptions";
@@ -31,14 +31,18 @@ export function pushSection(settings) {
     const denied = supported && Notification.permission === "denied";
     said.textContent = state(on, denied);
     button.hidden = !supported || (denied && !on);
-    button.textContent = on ? "Turn off on this device" : "Turn on on this device";
+    button.textContent = on ? "Turn off here" : "Turn on here";
     button.classList.toggle("primary", !on);
-    button.onclick = () => during(button, alert, async () => {
-      const made = on ? await turnOff(call) : await turnOn(call);
-      await show(made?.id);
-      announce(said.textContent);
-    });
-    fill(list, items.filter((each) => each.id !== mine?.id).map((each) => row(each, remove)));
+    button.onclick = () =>
+      during(button, alert, async () => {
+        const made = on ? await turnOff(call) : await turnOn(call);
+        await show(made?.id);
+        announce(said.textContent);
+      });
+    fill(
+      list,
+      items.filter((each) => each.id !== mine?.id).map((each) => row(each, remove)),
+    );
   }
 
   function remove(each, pressed) {
@@ -50,8 +54,13 @@ export function pushSection(settings) {
   }
 
   show().catch((problem) => complain(alert, problem));
-  return section("Push", "Messages to this device, also while this page is closed.",
-    alert, el("div", { class: "line" }, said, button), list);
+  return section(
+    "Push",
+    "Messages to this device, also while this page is closed.",
+    alert,
+    el("div", { class: "line" }, said, button),
+    list,
+  );
 }
 
 function state(on, denied) {
@@ -63,12 +72,23 @@ function state(on, denied) {
 
 function row(each, remove) {
   const name = each.device || "A browser";
-  const used = each.used_at && new Date(each.used_at);
-  return el("li", {},
-    el("div", { class: "grow" },
+  return el(
+    "li",
+    {},
+    el(
+      "div",
+      { class: "grow" },
       el("h3", {}, name, !each.current && el("span", { class: "badge" }, "Needs to be turned on again there")),
-      el("p", { class: "meta" }, used
-        ? el("span", {}, "Last message ", el("time", { datetime: each.used_at, title: moment(used), lang: LOCALE }, ago(used)))
-        : "No message yet")),
-    el("button", { type: "button", "aria-label": `Remove ${name}`, onclick: (event) => remove(each, event.currentTarget) }, "Remove"));
+      el(
+        "p",
+        { class: "meta" },
+        each.used_at ? el("span", {}, "Last message ", stamp(each.used_at, ago)) : "No message yet",
+      ),
+    ),
+    el(
+      "button",
+      { type: "button", "aria-label": `Remove ${name}`, onclick: (event) => remove(each, event.currentTarget) },
+      "Remove",
+    ),
+  );
 }

@@ -12,9 +12,20 @@ export function quietSection(settings, profile, save) {
   const hours = settings.kept.quiet_hours;
   const chosen = hours === null ? "default" : hours.start === hours.end ? "never" : "own";
   const choice = (value, text) => el("option", { value, selected: value === chosen }, text);
-  const which = el("select", { id: "quiet" }, choice("default", "As usual here"), choice("never", "None"), choice("own", "My own hours"));
+  const which = el(
+    "select",
+    { id: "quiet" },
+    choice("default", "The usual ones"),
+    choice("never", "None"),
+    choice("own", "My own hours"),
+  );
   const [start, end] = ["start", "end"].map((key) =>
-    el("input", { type: "time", "aria-label": key === "start" ? "Quiet from" : "Quiet until", value: (chosen === "own" ? hours : USUAL)[key] }));
+    el("input", {
+      type: "time",
+      "aria-label": key === "start" ? "Quiet from" : "Quiet until",
+      value: (chosen === "own" ? hours : USUAL)[key],
+    }),
+  );
   const own = el("span", { class: "hours", hidden: chosen !== "own" }, start, "–", end);
   const put = () => {
     own.hidden = which.value !== "own";
@@ -23,9 +34,12 @@ export function quietSection(settings, profile, save) {
     save(() => settings.change({ quiet_hours: wanted }));
   };
   for (const input of [which, start, end]) input.addEventListener("change", put);
-  return section("Quiet hours", "Mail, push and text messages wait until they are over; what is urgent does not.",
-    el("div", { class: "line" }, el("label", { for: "quiet" }, "Quiet hours"), own, which),
-    place(profile, save));
+  return section(
+    "Quiet hours",
+    "Mail, push and text messages wait until they are over; what is urgent does not.",
+    el("div", { class: "line" }, el("label", { for: "quiet" }, "When"), own, which),
+    place(profile, save),
+  );
 }
 
 /** The clock and the language of the account, and those of the browser where they are others. */
@@ -34,9 +48,10 @@ function place(profile, save) {
   const show = () => {
     const language = profile.languages[0];
     const same = profile.time_zone === ZONE && language === LOCALE;
+    const chosen = [language && named(language), profile.time_zone].filter(Boolean).join(", ") || "not chosen";
     const mine = `${named(LOCALE)}, ${ZONE}`;
     shown.replaceChildren(
-      el("span", { class: "grow" }, "Language and clock: ", el("strong", {}, `${language ? named(language) : "not chosen"}, ${profile.time_zone ?? "not chosen"}`)),
+      el("span", { class: "grow" }, "Language and clock: ", el("strong", {}, chosen)),
       ...(same ? [] : [el("button", { type: "button", onclick: () => save(change) }, `Use this browser’s: ${mine}`)]),
     );
   };

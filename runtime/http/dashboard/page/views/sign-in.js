@@ -6,17 +6,34 @@ import { field, form } from "../forms.js";
 import { LOCALE, ZONE } from "../texts.js";
 
 const HEADINGS = {
-  "sign-in": "Sign in", add: "Add an account", "sign-up": "Create an account", reset: "Choose a new password",
+  "sign-in": "Sign in",
+  add: "Add an account",
+  "sign-up": "Create an account",
+  reset: "Choose a new password",
 };
 
 const email = (value = "") =>
-  field({ label: "E-mail", pointer: "/email", type: "email", name: "email", autocomplete: "username", value, maxlength: 320 });
+  field({
+    label: "E-mail",
+    pointer: "/email",
+    type: "email",
+    name: "email",
+    autocomplete: "username",
+    value,
+    maxlength: 320,
+  });
 const password = (label, autocomplete, hint = "") =>
   field({ label, pointer: "/password", type: "password", name: "password", autocomplete, hint, maxlength: 1000 });
 const code = () =>
   field({
-    label: "Code", pointer: "/code", name: "code", autocomplete: "one-time-code", autocapitalize: "characters",
-    spellcheck: "false", maxlength: 40, class: "code",
+    label: "Code",
+    pointer: "/code",
+    name: "code",
+    autocomplete: "one-time-code",
+    autocapitalize: "characters",
+    spellcheck: "false",
+    maxlength: 40,
+    class: "code",
   });
 
 /** Shows one of its four tasks. */
@@ -31,7 +48,11 @@ export function signIn(place, session, task = "sign-in") {
 const TASKS = {
   "sign-in": (session, say) => say(notice(session), enter(session), links("sign-up", "reset")),
   add: (session, say) =>
-    say(el("p", { class: "quiet" }, `${session.current?.email} stays signed in.`), enter(session), links("inbox", "sign-up", "reset")),
+    say(
+      el("p", { class: "quiet" }, `${session.current?.email} stays signed in.`),
+      enter(session),
+      links("inbox", "sign-up", "reset"),
+    ),
   "sign-up": (session, say) => {
     const hint = "At least eight characters; a few unusual words are best.";
     const wanted = [email(), password("Password", "new-password", hint)];
@@ -57,12 +78,27 @@ const TASKS = {
       };
       proof(say, to, () => ask(to), [password("New password", "new-password")], finish);
     };
-    const mail = form({ fields: [address], button: "Send a code", act: async (to) => { await ask(to); next(to); } });
+    const mail = form({
+      fields: [address],
+      button: "Send a code",
+      act: async (to) => {
+        await ask(to);
+        next(to);
+      },
+    });
     const invited = button("I have a code, or an invitation", () => {
       if (address.input.value) next(address.input.value);
-      else { address.complain("This is needed."); address.input.focus(); }
+      else {
+        address.complain("This is needed.");
+        address.input.focus();
+      }
     });
-    say(el("p", { class: "quiet" }, "A code is mailed to you, to choose a new password with."), mail, el("p", { class: "links" }, invited), links("sign-in"));
+    say(
+      el("p", { class: "quiet" }, "A code is mailed to you, to choose a new password with."),
+      mail,
+      el("p", { class: "links" }, invited),
+      links("sign-in"),
+    );
   },
 };
 
@@ -76,14 +112,28 @@ function enter(session) {
 
 /** The second step: a code, and what is wanted with it. */
 function proof(say, address, again, fields, act) {
-  const sent = el("p", { class: "quiet", role: "status" }, "If ", el("strong", {}, address), " may have a code, it is in the mail now.");
-  const once = el("p", { class: "links" }, button("Send another code", async (event) => {
-    event.target.disabled = true;
-    await again().then(
-      () => { sent.textContent = "Another code is on its way; only the last one is good."; },
-      (problem) => { sent.textContent = `${problem.message} ${problem.remedy}`; },
-    );
-  }));
+  const sent = el(
+    "p",
+    { class: "quiet", role: "status" },
+    "If ",
+    el("strong", {}, address),
+    " may have a code, it is in the mail now.",
+  );
+  const once = el(
+    "p",
+    { class: "links" },
+    button("Send another code", async (event) => {
+      event.target.disabled = true;
+      await again().then(
+        () => {
+          sent.textContent = "Another code is on its way; only the last one is good.";
+        },
+        (problem) => {
+          sent.textContent = `${problem.message} ${problem.remedy}`;
+        },
+      );
+    }),
+  );
   const made = form({ fields: [code(), ...fields], button: "Confirm", act });
   say(sent, made, once, links("sign-in"));
   focusFirst(made);
@@ -97,11 +147,18 @@ async function introduce() {
 }
 
 const LINKS = {
-  "sign-in": "I have an account", "sign-up": "Create an account", reset: "I forgot my password", inbox: "Back to the inbox",
+  "sign-in": "I have an account",
+  "sign-up": "Create an account",
+  reset: "I forgot my password",
+  inbox: "Back to the inbox",
 };
 
 function links(...tasks) {
-  return el("p", { class: "links" }, tasks.map((task) => el("a", { href: `#/${task}` }, LINKS[task])));
+  return el(
+    "p",
+    { class: "links" },
+    tasks.map((task) => el("a", { href: `#/${task}` }, LINKS[task])),
+  );
 }
 
 function button(text, onclick) {
