@@ -11,9 +11,6 @@ from typing import Any, NamedTuple
 
 Data = Mapping[str, Any]
 
-SECTIONS = ("routines",)
-"""Sections that can be declared and that this version does not run."""
-
 DELIVERING = {"notifications.email": "smtp", "notifications.push": "webpush"}
 """Built-in handlers that deliver through a channel, and the kind of that channel."""
 
@@ -22,6 +19,9 @@ INBOX = "notifications.in_app"
 
 EXECUTING = "sandbox.execute"
 """The built-in handler that runs code in the sandbox."""
+
+RUNNING = "routines.run"
+"""The built-in handler that runs routines."""
 
 
 class Node(NamedTuple):
@@ -52,7 +52,7 @@ def absent(data: Data) -> dict[str, str]:
     """
     watched = data.get("observability") or {}
     processes = data.get("processes") or {}
-    found = {section: section for section in SECTIONS if data.get(section)}
+    found: dict[str, str] = {}
     if watched.get("audit"):
         found["observability.audit"] = "the audit trail"
     if (watched.get("errors") or {}).get("dsn"):
@@ -123,7 +123,10 @@ def _nodes(data: Data) -> Iterator[Node]:
     sandbox = ("sandbox",) if data.get("sandbox") is not None else ()
     for id_ in sandbox:
         yield Node(id_, ())
-    yield Node("jobs", ("storage.redis", "storage.cache", *sorted(delivering), *sandbox))
+    routines = ("routines",) if data.get("routines") is not None else ()
+    for id_ in routines:
+        yield Node(id_, ())
+    yield Node("jobs", ("storage.redis", "storage.cache", *sorted(delivering), *sandbox, *routines))
     yield Node("outbox", ("storage.database", "jobs", "events"))
     notifications = ("notifications",) if data.get("notifications") is not None else ()
     for id_ in notifications:

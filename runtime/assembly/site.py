@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from runtime.outline import DELIVERING, EXECUTING, INBOX, channel_for
+from runtime.outline import DELIVERING, EXECUTING, INBOX, RUNNING, channel_for
 from runtime.part import Part
 from runtime.services.absent import Absent
 from runtime.telemetry.tracing import Tracing
@@ -121,4 +121,5 @@ class Site:
         delivers = handler in DELIVERING and channel_for(handler, self.data) is not None
         inboxes = handler == INBOX and self.spec.notifications is not None
         executes = handler == EXECUTING and self.spec.sandbox is not None
-        return delivers or inboxes or executes or self.registry.get("task", handler) is not None
+        runs = handler == RUNNING and self.spec.routines is not None
+        return delivers or inboxes or executes or runs or self.registry.get("task", handler) is not None

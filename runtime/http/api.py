@@ -21,6 +21,7 @@ from litestar.types import ASGIApp, Receive, Scope, Send
 
 from runtime.http.access import OPEN, Access, Visitors, require_declared, scope
 from runtime.http.body import Bodies
+from runtime.http.dashboard.routes import ROUTES as DASHBOARD
 from runtime.http.docs import POLICY, page
 from runtime.http.guard import Guard, Refused
 from runtime.http.headers import SecurityHeaders
@@ -187,7 +188,7 @@ class Api:
         return self._document
 
     def _pages(self) -> list[Any]:
-        """The document, for programs and for people."""
+        """The document, for programs and for people, and the page for users."""
 
         @get("/openapi.json", opt=OPEN, include_in_schema=False, sync_to_thread=False)
         def openapi() -> Response[bytes]:
@@ -199,7 +200,7 @@ class Api:
             policy = {"content-security-policy": POLICY}
             return Response(page(self.document()), media_type=MediaType.HTML, headers=policy)
 
-        return [openapi, docs]
+        return [openapi, docs, *DASHBOARD]
 
 
 class _NoRoutes(Router):

@@ -310,10 +310,10 @@ class Backend(Protocol):
         """Cancels a job that waits; of one that runs, tells its worker to.
 
         Returns:
-            The job after that; None where there is none.
+            The job after that, also where it was cancelled before; None where there is none.
 
         Raises:
-            Conflict: it has ended.
+            Conflict: it has completed or failed.
         """
         ...
 

@@ -7,15 +7,19 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import Any, Final, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
 
 import msgspec
 
 from runtime.health import Status
 from runtime.services.ai.ports import BoundAi
+from runtime.services.events.ports import Events
 from runtime.services.notifications.ports import Audience, Notice, Notifications, Notified
 from runtime.services.outbox.ports import Transaction
 from runtime.services.sandbox.ports import Sandbox
+
+if TYPE_CHECKING:
+    from runtime.http.access import Caller
 
 REMEMBERED: Final = 6 * 3600.0
 """Seconds for which a job's `once` is remembered."""
@@ -146,6 +150,11 @@ class Author(msgspec.Struct, frozen=True, omit_defaults=True):
     account: str
     key: str = ""
     credits: Decimal | None = None
+
+    @classmethod
+    def of(cls, caller: Caller) -> Author:
+        """A caller of the API."""
+        return cls(caller.account, caller.id if caller.id != caller.account else "", caller.credits)
 
 
 class Draft(msgspec.Struct, frozen=True):
@@ -308,14 +317,15 @@ class Jobs(Protocol):
         """Cancels a job: one that waits at once, one that runs as soon as its worker has seen it, in about a second.
 
         The handler of a running job gets a cancellation, and no further try is made; a job that completes before
-        that has completed. A plain function cannot be ended: its thread goes on, and its outcome is dropped.
+        that has completed. A plain function cannot be ended: its thread goes on, and its outcome is dropped. One that
+        is cancelled already stays so: the call may be sent again.
 
         Returns:
             The job, `cancelled` or still `running`.
 
         Raises:
             NotFound: no such job.
-            Conflict: it has ended.
+            Conflict: it has completed or failed.
         """
         ...
 
@@ -332,11 +342,11 @@ class Jobs(Protocol):
         ...
 
     async def wake(self, job_id: str) -> JobView:
-        """Lets a job that was laid aside wait in its queue again.
+        """Lets a job that was laid aside wait in its queue again; one that was not is left as it is.
 
         Raises:
             NotFound: no such job.
-            Conflict: it is not paused.
+            Conflict: it has ended.
         """
         ...
 
@@ -404,6 +414,22 @@ class JobContext(Protocol):
         ...
 
     @property
+    def by(self) -> Author | None:
+        """Who has put it in, as the API knows them; None where nobody has, as with a schedule. `owner` is only what
+        they say."""
+        ...
+
+    @property
+    def jobs(self) -> Jobs:
+        """The queues, for what goes beyond `enqueue`: jobs with options, jobs that are waited for."""
+        ...
+
+    @property
+    def events(self) -> Events:
+        """The event bus, for what goes beyond `publish`: keys, ids, replay."""
+        ...
+
+    @property
     def sandbox(self) -> Sandbox:
         """Runs untrusted code."""
         ...
@@ -442,7 +468,7 @@ class JobContext(Protocol):
         ...
 
     async def children(self) -> list[JobView]:
-        """The jobs for which it has waited, with their results."""
+        """The jobs for which it has waited, with their results, as far as they are still kept."""
         ...
 
     async def enqueue(self, queue: str, payload: Mapping[str, Any], *, delay: float = 0.0) -> JobView:

@@ -20,7 +20,7 @@ from runtime.services.names import unknown
 from runtime.telemetry.tracing import Tracing
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+    from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 
     from runtime.plugins import Mark, Registry
     from runtime.services.jobs.spec import QueueSpec
@@ -52,13 +52,13 @@ class JobQueues:
         self._tracing = tracing or Tracing()
         self._queues = dict(queues)
         self._marks: dict[str, Mark] = {}
-        self._types: dict[str, PayloadType] = {}
+        self._accepts: dict[str, Callable[[Mapping[str, Any]], Any]] = {}
         self._documents: dict[str, Document] = {}
         for name, spec in self._queues.items():
             mark = registry.get("task", spec.handler)
             if mark is not None:
                 self._marks[name] = mark
-                self._types[name] = PayloadType(mark.function, mark.origin)
+                self._accepts[name] = mark.accepts or PayloadType(mark.function, mark.origin).parse
             if spec.payload is not None:
                 self._documents[name] = Document(spec.payload, AT)
 
@@ -103,7 +103,7 @@ class JobQueues:
         """
         if document := self._documents.get(queue):
             document.check(payload, f'the payload of a job of "{queue}"')
-        return self._types[queue].parse(payload)
+        return self._accepts[queue](payload)
 
     def check(self, queue: str, draft: Draft) -> None:
         """Refuses what `submit` would refuse, but for a name that another job has; stores nothing.
@@ -266,14 +266,17 @@ class JobQueues:
         if view.status == "paused" or await self.backend.rest(view.queue, job_id):
             return await self.get(job_id)
         seen = await self.get(job_id)
+        if seen.status == "paused":
+            return seen
         raise Conflict(
             f"the job {job_id} cannot be paused, it is {seen.status}", remedy="Only a job that waits or runs is paused."
         )
 
     async def wake(self, job_id: str) -> JobView:
         view = await self.get(job_id)
-        if not await self.backend.wake(view.queue, job_id, limits(self.settings(view.queue))):
+        if view.status in ENDED:
             raise Conflict(f"the job {job_id} is not paused, it is {view.status}", remedy="There is nothing to do.")
+        await self.backend.wake(view.queue, job_id, limits(self.settings(view.queue)))
         return await self.get(job_id)
 
     async def pause(self, queue: str) -> QueueView:

@@ -96,7 +96,7 @@ class QueueWorker:
         self._loops: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
-        self._calls: Calls = calls_of(self._jobs.mark(self._queue), self._slots)
+        self._calls: Calls = calls_of(self._jobs.mark(self._queue), self._slots, self._spec.memory)
         self._executor = Executor(self._traced, self._judged, self._limit, self._ended)
         self._patience = Patience(self._spec, self._executor, self._platform)
         self._claimer = self._jobs.backend.claimer(self._queue, limits(self._spec), self._slots, self._patience)
