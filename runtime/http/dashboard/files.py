@@ -39,7 +39,7 @@ class Files(NamedTuple):
 
     Args:
         version: of all assets together; a part of their addresses, since modules name each other by relative ones.
-        document: what names the assets.
+        document: the page, which names the assets.
         worker: the service worker.
         assets: the rest, by path.
     """
