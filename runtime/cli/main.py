@@ -35,6 +35,7 @@ COMMANDS = {
     "signing-keys": "keys that access tokens are signed with: list, rotate",
     "notify": "send a notification by hand, look at caught mails",
     "ai": "ask a model, see the providers, what was used",
+    "routines": "list routines, run one and watch its steps",
     "sandbox": "run code in a sandbox of its own, prepare its Python",
     "init": "a commented spec, a tasks module and a test, ready to run",
     "doctor": "what this machine lacks, and the command that brings it",

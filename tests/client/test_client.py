@@ -184,7 +184,7 @@ async def test_an_api_key_and_an_address(environment: RunningEnvironment) -> Non
         assert made.status == 201, made.body
         return str(made.body["key"])
 
-    address = {"url": environment.url + "/"}
+    address: dict[str, Any] = {"url": environment.url + "/"}
     job = await runtime.enqueue("images", {"width": 1}, **address, api_key=key(scopes=["jobs:write"]), group="red")
     with SyncClient(**address, api_key=key(scopes=["jobs:read"])) as reader:
         assert await asyncio.to_thread(lambda: reader.job(job.id).group) == "red"

@@ -64,7 +64,7 @@ async def test_an_environment_that_is_not_there(tmp_path: Path) -> None:
             await client.enqueue("jobs", {})
     with SyncClient(spec, patience=0.2) as plain, pytest.raises(NotRunning, match="is not running"):
         await asyncio.to_thread(plain.enqueue, "jobs", {})
-    nowhere = {"url": "http://127.0.0.1:9", "api_key": "rt_secret"}
+    nowhere: dict[str, Any] = {"url": "http://127.0.0.1:9", "api_key": "rt_secret"}
     async with Client(**nowhere) as client:
         with pytest.raises(Unreachable, match=r"http://127\.0\.0\.1:9") as refused:
             await client.enqueue("jobs", {})

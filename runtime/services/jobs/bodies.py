@@ -10,7 +10,7 @@ import msgspec
 from runtime.errors import Invalid, Pointer
 from runtime.services.jobs.drafts import require_size
 from runtime.services.jobs.payload import AT, plain
-from runtime.services.jobs.ports import Draft, Duplicate
+from runtime.services.jobs.ports import Author, Draft, Duplicate
 
 
 class Retry(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
@@ -62,8 +62,12 @@ class JobRequest(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True)
     children: list[JobRequest] = []
     runs_anyway: bool = False
 
-    def draft(self) -> Draft:
-        """The job as the queues take it."""
+    def draft(self, by: Author | None = None) -> Draft:
+        """The job as the queues take it.
+
+        Args:
+            by: who puts it in; its children are theirs, too.
+        """
         return Draft(
             payload=self.payload,
             queue=self.queue,
@@ -81,6 +85,7 @@ class JobRequest(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True)
             backoff=self.retry.backoff if self.retry else None,
             children=[child.draft() for child in self.children],
             runs_anyway=self.runs_anyway,
+            by=by,
         )
 
     @classmethod

@@ -8,12 +8,12 @@ from litestar.params import FromPath, JSONBody
 from litestar.status_codes import HTTP_200_OK, HTTP_202_ACCEPTED
 
 from runtime.errors import Invalid, Pointer
-from runtime.http.access import scope
+from runtime.http.access import Caller, scope
 from runtime.http.paging import After, Limit, Page, cursor, position
 from runtime.http.ports import Port
 from runtime.http.sse import EventStream, ServerEvent
 from runtime.services.jobs.bodies import JobAccepted, JobBatch, JobRequest, JobsAccepted
-from runtime.services.jobs.ports import Jobs, JobView, QueueView, Replayed
+from runtime.services.jobs.ports import Author, Jobs, JobView, QueueView, Replayed
 
 
 class ReplayRequest(msgspec.Struct, forbid_unknown_fields=True):
@@ -46,8 +46,10 @@ class QueueRoutes(Controller):
         status_code=HTTP_202_ACCEPTED,
         summary="Put a job into a queue",
     )
-    async def enqueue(self, queue: FromPath[str], data: JSONBody[JobRequest], jobs: Port[Jobs]) -> JobAccepted:
-        return _accepted(await jobs.submit(_own(queue, data), data.draft()))
+    async def enqueue(
+        self, queue: FromPath[str], data: JSONBody[JobRequest], jobs: Port[Jobs], caller: Port[Caller]
+    ) -> JobAccepted:
+        return _accepted(await jobs.submit(_own(queue, data), data.draft(Author.of(caller))))
 
     @post(
         "/{queue:str}/jobs/batch",
@@ -55,10 +57,13 @@ class QueueRoutes(Controller):
         status_code=HTTP_202_ACCEPTED,
         summary="Put up to 1,000 jobs into a queue, all or none",
     )
-    async def enqueue_all(self, queue: FromPath[str], data: JSONBody[JobBatch], jobs: Port[Jobs]) -> JobsAccepted:
+    async def enqueue_all(
+        self, queue: FromPath[str], data: JSONBody[JobBatch], jobs: Port[Jobs], caller: Port[Caller]
+    ) -> JobsAccepted:
         for place, entry in enumerate(data.jobs):
             _own(queue, entry, f"/jobs/{place}")
-        drafts = [entry.draft() for entry in data.jobs]
+        by = Author.of(caller)
+        drafts = [entry.draft(by) for entry in data.jobs]
         return JobsAccepted([_accepted(job) for job in await jobs.enqueue_all(queue, drafts)])
 
     @post(
