@@ -9,6 +9,7 @@ from runtime.errors import Forbidden, Invalid, NotFound, Pointer
 from runtime.services.auth.attempts import Counted
 from runtime.services.auth.codes import wrong_code
 from runtime.services.auth.contacts import normal_email
+from runtime.services.auth.evenly import evenly
 from runtime.services.auth.store import users
 from runtime.services.auth.users import new_user
 
@@ -63,7 +64,7 @@ class AccountStore:
         await self._passwords.require_good(password, email)
         await self._codes.limit(address, email)
         hashed = await self._passwords.hashed(password)  # for a known address, too: it takes as long
-        async with self._transactions.transaction() as tx:
+        async with evenly(), self._transactions.transaction() as tx:
             found = await users.by_email(tx.connection, email)
             known = found is not None and found[1] is not None
             welcome = not known and (self.signup == "open" or found is not None)
@@ -74,7 +75,7 @@ class AccountStore:
     async def verify(self, address: str, email: str, code: str) -> None:
         email = normal_email(email)
         await self._codes.limit_tries(address)
-        async with self._transactions.transaction() as tx:
+        async with evenly(), self._transactions.transaction() as tx:
             done = await self._verify_sign_up(tx, email, code) or await self._verify_email(tx, email, code)
         if not done:
             raise wrong_code()
@@ -104,7 +105,7 @@ class AccountStore:
         self._codes.require_mail()
         email = normal_email(email)
         await self._codes.limit(address, email)
-        async with self._transactions.transaction() as tx:
+        async with evenly(), self._transactions.transaction() as tx:
             found = await users.by_email(tx.connection, email)
             code = await self._codes.make(tx, "reset", email, found[0].id if found else None)
             if found is not None:
@@ -115,7 +116,7 @@ class AccountStore:
         await self._passwords.require_good(password, email)
         await self._codes.limit_tries(address)
         hashed = await self._passwords.hashed(password)
-        async with self._transactions.transaction() as tx:
+        async with evenly(), self._transactions.transaction() as tx:
             row = await self._codes.take(tx, "reset", email, code) or await self._codes.take(tx, "invite", email, code)
             user = row.user if row is not None else None
             if user is not None:
