@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from runtime.errors import Fault, NotFound
-from runtime.services.notifications.planning import OVER_LIMIT
+from runtime.services.notifications.preferences import OVER_LIMIT
 from runtime.services.notifications.spec import NotificationsSpec
 from runtime.spec.fields import live_fields
 from tests.services.notifications.site import FILES, write
