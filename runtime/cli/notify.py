@@ -121,8 +121,8 @@ def _vapid(args: argparse.Namespace, caller: Any) -> int:
 
 
 def _mails(args: argparse.Namespace) -> int:
-    from runtime.cli.states import state_of
     from runtime.errors import NotFound
+    from runtime.running import state_of
     from runtime.services.notifications.mailbox import mails, text_of
 
     caught = mails(state_of(args.spec).mail)
