@@ -14,7 +14,7 @@ Data = Mapping[str, Any]
 SECTIONS = ("routines",)
 """Sections that can be declared and that this version does not run."""
 
-DELIVERING = {"notifications.email": "smtp", "notifications.push": "webpush"}
+DELIVERING = {"notifications.email": "smtp", "notifications.push": "webpush", "notifications.sms": "http"}
 """Built-in handlers that deliver through a channel, and the kind of that channel."""
 
 INBOX = "notifications.in_app"

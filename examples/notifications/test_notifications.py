@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 import urllib.request
 from email import message_from_bytes
 from email.policy import default
@@ -11,7 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from runtime.services.notifications.textbox import texts
 from runtime.testing import RunningEnvironment, running
+from tests.browser import Browser
 from tests.services.notifications.push_service import push_service
 
 if TYPE_CHECKING:
@@ -26,10 +29,10 @@ def environment() -> Iterator[RunningEnvironment]:
         yield environment
 
 
-def ship(at: RunningEnvironment, order: str) -> dict[str, dict[str, Any]]:
+def ship(at: RunningEnvironment, order: str, email: str = "ada@example.com") -> dict[str, dict[str, Any]]:
     script: dict[str, Any] = {"__name__": "ship", "__file__": str(HERE / "ship.py")}
     exec(compile((HERE / "ship.py").read_text(), "ship.py", "exec"), script)
-    return {receipt["kind"]: receipt for receipt in script["ship"](at.url, at.key, "ada@example.com", order)}
+    return {receipt["kind"]: receipt for receipt in script["ship"](at.url, at.key, email, order)}
 
 
 def mails(at: RunningEnvironment) -> list[Any]:
@@ -41,7 +44,7 @@ def mails(at: RunningEnvironment) -> list[Any]:
 def test_one_event_reaches_inbox_and_mail_once(environment: RunningEnvironment) -> None:
     first, again = ship(environment, "1"), ship(environment, "1")
     assert {kind: receipt["status"] for kind, receipt in first.items()} == {
-        "in_app": "sent", "email": "sent", "push": "suppressed",
+        "in_app": "sent", "email": "sent", "push": "suppressed", "sms": "suppressed",
     }  # fmt: skip
     assert again == first
     (mail,) = mails(environment)
@@ -71,6 +74,26 @@ def test_it_reaches_a_browser(environment: RunningEnvironment) -> None:
         (came,) = service.requests
         shown = browser.opened(came.body)
     assert (shown["title"], shown["link"]) == ("Your 2 parcels are on their way", "https://parcels.example.com/5")
+
+
+def test_it_reaches_a_phone(environment: RunningEnvironment) -> None:
+    bob, phone, password = "bob@example.com", "+436601234567", "correct horse battery"
+    made = environment.post("/v1/users", {"email": bob, "password": password, "verified": True})
+    assert made.status == 201
+    with Browser(environment) as browser:
+        browser.sign_in(bob, password)
+        assert browser.send("PUT", "/v1/profile", {"phones": [phone]}).status_code == 200
+        deadline = time.monotonic() + 15
+        while not (caught := texts(environment.state.texts)):
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        code = caught[-1].body.partition("code for your phone is ")[2].partition(".")[0]
+        assert browser.send("POST", "/v1/profile/phones/verify", {"phone": phone, "code": code}).is_success
+    receipt = ship(environment, "6", bob)["sms"]
+    assert (receipt["status"], receipt["address"], receipt["details"]["segments"]) == ("sent", phone, 1)
+    assert texts(environment.state.texts)[-1].body == (
+        "parcels: your 2 parcels are on their way. https://parcels.example.com/6"
+    )
 
 
 def test_it_speaks_french(environment: RunningEnvironment) -> None:

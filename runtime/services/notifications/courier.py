@@ -239,6 +239,8 @@ class Courier:
                 return await self._later(case, used, receipt, now)
             case "bounced":
                 return await self._end(case, "bounced", receipt.reason, used, receipt)
+            case "stopped":
+                return await self._end(case, "suppressed", receipt.reason, used, receipt)
             case "gone":
                 return await self._end(case, "failed", receipt.reason or "the device is gone", used, receipt)
             case _:
@@ -285,6 +287,10 @@ class Courier:
                 limits = self._planner.spec.suppression
                 await addresses.count_against(
                     tx.connection, delivery.kind, delivery.address, "bounces", limits.bounces, reason, limits.ttl
+                )
+            elif outcome == "stopped":
+                await addresses.count_against(
+                    tx.connection, delivery.kind, delivery.address, "complaints", 1, reason, None
                 )
             elif outcome == "gone" and delivery.kind == "push":
                 await addresses.remove_device(tx.connection, delivery.address)

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Final
 
 from runtime.services.ai.failures import Failure, of_status
 from runtime.services.ai.provider import RemoteProvider, bodies
-from runtime.services.ai.retry_after import retry_after
 from runtime.services.ai.wire.parts import Unsupported
+from runtime.services.retry_after import retry_after
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

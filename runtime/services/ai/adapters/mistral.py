@@ -9,7 +9,7 @@ import msgspec
 from runtime.services.ai.failures import Failure, of_status
 from runtime.services.ai.pieces import Answer
 from runtime.services.ai.provider import RemoteProvider, bodies
-from runtime.services.ai.retry_after import retry_after
+from runtime.services.retry_after import retry_after
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
