@@ -24,7 +24,7 @@ what the HTTP API answers. A message says what, where and why; `remedy` says wha
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -40,9 +40,9 @@ class Fault(Exception):  # noqa: N818 - the word of this project for an error th
         remedy: what the reader can do about it, in one sentence.
     """
 
-    exit_code: ClassVar[int] = 1
-    status: ClassVar[int] = 500
-    title: ClassVar[str] = "Internal error"
+    exit_code: int = 1
+    status: int = 500
+    title: str = "Internal error"
 
     def __init__(self, message: str, *, remedy: str = "") -> None:
         super().__init__(message)
@@ -54,7 +54,10 @@ class Fault(Exception):  # noqa: N818 - the word of this project for an error th
 
 
 class SpecFault(Fault):
-    """The spec is wrong. All its errors are in `diagnostics`, never only the first."""
+    """The spec is wrong. All its errors are in `diagnostics`, never only the first.
+
+    Where nothing is wrong but that what it names does not answer, this is the fault of a dependency.
+    """
 
     status = 400
     title = "The spec is wrong"
@@ -63,6 +66,8 @@ class SpecFault(Fault):
         count = len(diagnostics)
         super().__init__(f"{count} error{'s' if count != 1 else ''} in the spec")
         self.diagnostics = tuple(diagnostics)
+        if diagnostics and all(each.away for each in diagnostics):
+            self.exit_code, self.status, self.title = Unreachable.exit_code, Unreachable.status, Unreachable.title
 
 
 class UsageFault(Fault):

@@ -54,10 +54,10 @@ class Postgres:
         self._account = account
         self._names = count(1)
 
-    def database(self) -> str:
-        """Makes an empty database, and returns its URL."""
+    def database(self, *, like: str = "template1") -> str:
+        """Makes a database that holds what another one does, nothing by default, and returns its URL."""
         name = f"test{next(self._names)}"
-        self.run("createdb", name)
+        self.run("createdb", "--template", like, name)
         return self.url(name)
 
     def url(self, name: str, *, user: str = "tester", password: str = PASSWORD) -> str:

@@ -86,7 +86,7 @@ def _check(args: argparse.Namespace) -> int:
     if wrong and not args.json:
         sys.stdout.write("\n")
         raise SpecFault(wrong)
-    return 1 if wrong else 0
+    return SpecFault(wrong).exit_code if wrong else 0
 
 
 def _checked(use: Use) -> tuple[str, ...]:

@@ -29,6 +29,7 @@ class Diagnostic(NamedTuple):
         suggestion: the bare replacement, for editors and other programs.
         severity: a warning does not stop anything.
         snippet: the line itself, with secrets masked.
+        away: whether the file is right, and only what it names there does not answer.
     """
 
     file: str
@@ -40,6 +41,7 @@ class Diagnostic(NamedTuple):
     suggestion: str | None = None
     severity: Severity = "error"
     snippet: str = ""
+    away: bool = False
 
     def __str__(self) -> str:
         where = f"{self.file}:{self.line}:{self.column}" if self.line else self.file

@@ -80,12 +80,14 @@ class NoVault(Exception):  # noqa: N818 - the same, for all references at once
     Args:
         reason: why, and what to do.
         key: the field of `secrets.vault` that has to do with it: `address`, `auth`, `ca`.
+        away: whether waiting may help: the spec is right, the server does not answer.
     """
 
-    def __init__(self, reason: str, key: str) -> None:
+    def __init__(self, reason: str, key: str, *, away: bool = False) -> None:
         super().__init__(reason)
         self.reason = reason
         self.key = key
+        self.away = away
 
 
 VaultLookup = Callable[[Mapping[str, Any], "Sequence[Reference]"], "Mapping[Reference, Found | Unresolved]"]

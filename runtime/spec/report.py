@@ -40,6 +40,7 @@ class Report:
         on_key: bool = False,
         severity: Severity = "error",
         part: tuple[str, int, int] | None = None,
+        away: bool = False,
     ) -> None:
         """Notes one diagnostic.
 
@@ -50,6 +51,7 @@ class Report:
             on_key: whether the key is meant, not its value.
             severity: how bad it is.
             part: of a text value the text, and where the meant part begins and how long it is.
+            away: whether only what the value names does not answer.
         """
         if self._root is None:
             return
@@ -69,7 +71,7 @@ class Report:
                 suggestion=suggestion,
                 severity=severity,
                 secrets=self._secrets,
-            )
+            )._replace(away=away)
         )
 
     def problem(self, problem: Problem) -> None:

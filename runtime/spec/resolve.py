@@ -145,7 +145,7 @@ class _Resolving:
         except NoVault as error:
             names = ", ".join(dict.fromkeys(f"{each.name}#{each.field}" for each in wanted[:3]))
             more = f" and {len(wanted) - 3} more" if len(wanted) > 3 else ""
-            self._report.add((*_VAULT, error.key), f"{error.reason} (needed for {names}{more})")
+            self._report.add((*_VAULT, error.key), f"{error.reason} (needed for {names}{more})", away=error.away)
 
     def resolution(self, *, whole: bool) -> Resolution:
         composition, report = self._composition, self._report

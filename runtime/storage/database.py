@@ -126,8 +126,7 @@ class Database:
 
         await self._backend.check()
         if self._engine is None:
-            self._engine = self._backend.engine(self._current, self._refused)
-            _note_failures(self._engine)
+            self._engine = self._made()
         try:
             if not await self._settled():
                 async with self._backend.alone(self.transaction) as connection:
@@ -147,14 +146,14 @@ class Database:
         await backend.check()
         old, self._backend = self._engine, backend
         if old is not None:
-            self._engine = backend.engine(self._current, self._refused)
-            _note_failures(self._engine)
+            self._engine = self._made()
             await _retire(old)
 
     async def stop(self) -> None:
-        """Closes the connections; the engine stays usable and would open new ones."""
-        if self._engine is not None:
-            await self._engine.dispose()
+        """Closes the connections: those in use when they are given back. Whoever asks later gets new ones."""
+        if (old := self._engine) is not None:
+            self._engine = self._made()
+            await _retire(old)
 
     async def health(self) -> Health:
         """Answers a query; version, size, and connections in use."""
@@ -170,6 +169,11 @@ class Database:
             return Health("down", f"{self.address} does not answer ({type(error).__name__})")
         in_use = getattr(self._engine.pool, "checkedout", int)()
         return Health(details={"kind": self._backend.kind, **facts, "connections_in_use": in_use})
+
+    def _made(self) -> AsyncEngine:
+        engine = self._backend.engine(self._current, self._refused)
+        _note_failures(engine)
+        return engine
 
     def _current(self) -> str:
         """The address that is in use now; an engine that was made for an earlier one may still open connections."""

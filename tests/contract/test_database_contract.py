@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import anyio
 import pytest
@@ -244,3 +244,12 @@ def test_each_migration_follows_the_one_before() -> None:
     config.set_main_option("script_location", str(MIGRATIONS))
     found = [script.revision for script in ScriptDirectory.from_config(config).walk_revisions()]
     assert found[::-1] == revisions()
+
+
+async def test_a_connection_in_use_at_the_stop_is_closed_when_it_is_given_back(database: Database) -> None:
+    async with database.transaction() as connection:
+        held: Any = (await connection.get_raw_connection()).driver_connection
+        await database.stop()
+        await connection.execute(insert(numbers).values(word="late"))
+    assert held.is_closed() if hasattr(held, "is_closed") else held._connection is None
+    assert await count(database) == 1

@@ -46,13 +46,15 @@ def test_production(tmp_path: Path) -> None:
             rotate(place, environment, traffic)
             well = await_event(environment, "service.health", service="secrets", status="operational")
             place.vault.seal()
-            ill = await_event(environment, "service.health", after=well["position"], status="degraded")
+            ill = await_event(
+                environment, "service.health", after=well["position"], service="secrets", status="degraded"
+            )
             assert "is sealed or stands by; unseal it" in ill["data"]["reason"]
             traffic.await_flow()
             ready = environment.get("/readyz")
             assert (ready.status, "secrets" in ready.body["degraded"]) == (200, True), ready.body
             place.vault.unseal()
-            await_event(environment, "service.health", after=ill["position"], status="operational")
+            await_event(environment, "service.health", after=ill["position"], service="secrets", status="operational")
             place.rotate_shared(openai_api_key="sk-openai-of-the-house-0003")
             await_event(environment, "secret.rotated", name="shared-secrets", version="4")
             traffic.await_flow()

@@ -1,7 +1,8 @@
-"""Real servers for the tests of the services: Valkey, in folders and on sockets of their own."""
+"""Real servers for the tests of the services: Valkey, in folders and on sockets of their own, and databases."""
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 import signal
@@ -16,13 +17,16 @@ import redis
 import redis.retry
 from redis.backoff import NoBackoff
 
+from runtime.storage.database import Database
 from runtime.storage.valkey import binary
+from tests.postgres import postgres as postgres
 from tests.wired import wired
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
     from runtime.storage.wire import WiredRedis
+    from tests.postgres import Postgres
 
 
 class Server:
@@ -94,3 +98,29 @@ async def client(shared_server: Server) -> AsyncIterator[WiredRedis]:
     await client.flushall()
     yield client
     await client.aclose()
+
+
+@pytest.fixture(scope="session")
+def schema(postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """A file of SQLite and the name of a database of PostgreSQL with the newest schema: to copy it is faster than to
+    migrate for each test."""
+    folder, url = tmp_path_factory.mktemp("schema"), postgres.database()
+
+    async def migrate() -> None:
+        for each in ("sqlite", url):
+            database = Database(each, folder, "test", root=folder)
+            await database.start()
+            await database.stop()
+
+    asyncio.run(migrate())
+    return folder / "test.db", url.rpartition("/")[2]
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url(request: pytest.FixtureRequest, postgres: Postgres, schema: tuple[Path, str], tmp_path: Path) -> str:
+    """A database of the environment `test` with the newest schema; that of SQLite in the test's folder."""
+    file, name = schema
+    if request.param == "sqlite":
+        shutil.copy(file, tmp_path)
+        return "sqlite"
+    return postgres.database(like=name)

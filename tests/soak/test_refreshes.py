@@ -14,10 +14,11 @@ from runtime.http.problems import describe
 from runtime.services.auth.ports import Signed, Visitor
 from tests.services.auth.conftest import auths as auths
 from tests.services.conftest import client as client
+from tests.services.conftest import postgres as postgres
+from tests.services.conftest import schema as schema
 from tests.services.conftest import shared_server as shared_server
+from tests.services.conftest import url as url
 from tests.services.outbox.conftest import place as place
-from tests.services.outbox.conftest import postgres as postgres
-from tests.services.outbox.conftest import url as url
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

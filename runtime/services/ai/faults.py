@@ -27,7 +27,7 @@ class ProviderFault(RequestFault):
 
     def __init__(self, message: str, *, code: str, status: int = 502, retry_after: float | None = None) -> None:
         super().__init__(message, remedy="Ask again later, or ask another model.")
-        self.status = status  # type: ignore[misc]  # of this one, where the class has the usual one
+        self.status = status  # of this one, where the class has the usual one
         self.code = code
         self.retry_after = retry_after
 

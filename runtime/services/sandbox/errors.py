@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 from runtime.errors import RequestFault
 
 
@@ -14,8 +12,8 @@ class NotReady(RequestFault):
         retry_after: seconds until it makes sense to ask again.
     """
 
-    status: ClassVar[int] = 503
-    title: ClassVar[str] = "Not ready"
+    status = 503
+    title = "Not ready"
 
     def __init__(self, message: str, *, retry_after: float, remedy: str = "") -> None:
         super().__init__(message, remedy=remedy)

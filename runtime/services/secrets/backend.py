@@ -33,6 +33,11 @@ class VaultFault(Exception):  # noqa: N818 - an answer of the server, turned int
         """Whether the server as a whole does not work."""
         return self.kind in OUT
 
+    @property
+    def away(self) -> bool:
+        """Whether the server would do if only it answered."""
+        return self.kind in ("away", "sealed")
+
 
 class Life(NamedTuple):
     """How long a token or a lease lasts.

@@ -220,7 +220,7 @@ class VaultStore:
             if session.span is None:
                 session.sign_in()
         except VaultFault as fault:
-            raise NoVault(fault.reason, fault.key) from fault
+            raise NoVault(fault.reason, fault.key, away=fault.away) from fault
 
         def read(key: Key) -> Reading | VaultFault:
             try:
@@ -235,7 +235,7 @@ class VaultStore:
             if isinstance(reading, Reading):
                 self.held[key] = Held(self.path(key.name), reading, self._clock, sign_in=session.sign_ins)
             elif reading.out:
-                raise NoVault(reading.reason, reading.key)
+                raise NoVault(reading.reason, reading.key, away=reading.away)
             else:
                 failed[key] = reading.reason
         return failed

@@ -13,8 +13,6 @@ from runtime.services.auth.service import Auth
 from runtime.services.auth.spec import AuthSpec
 from runtime.services.auth.texts import QueuedTexts
 from tests.services.outbox.conftest import place as place
-from tests.services.outbox.conftest import postgres as postgres
-from tests.services.outbox.conftest import url as url
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable

@@ -9,8 +9,6 @@ import pytest
 from runtime.services.billing.service import Billing
 from runtime.services.billing.spec import BillingSpec
 from tests.services.outbox.conftest import place as place
-from tests.services.outbox.conftest import postgres as postgres
-from tests.services.outbox.conftest import url as url
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

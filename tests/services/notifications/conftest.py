@@ -15,8 +15,6 @@ from aiosmtpd.smtp import SMTP, AuthResult, Envelope, Session
 from runtime.services.notifications.adapters.smtp import SmtpSender
 from runtime.services.notifications.channels.spec import SmtpChannel
 from tests.services.notifications.site import Site
-from tests.services.outbox.conftest import postgres as postgres
-from tests.services.outbox.conftest import url as url
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable

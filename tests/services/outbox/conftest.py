@@ -21,14 +21,12 @@ from runtime.services.jobs.spec import QueueSpec
 from runtime.services.jobs.worker import QueueWorker
 from runtime.services.outbox.service import Outbox
 from runtime.storage.database import Database
-from tests.postgres import postgres as postgres
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
     from pathlib import Path
 
     from runtime.storage.wire import WiredRedis
-    from tests.postgres import Postgres
 
 STREAM: dict[str, Any] = {"s": {"events": {"a.b": {}, "c.d": {}}}}
 
@@ -112,11 +110,6 @@ async def until(condition: Callable[[], Any], timeout: float = 15.0) -> Any:
         while not (found := await condition()):
             await asyncio.sleep(0.01)
         return found
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def url(request: pytest.FixtureRequest, postgres: Postgres) -> str:
-    return "sqlite" if request.param == "sqlite" else postgres.database()
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""A real OpenBao and a real PostgreSQL for the tests of secrets."""
+"""A real OpenBao for the tests of secrets."""
 
 from __future__ import annotations
 
@@ -7,9 +7,8 @@ import socket
 import pytest
 
 from tests.openbao import openbao
-from tests.postgres import postgres
 
-__all__ = ["openbao", "postgres"]
+__all__ = ["openbao"]
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from runtime.cli.main import main
 from runtime.errors import SpecFault
 from runtime.loading import Loaded, load
 from tests.openbao import ROOT, running
@@ -297,14 +298,17 @@ def test_a_server_that_is_sealed_away_or_none(spec: Path, free_port: int) -> Non
         own.seal()
         (sealed,) = complaints(spec, by_token(own), a="secret/data/app#password")
         assert sealed.startswith(f"secrets.vault.address: Vault at {own.url} is sealed or stands by; unseal it")
+        assert main(["secrets", "check", str(spec)]) == 3
     vault = {"address": f"http://127.0.0.1:{free_port}", "auth": {"method": "token", "token": "t"}}
     (away,) = complaints(spec, vault, a="secret/data/app#password")
     assert away.startswith(
         f"secrets.vault.address: cannot reach Vault at http://127.0.0.1:{free_port}: connection refused; start it"
     )
+    assert main(["apply", str(spec)]) == 3
     with answering(b"<html>hello</html>", "text/html") as address:
         (other,) = complaints(spec, {**vault, "address": address}, a="secret/data/app#password")
         assert f"what answers at {address} is no Vault" in other
+        assert main(["secrets", "check", str(spec)]) == 1
     with answering(b'{"data": {"id": 7}}', "application/json") as address:
         (other,) = complaints(spec, {**vault, "address": address}, a="secret/data/app#password")
         assert f"what answers at {address} is no Vault" in other

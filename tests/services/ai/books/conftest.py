@@ -19,8 +19,6 @@ from runtime.services.billing.spec import BillingSpec
 from runtime.services.ending import end_tasks
 from runtime.services.names import time_ordered
 from tests.services.outbox.conftest import place as place
-from tests.services.outbox.conftest import postgres as postgres
-from tests.services.outbox.conftest import url as url
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
