@@ -16,12 +16,12 @@ from runtime.services.notifications.channels.push import PushChannel
 from runtime.services.notifications.channels.sms import SmsChannel
 from runtime.services.notifications.channels.spec import (
     GenericSmsChannel,
+    SmsSection,
     SmtpChannel,
     TwilioChannel,
     VonageChannel,
     WebPushChannel,
 )
-from runtime.services.notifications.channels.spec import SmsChannel as SmsSection
 from runtime.services.notifications.mailbox import Mailbox
 from runtime.services.notifications.service import NotificationService
 from runtime.services.notifications.spec import NotificationsSpec

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from runtime.services.notifications.channels.port import Message, SmsContent
-from runtime.services.notifications.channels.spec import SmsChannel
+from runtime.services.notifications.channels.spec import SmsSection
 from runtime.services.notifications.letters import Undeliverable, Undelivered
 from runtime.services.notifications.preferences import SUPPRESSED
 from runtime.services.notifications.store import addresses
@@ -83,9 +83,9 @@ class Texting:
                 pass
         raise Undeliverable(receipt.reason, address=receipt.outcome in ("stopped", "bounced"))
 
-    def _channel(self) -> tuple[str, SmsChannel]:
+    def _channel(self) -> tuple[str, SmsSection]:
         """The channel that is called `sms`, or else the first."""
-        found = {name: each for name, each in self._spec.channels.items() if isinstance(each, SmsChannel)}
+        found = {name: each for name, each in self._spec.channels.items() if isinstance(each, SmsSection)}
         name = "sms" if "sms" in found else next(iter(found))
         return name, found[name]
 

@@ -129,7 +129,8 @@ async def test_stop_and_start_are_honoured_whoever_carries_them(site: Build, pro
     at = await site(
         {**NEWS, "other": {"channels": ["vonage"]}},
         declared={
-            "sms": provider.twilio(stop_words=["Arrêt"]), "vonage": provider.vonage(), "any": provider.generic(),
+            "sms": provider.twilio(stop_words=["Arrêt"]), "vonage": provider.vonage(),
+            "any": provider.generic(region="AT"),
         },
     )  # fmt: skip
     await at.user("ada", ADA)
@@ -146,7 +147,7 @@ async def test_stop_and_start_are_honoured_whoever_carries_them(site: Build, pro
             answer = {"message_uuid": f"m{number}", "channel": "sms", "from": ADA[1:], "text": text}
             await called("vonage", vonage({**answer, "message_type": "text", "to": "12025550101"}))
         else:
-            await at.reported("any", {"type": "received", "address": ADA, "text": text}, id_=f"c{number}")
+            await at.reported("any", {"type": "received", "address": "0660 1234567", "text": text}, id_=f"c{number}")
 
     for stop, channel, more in (
         ("STOP", "sms", {}), (" stop. ", "vonage", {}), ("Unsubscribe", "any", {}), ("ARRÊT", "sms", {}),
@@ -261,6 +262,7 @@ def test_what_cannot_be_understood_is_refused_and_what_is_not_asked_for_is_nothi
     vonages = Vonage(VonageChannel.model_validate({**VONAGE, "callback_secret": SIGNING}), ADDRESS)
     with pytest.raises(Invalid):
         twilios.reports(twilio(MessageStatus="delivered"))
+    odd: Any
     for odd in ([], 7, None, {"status": "delivered"}, {"message_uuid": {}}):
         with pytest.raises(Invalid):
             vonages.reports(vonage(odd))

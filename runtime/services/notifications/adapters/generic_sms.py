@@ -15,6 +15,7 @@ from runtime.services.notifications.adapters.sms_gateway import by_status, field
 from runtime.services.notifications.channels.port import Receipt, Report
 from runtime.services.notifications.channels.signature import require_signed, secret_of
 from runtime.services.notifications.channels.sms import Request, Text, answered, wish_of
+from runtime.services.phones import e164
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -120,11 +121,17 @@ class GenericSms:
         return [found for place, each in enumerate(body.events) for found in self._told(each, f"{unique}:{place}")]
 
     def _told(self, each: Reported, unique: str) -> list[Report]:
+        address = self._number(each.address) if each.address else None
         if each.type == "received":
-            return answered(each.address or "", each.text, unique, wish_of(each.text, self._spec.stop_words))
+            return answered(address or "", each.text, unique, wish_of(each.text, self._spec.stop_words))
         event: Event = "delivered" if each.type == "delivered" else "bounced" if each.permanent else "failed"
-        address = f"+{each.address.removeprefix('+')}" if each.address else None
         return [Report(event, each.message_id, address, one_line(each.reason), unique, each.delivery)]
+
+    def _number(self, address: str) -> str:
+        try:
+            return e164(address, self._spec.region)
+        except ValueError:
+            return address
 
 
 def _receipt(meaning: AnswerMeaning, reason: str, usual: Receipt, status: int) -> Receipt:

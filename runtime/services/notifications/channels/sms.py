@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from runtime.services.notifications.channels.port import Callback, Message
-    from runtime.services.notifications.channels.spec import SmsChannel as SmsSection
+    from runtime.services.notifications.channels.spec import SmsSection
 
 
 @dataclass(frozen=True, slots=True)

@@ -117,7 +117,7 @@ class WebPushChannel(Channel):
     )
 
 
-class SmsChannel(Channel):
+class SmsSection(Channel):
     """Text messages."""
 
     kind: Literal["http"] = setting(..., "Text messages.", example="http")
@@ -131,7 +131,7 @@ class SmsChannel(Channel):
     )
 
 
-class EmbeddedSmsChannel(SmsChannel):
+class EmbeddedSmsChannel(SmsSection):
     """Text messages that are caught in the state folder instead of sent."""
 
     provider: Literal["embedded"] = setting(
@@ -139,7 +139,7 @@ class EmbeddedSmsChannel(SmsChannel):
     )
 
 
-class SmsProviderChannel(SmsChannel):
+class SmsProviderChannel(SmsSection):
     """What every provider of text messages has."""
 
     timeout: Duration = setting("10s", "How long the provider may take to answer.", example="5s")
