@@ -177,7 +177,7 @@ class Courier:
         except Fault as error:  # the templates have changed since it was taken
             return await self._end(case, "failed", error.message)
         used, receipt = await self._chains.send(delivery.channel, message)
-        self._figures.tried(used, receipt.outcome)
+        self._figures.tried(used, receipt)
         return await self._settle(case, used, receipt, now)
 
     def _against(self, case: Case) -> str:

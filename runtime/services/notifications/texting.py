@@ -68,7 +68,7 @@ class Texting:
             if ("sms", number) in await addresses.suppressed(connection, [number]):
                 raise Undeliverable(SUPPRESSED)
         used, receipt = await self._chains.send(name, Message(id_, number, "", SmsContent(body)))
-        self._figures.tried(used, receipt.outcome)
+        self._figures.tried(used, receipt)
         match receipt.outcome:
             case "sent":
                 return

@@ -135,6 +135,7 @@ REFUSALS: dict[str, list[tuple[Any, str, str]]] = {
         ((200, {"code": 6, "message": {"said": "barred\nhere"}}, {}), "bounced", "200 6 barred here"),
         ((200, {"code": "9"}, {}), "suppressed", "200 9"),
         ((418, [1], {}), "failed", "418"),
+        ((400, {"code": "x" * 400}, {}), "failed", f"400 {'x' * 296}"),
     ],
 }
 
@@ -347,6 +348,7 @@ async def test_a_long_text_is_counted_and_one_that_is_too_long_is_refused_before
     await at.user("ada", ADA)
     await at.work("sms")
     assert (await texted(at, "ada", thing="a" * 306))["ada"].details == {"segments": 2, "encoding": "GSM-7"}
+    assert at.service.figures.segments == {"sms": 2}
     with pytest.raises(Invalid) as refused:
         await at.notify("news", "ada", thing="Olá, você " * 15)
     assert refused.value.message == (

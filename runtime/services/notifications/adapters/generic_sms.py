@@ -103,7 +103,7 @@ class GenericSms:
     def receipt(self, answer: Answer) -> Receipt:
         spec = self._spec.answers
         code, said = _at(answer, spec.code), _at(answer, spec.reason)
-        usual = by_status(answer, said, _at(answer, spec.id) or None)
+        usual = by_status(answer, f"{code} {said}", _at(answer, spec.id) or None)
         exact, hundred = str(answer.status), f"{answer.status // 100}xx"
         meaning = spec.codes.get(code) or spec.statuses.get(exact) or spec.statuses.get(hundred)
         if meaning is None:

@@ -29,6 +29,8 @@ CONNECTIONS: Final = 20
 LARGEST_ANSWER: Final = 64 * 1024
 """Bytes that are read of an answer."""
 MOST_SAID: Final = 300
+REFUSING: Final = frozenset({401, 402, 403, 404, 405, 407})
+"""Statuses that say that it is us, or the address that we have of the provider."""
 LONGEST_WAIT: Final = 3600.0
 """Seconds that a provider may make us wait; a longer wish is tried earlier."""
 
@@ -135,7 +137,7 @@ def by_status(answer: Answer, reason: str, id_: str | None = None) -> Receipt:
         return Receipt("later", reason=said, after=wait)
     if status == 408 or status >= 500:
         return Receipt("later", reason=said, after=wait, down=True)
-    if status in (401, 402, 403, 407) or 300 <= status < 400:
+    if status in REFUSING or 300 <= status < 400:
         return Receipt("refused", reason=said, down=True)
     return Receipt("unfit", reason=said)
 

@@ -202,8 +202,8 @@ class AnswersSpec(Section):
         {},
         "The meaning of HTTP statuses: `accepted`; `temporary`, to be tried again; `permanent`, this number never "
         "takes messages; `stopped`, it wants none; `refused`, the provider refuses us; `failed`, it refuses this "
-        "message. Without a word here 2xx is accepted, 408, 429 and 5xx temporary, 401, 402 and 403 refused, and "
-        "anything else failed.",
+        "message. Without a word here 2xx is accepted, 408, 429 and 5xx temporary, 401 to 405 refused, and anything "
+        "else failed.",
         example={"404": "permanent"},
     )
     code: Text | None = setting(
