@@ -10,6 +10,7 @@ from urllib.parse import urlencode
 
 import jwt
 import pytest
+from jwt.warnings import InsecureKeyLengthWarning
 from twilio.request_validator import RequestValidator
 
 from runtime.errors import Forbidden, Invalid, NotFound
@@ -253,6 +254,10 @@ def test_what_vonage_signs_is_taken_and_nothing_else() -> None:
     ):
         with pytest.raises(Forbidden):
             channel.reports(wrong)
+    short = Vonage(VonageChannel.model_validate({**VONAGE, "callback_secret": "short"}), ADDRESS)
+    with pytest.warns(InsecureKeyLengthWarning):  # of who signs; who reads has not chosen it
+        signed = vonage(told, secret="short")
+    assert [each.event for each in short.reports(signed)] == ["delivered"]
     with pytest.raises(NotFound, match="takes no reports"):
         Vonage(VonageChannel.model_validate(VONAGE), ADDRESS).reports(vonage(told))
 
