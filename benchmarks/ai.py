@@ -46,10 +46,10 @@ def load(gateway: Gateway, kind: str, *, connections: int, seconds: float, strea
     if stream:
         body |= {"stream": True, "stream_options": {"include_usage": True}}
     headers = {**gateway.headers, **gateway.per_provider.get(kind, {})}
-    path = PATH if gateway.process is not None or kind != "anthropic" else "/v1/messages"
+    path = "/v1/messages" if kind == "anthropic" and gateway.name in ("direct", "copy") else PATH
     order = {
         "port": gateway.port,
-        "path": path,
+        "path": gateway.prefix + path,
         "body": body,
         "headers": headers,
         "connections": connections,
@@ -60,7 +60,7 @@ def load(gateway: Gateway, kind: str, *, connections: int, seconds: float, strea
     told: Row = json.loads(done.stdout)
     if told["failed"] or not told["rate"]:
         print(f"{gateway.name}, {kind}: {told['failed']} failed: {told['example'][:400]}", file=sys.stderr)
-    told["cpu"] = (gateway.cpu() - before) * 1e6 / max(1.0, told["rate"] * seconds)
+    told["cpu"] = (gateway.cpu() - before) * 1e6 / max(1, told["answered"])
     return told
 
 
@@ -163,7 +163,9 @@ def main() -> None:
                 found |= {f"{name} ({way})": values for name, values in one.items()}
         if "leaving" in args.rows:
             slow = f"{plain}/d1000/c1000"
-            with started([name for name in names if name != "direct"], slow, Path(folder) / "slow") as gateways:
+            with started(
+                [name for name in names if name not in ("direct", "copy")], slow, Path(folder) / "slow"
+            ) as gateways:
                 for _ in range(args.rounds):
                     for gateway in gateways:
                         note(found, gateway, leaving_whole_ms=leaving(gateway, slow, "openai", stream=False, wait=0.3))

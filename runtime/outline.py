@@ -11,9 +11,6 @@ from typing import Any, NamedTuple
 
 Data = Mapping[str, Any]
 
-SECTIONS = ("routines",)
-"""Sections that can be declared and that this version does not run."""
-
 DELIVERING = {"notifications.email": "smtp", "notifications.push": "webpush", "notifications.sms": "http"}
 """Built-in handlers that deliver through a channel, and the kind of that channel."""
 
@@ -22,6 +19,9 @@ INBOX = "notifications.in_app"
 
 EXECUTING = "sandbox.execute"
 """The built-in handler that runs code in the sandbox."""
+
+RUNNING = "routines.run"
+"""The built-in handler that runs routines."""
 
 
 class Node(NamedTuple):
@@ -52,11 +52,9 @@ def absent(data: Data) -> dict[str, str]:
     """
     watched = data.get("observability") or {}
     processes = data.get("processes") or {}
-    found = {section: section for section in SECTIONS if data.get(section)}
+    found: dict[str, str] = {}
     if watched.get("audit"):
         found["observability.audit"] = "the audit trail"
-    if (watched.get("tracing") or {}).get("exporter", "none") != "none":
-        found["observability.tracing"] = "tracing"
     if (watched.get("errors") or {}).get("dsn"):
         found["observability.errors"] = "reporting errors"
     if (processes.get("api", 1), processes.get("workers", 0)) != (1, 0):
@@ -100,6 +98,10 @@ def _ai(data: Data, billing: tuple[str, ...]) -> Iterator[Node]:
 
 def _nodes(data: Data) -> Iterator[Node]:
     yield Node("observability", ())
+    traced = ((data.get("observability") or {}).get("tracing") or {}).get("exporter", "none") != "none"
+    tracing = ("observability.tracing",) if traced else ()
+    for id_ in tracing:
+        yield Node(id_, ())
     yield Node("secrets", ())
     # What they sign in with may be lent by Vault: it must not end before they do.
     yield Node("storage.redis", ("secrets",))
@@ -121,7 +123,10 @@ def _nodes(data: Data) -> Iterator[Node]:
     sandbox = ("sandbox",) if data.get("sandbox") is not None else ()
     for id_ in sandbox:
         yield Node(id_, ())
-    yield Node("jobs", ("storage.redis", "storage.cache", *sorted(delivering), *sandbox))
+    routines = ("routines",) if data.get("routines") is not None else ()
+    for id_ in routines:
+        yield Node(id_, ())
+    yield Node("jobs", ("storage.redis", "storage.cache", *sorted(delivering), *sandbox, *routines))
     yield Node("outbox", ("storage.database", "jobs", "events"))
     notifications = ("notifications",) if data.get("notifications") is not None else ()
     for id_ in notifications:
@@ -135,7 +140,8 @@ def _nodes(data: Data) -> Iterator[Node]:
     if data.get("auth") is not None:
         yield Node("auth", ("storage.database", "storage.redis", "events", "outbox"))
     for name in data.get("queues") or {}:
-        yield Node(f"jobs.{name}", ("jobs", "events", "outbox", *sandbox, *models, *notifications))
+        # Traces end after the last job has.
+        yield Node(f"jobs.{name}", ("jobs", "events", "outbox", *sandbox, *models, *notifications, *tracing))
     for name in data.get("schedules") or {}:
         yield Node(f"schedules.{name}", ("storage.cache", "jobs"))
     for name in (data.get("events") or {}).get("subscriptions") or {}:

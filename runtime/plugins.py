@@ -16,7 +16,7 @@ import importlib
 import importlib.metadata
 import inspect
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,6 +44,8 @@ class Mark:
         function: the function itself, unchanged.
         process: run it in a process of its own (CPU-bound work); tasks only.
         once: it gets a transaction beside each event, in which the event counts as handled; subscribers only.
+        accepts: makes what the function gets of a job's payload, where that takes more than the annotated type; raises
+            Invalid; built-in tasks only.
     """
 
     kind: Kind
@@ -51,6 +53,7 @@ class Mark:
     function: Callable[..., Any]
     process: bool = False
     once: bool = False
+    accepts: Callable[[Mapping[str, Any]], Any] | None = None
 
     @property
     def origin(self) -> str:

@@ -67,5 +67,9 @@ def _leftovers() -> set[str]:
 
 
 def _of_an_environment(child: psutil.Process, me: psutil.Process) -> bool:
-    """Whether it is a worker of a running environment's sandbox, which comes and goes and ends with it."""
-    return child.ppid() != me.pid and any("sandbox/worker/__main__.py" in word for word in child.cmdline())
+    """Whether it comes and goes with what a wider fixture holds: a worker of a sandbox, or a process of a browser."""
+    if child.ppid() == me.pid:
+        return False
+    words = child.cmdline()
+    browser = any(word.startswith("--type=") for word in words) and "chrom" in words[0]
+    return browser or any("sandbox/worker/__main__.py" in word for word in words)

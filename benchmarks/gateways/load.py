@@ -67,10 +67,12 @@ class Figures:
         self.took: list[float] = []
         self.first: list[float] = []
         self.failed = 0
+        self.answered = 0
         self.closed = 0
         self.example = ""
 
     def add(self, sent: float, first: float, good: bool, got: bytes) -> None:
+        self.answered += good
         if not good:
             self.failed += 1
             self.example = self.example or got[:600].decode("utf-8", "replace")
@@ -107,6 +109,7 @@ async def main(order: dict[str, Any]) -> None:
         "p99": quantile(figures.took, 0.99),
         "first": quantile(figures.first, 0.5),
         "failed": figures.failed,
+        "answered": figures.answered,
         "closed": figures.closed,
         "example": figures.example,
     }

@@ -44,6 +44,7 @@ class Gateway:
     models: dict[str, str]
     headers: dict[str, str] = field(default_factory=dict)
     per_provider: dict[str, dict[str, str]] = field(default_factory=dict)
+    prefix: str = ""
 
     def cpu(self) -> float:
         """Seconds of CPU time so far, of all its processes."""
@@ -99,7 +100,7 @@ def provider() -> Iterator[int]:
 
 
 @contextmanager
-def ours(upstream: str, folder: Path) -> Iterator[Gateway]:
+def ours(upstream: str, folder: Path, *, tracing: dict[str, object] | None = None) -> Iterator[Gateway]:
     """As `runtime apply` runs it, with all duties: key, limits, budgets, prices and the ledger."""
     kinds = {
         name: {"kind": name, "api_key": "sk-1", "base_url": f"{upstream}/v1" if name == "openai" else upstream}
@@ -115,7 +116,7 @@ def ours(upstream: str, folder: Path) -> Iterator[Gateway]:
             "budgets": {"each": {"per": "30d", "limit": "1000000.00 USD"}},
             "chains": {"default": ["openai/gpt-4o-mini", "anthropic/claude-sonnet-4-5"]},
         },
-        "observability": {"logs": {"level": "warning"}},
+        "observability": {"logs": {"level": "warning"}, "tracing": tracing or {}},
     }
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "spec.yaml"
@@ -195,7 +196,18 @@ def direct(upstream: str, folder: Path) -> Iterator[Gateway]:
     yield Gateway("direct", int(upstream.split(":")[2].partition("/")[0]), None, dict(MODELS))
 
 
-SYSTEMS = {"direct": direct, "ours": ours, "litellm": litellm, "portkey": portkey}
+@contextmanager
+def copy(upstream: str, folder: Path) -> Iterator[Gateway]:
+    """A gateway that does nothing but copy bytes: what any must pay."""
+    port, (host, _, path) = free_port(), upstream.removeprefix("http://").partition("/")
+    command = [sys.executable, str(ROOT / "benchmarks" / "gateways" / "copy.py"), str(port), host.partition(":")[2]]
+    with spawned(command, HERE) as process:
+        prefix = f"/{path}" if path else ""
+        await_answer(f"http://127.0.0.1:{port}/gone", process)
+        yield Gateway("copy", port, process, dict(MODELS), prefix=prefix)
+
+
+SYSTEMS = {"direct": direct, "copy": copy, "ours": ours, "litellm": litellm, "portkey": portkey}
 
 
 def installed() -> list[str]:

@@ -42,9 +42,10 @@ def _gateway(site: Site) -> Made:
             clients,
             RedisConditions(ports["storage.redis"].client, f"{site.prefix}ai:"),
             Accounts(books, safety),
-            Figures(),
+            Figures({name: section["providers"][name]["kind"] for name in names}),
             keys=ports.get("secrets.provider-keys"),
             metrics=site.metrics,
+            tracing=site.tracing,
         )
 
     return Made("AI gateway", make, section, live_fields(AiSpec) | {"providers"})

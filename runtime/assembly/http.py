@@ -31,6 +31,7 @@ from runtime.services.notifications.routes.push import PushRoutes
 from runtime.services.notifications.routes.sending import NotificationRoutes
 from runtime.services.notifications.routes.unsubscribe import UnsubscribeRoutes
 from runtime.services.outbox.routes import OutboxRoutes
+from runtime.services.routines.routes import RoutineRoutes
 from runtime.services.sandbox.routes import SandboxRoutes
 from runtime.services.secrets.routes import EncryptionKeyRoutes, ProviderKeyRoutes, SecretRoutes
 from runtime.spec.fields import live_fields
@@ -57,6 +58,7 @@ def component(site: Site, _: str) -> Made:
                 *(QueueRoutes, JobRoutes, StreamRoutes, OutboxRoutes, CreditRoutes, UsageRoutes),
                 *(SecretRoutes, ProviderKeyRoutes, EncryptionKeyRoutes),
                 *([SandboxRoutes] if site.spec.sandbox else []),
+                *([RoutineRoutes] if site.spec.routines is not None else []),
                 *([AiRoutes] if site.spec.ai else []),
                 *(NotificationRoutes, InboxRoutes, PreferenceRoutes, TopicRoutes, PushRoutes),
                 *(UnsubscribeRoutes, CallbackRoutes),
@@ -68,6 +70,7 @@ def component(site: Site, _: str) -> Made:
                 "events": ports["events"],
                 "outbox": ports["outbox"],
                 "sandbox": ports.get("sandbox"),
+                "routines": ports.get("routines"),
                 "billing": ports.get("billing"),
                 "ai": ports.get("ai"),
                 "ai_usage": Report(ports["ai.books"]) if "ai.books" in ports else None,
@@ -91,6 +94,7 @@ def component(site: Site, _: str) -> Made:
             redis=ports["storage.redis"].client,
             prefix=site.prefix,
             metrics=site.metrics,
+            tracing=site.tracing,
             metrics_path=site.spec.observability.metrics.path,
             refused=lambda address, why: ports["events"].platform.sign_in_refused(address, method="key", reason=why),
             sockets={

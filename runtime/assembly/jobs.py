@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from runtime.assembly.site import Made, Site
-from runtime.outline import DELIVERING, EXECUTING, INBOX, channel_for
+from runtime.outline import DELIVERING, EXECUTING, INBOX, RUNNING, channel_for
 from runtime.plugins import Mark, Registry
 from runtime.services.jobs.adapters.saq import SaqBackend
 from runtime.services.jobs.service import JobQueues
 from runtime.services.jobs.spec import QueueSpec
 from runtime.services.jobs.worker import QueueWorker
 from runtime.services.notifications.workers import deliver, email_task, in_app, sms_task
+from runtime.services.routines.workers import run
 from runtime.services.sandbox.workers import execution_task
 from runtime.spec.fields import live_fields
 
@@ -37,8 +38,10 @@ def _queues(site: Site) -> Made:
             tasks.add(Mark("task", INBOX, in_app))
         if sandbox := ports.get("sandbox"):
             tasks.add(Mark("task", EXECUTING, execution_task(sandbox)))
+        if routines := ports.get("routines"):
+            tasks.add(Mark("task", RUNNING, run, accepts=routines.accept))
         backend = SaqBackend(ports["storage.redis"].client, site.prefix, instance=site.state.instance())
-        return JobQueues(site.spec.queues, tasks, backend)
+        return JobQueues(site.spec.queues, tasks, backend, site.tracing)
 
     return Made("Job queues", make, {"queues": sorted(site.data["queues"])})
 
@@ -71,6 +74,7 @@ def _worker(site: Site, name: str) -> Made:
             sandbox=ports.get("sandbox"),
             ai=ports.get("ai"),
             notifications=ports.get("notifications"),
+            tracing=site.tracing,
         ),
         fields,
         live_fields(QueueSpec),

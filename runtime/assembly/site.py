@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from runtime.outline import DELIVERING, EXECUTING, INBOX, channel_for
+from runtime.outline import DELIVERING, EXECUTING, INBOX, RUNNING, channel_for
 from runtime.part import Part
 from runtime.services.absent import Absent
+from runtime.telemetry.tracing import Tracing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -53,6 +54,7 @@ class Site:
         health: what `/healthz` shows.
         view: what `/v1/runtime` shows.
         part: which of the components this process runs.
+        tracing: where work is traced.
         rotate: called when a source of secrets has changed; must not block.
         missing: what the spec declares and this version does not run, by component id; filled while components
             are made.
@@ -67,6 +69,7 @@ class Site:
     health: HealthSource
     view: EnvironmentView
     part: Part = field(default_factory=Part)
+    tracing: Tracing = field(default_factory=Tracing)
     rotate: Callable[[], None] = lambda: None
     missing: dict[str, str] = field(default_factory=dict)
 
@@ -118,4 +121,5 @@ class Site:
         delivers = handler in DELIVERING and channel_for(handler, self.data) is not None
         inboxes = handler == INBOX and self.spec.notifications is not None
         executes = handler == EXECUTING and self.spec.sandbox is not None
-        return delivers or inboxes or executes or self.registry.get("task", handler) is not None
+        runs = handler == RUNNING and self.spec.routines is not None
+        return delivers or inboxes or executes or runs or self.registry.get("task", handler) is not None

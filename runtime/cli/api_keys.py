@@ -1,8 +1,8 @@
-"""`runtime api-keys`: the API keys of a running environment: create, list, revoke."""
+"""`runtime api-keys`: the API keys of a running environment: create, list, find, revoke."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote, urlencode
 
 from runtime.cli.actions import Actions, write
@@ -10,6 +10,9 @@ from runtime.cli.actions import Actions, write
 if TYPE_CHECKING:
     import argparse
 
+    from runtime.cli.calls import Caller
+
+MOST: Final = 100
 EXAMPLE = "runtime api-keys create specs/development.yaml --name ci --scope jobs:write"
 
 
@@ -26,11 +29,15 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     listed = actions.add("list", "the keys, the newest first")
     listed.add_argument("--starts-with", default="", metavar="TEXT", help="the first characters of a found key")
     listed.add_argument("--limit", type=int, default=100, help="so many at most; 100 by default")
-    actions.add("revoke", "end a key, everywhere within a second").add_argument("id", metavar="ID")
+    found = actions.add("find", "whose key a found piece is; of a whole key, nothing secret is sent")
+    found.add_argument("piece", metavar="PIECE", help="the first characters of a key, or all of it")
+    revoke = actions.add("revoke", "end a key, everywhere within a second")
+    revoke.add_argument("id", metavar="ID|KEY", help="its id, the characters that it begins with, or the key")
 
 
 def run(args: argparse.Namespace) -> int:
     from runtime.cli.calls import Caller
+    from runtime.services.auth.key_text import id_of
 
     caller = Caller.of(args.spec)
     if args.action == "create":
@@ -39,13 +46,26 @@ def run(args: argparse.Namespace) -> int:
         made = caller.post("/v1/api-keys", {name: value for name, value in wanted.items() if value is not None})
         write(made, [made["key"]], as_json=args.json)
     elif args.action == "list":
-        query = urlencode({"owner": "*", "limit": args.limit, "starts_with": args.starts_with})
-        found = caller.get(f"/v1/api-keys?{query}")
+        found = _listed(caller, args.starts_with, args.limit)
         write(found, [_line(key) for key in found["items"]], as_json=args.json)
+    elif args.action == "find":
+        found = _listed(caller, args.piece, MOST)
+        lines = [_line(key) for key in found["items"]] or ["No key of this environment begins like that."]
+        write(found, lines, as_json=args.json)
+        return 0 if found["items"] else 1
     else:
-        with caller.opened("DELETE", f"/v1/api-keys/{quote(args.id, safe='')}"):
-            write({"id": args.id, "revoked": True}, [f"{args.id} is revoked"], as_json=args.json)
+        id_ = id_of(args.id)
+        with caller.opened("DELETE", f"/v1/api-keys/{quote(id_, safe='')}"):
+            write({"id": id_, "revoked": True}, [f"{id_} is revoked"], as_json=args.json)
     return 0
+
+
+def _listed(caller: Caller, starts_with: str, limit: int) -> dict[str, Any]:
+    from runtime.services.auth.key_text import public_part
+
+    query = urlencode({"owner": "*", "limit": limit, "starts_with": public_part(starts_with)})
+    found: dict[str, Any] = caller.get(f"/v1/api-keys?{query}")
+    return found
 
 
 def _line(key: dict[str, Any]) -> str:

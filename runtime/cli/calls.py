@@ -9,49 +9,35 @@ from contextlib import contextmanager
 from http.client import HTTPException
 from typing import TYPE_CHECKING, Any, Final
 
-from runtime.errors import Fault, NotRunning, Unreachable
-from runtime.kernel.lock import running
+from runtime.errors import Fault, Unreachable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from http.client import HTTPResponse
     from pathlib import Path
 
-    from runtime.kernel.lock import Holder
-    from runtime.state import StateFolder
+    from runtime.running import Running
 
 PATIENCE: Final = 5.0
 
 
 class Caller:
-    """Calls the environment that runs a spec.
+    """Calls an environment that runs.
 
     Args:
-        holder: who runs it, and where it answers.
-        state: its state folder, with the key.
+        environment: who runs it, where it answers, and its state folder with the key.
     """
 
-    def __init__(self, holder: Holder, state: StateFolder) -> None:
-        self.holder = holder
-        self._state = state
+    def __init__(self, environment: Running) -> None:
+        self.holder = environment.holder
+        self._environment = environment
 
     @classmethod
     def of(cls, spec: Path) -> Caller:
-        """The environment that runs a spec.
+        """The environment that runs a spec; raises as `runtime.running.find` does."""
+        from runtime.running import find
 
-        Raises:
-            SpecFault: the spec cannot be read.
-            NotRunning: none does, or it is still starting.
-        """
-        from runtime.cli.states import state_of
-
-        state = state_of(spec)
-        holder = running(state.path)
-        if holder is None:
-            raise NotRunning(f"{spec} is not running", remedy=f"Start it: runtime apply {spec}")
-        if not holder.address:
-            raise NotRunning(f"{spec} is still starting (process {holder.pid})", remedy="Try again in a moment.")
-        return cls(holder, state)
+        return cls(find(spec))
 
     def get(self, path: str) -> Any:
         """What a path answers, parsed; raises as `opened` does."""
@@ -83,7 +69,7 @@ class Caller:
             Fault: it refuses, in its own words, or the key cannot be read.
         """
         request = urllib.request.Request(self.holder.address + path, method=method)  # noqa: S310 - our loopback address
-        request.add_header("Authorization", f"Bearer {self._key()}")
+        request.add_header("Authorization", f"Bearer {self._environment.key()}")
         if body is not None:
             request.add_header("Content-Type", "application/json")
             request.data = json.dumps(body).encode()
@@ -107,16 +93,7 @@ class Caller:
             raise self._unreachable(error) from error
 
     def _unreachable(self, error: Exception) -> Unreachable:
-        return Unreachable(str(self._state.path), self.holder.address, str(error))
-
-    def _key(self) -> str:
-        try:
-            return self._state.operator_key.read_text().strip()
-        except OSError as error:
-            raise Fault(
-                f"cannot read {self._state.operator_key}: {error.strerror}",
-                remedy="Run this as the user who applied the spec.",
-            ) from error
+        return Unreachable(str(self._environment.state.path), self.holder.address, str(error))
 
 
 def _refusal(error: urllib.error.HTTPError, address: str) -> Fault:

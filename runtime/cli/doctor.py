@@ -35,6 +35,7 @@ OPTIONAL = (
     ("aiosmtpd", "aiosmtpd", "channels.email.host: embedded", "embedded"),
     ("asyncpg", "asyncpg", "storage.database: postgresql://…", "postgresql"),
     ("hvac", "hvac", "${vault:…}", "vault"),
+    ("opentelemetry.sdk", "opentelemetry-sdk", "observability.tracing", "tracing"),
     ("py_mini_racer", "mini-racer", "sandbox", "sandbox"),
 )
 """Module, distribution, what needs it, the extra that brings it."""
@@ -84,10 +85,17 @@ def _system() -> Finding:
 
 
 def _package(module: str, distribution: str, purpose: str, extra: str) -> Finding:
-    if util.find_spec(module) is None:
+    if not _there(module):
         remedy = f"pip install 'declarative-runtime[{extra}]'"
         return Finding(distribution, "absent", f"not installed; needed by {purpose}", remedy)
     return Finding(distribution, "ok", f"{metadata.version(distribution)}, for {purpose}")
+
+
+def _there(module: str) -> bool:
+    try:
+        return util.find_spec(module) is not None
+    except ModuleNotFoundError:  # what it is a part of is not there either
+        return False
 
 
 def _sandbox() -> Iterator[Finding]:

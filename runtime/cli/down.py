@@ -22,8 +22,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from runtime.cli.states import state_of
     from runtime.kernel.lock import running
+    from runtime.running import state_of
 
     state = state_of(args.spec)
     holder = running(state.path)

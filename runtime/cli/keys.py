@@ -1,4 +1,5 @@
-"""`runtime keys`: the keys that users' own provider keys are encrypted with: create, list, rotate, retire.
+"""`runtime keys`: create, list, rotate and retire the keys that users' own provider keys are encrypted with; list and
+rotate those of push messages (`vapid`).
 
 A rotation needs no pause: declare a second key, name it in `secrets.encryption.active`, apply; what is stored is
 brought under it in the background, and `retire` says when the first one may go.
@@ -19,6 +20,8 @@ from runtime.errors import Fault
 if TYPE_CHECKING:
     import argparse
 
+    from runtime.cli.calls import Caller
+
 EXAMPLE = "runtime keys list specs/production.yaml"
 
 _KEY: Final = 32
@@ -31,10 +34,15 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     create = actions.parsers.add_parser("create", help="a new random key of 32 bytes in base64")
     create.add_argument("--file", type=Path, help="write it there, mode 0600, rather than to the terminal")
 
-    actions.add("list", "the keys, and how many stored keys are under each")
+    listed = actions.add("list", "the keys, and how many stored keys are under each")
     rotate = actions.add(
         "rotate", "bring all under the active key; one in Vault's transit engine gets a new version first"
     )
+    for each in (listed, rotate):
+        each.add_argument(
+            "kind", nargs="?", choices=("encryption", "vapid"), default="encryption",
+            help="`vapid`: those that browsers subscribe to push messages with",
+        )  # fmt: skip
     rotate.add_argument("--wait", action="store_true", help="until all is; exit code 1 if some cannot be decrypted")
     actions.add("retire", "whether a key is not needed any more").add_argument("name", metavar="NAME")
 
@@ -45,6 +53,8 @@ def run(args: argparse.Namespace) -> int:
     from runtime.cli.calls import Caller
 
     caller = Caller.of(args.spec)
+    if getattr(args, "kind", "") == "vapid":
+        return _vapid(caller, rotate=args.action == "rotate", as_json=args.json)
     keys = caller.get("/v1/encryption-keys")["items"]
     if args.action == "list":
         progress = caller.get("/v1/encryption-keys/reencryption")
@@ -73,6 +83,17 @@ def _create(file: Path | None) -> int:
     with os.fdopen(descriptor, "w", encoding="ascii") as output:
         output.write(f"{key}\n")
     sys.stdout.write(f"{file}: a new key; refer to it as ${{file:{file}}}\n")
+    return 0
+
+
+def _vapid(caller: Caller, *, rotate: bool, as_json: bool) -> int:
+    path = "/v1/notifications/vapid"
+    keys = caller.post(f"{path}/rotate", None) if rotate else caller.get(f"{path}/keys")
+    lines = [
+        f"{key['id']}  {key['subscriptions']:>8} subscriptions{'  current' if key['current'] else ''}"
+        for key in keys["items"]
+    ]
+    write(keys, lines, as_json=as_json)
     return 0
 
 

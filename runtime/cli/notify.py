@@ -118,8 +118,8 @@ def _vapid(args: argparse.Namespace, caller: Any) -> int:
 
 
 def _mails(args: argparse.Namespace) -> int:
-    from runtime.cli.states import state_of
     from runtime.errors import NotFound
+    from runtime.running import state_of
     from runtime.services.notifications.mailbox import mails, text_of
 
     caught = mails(state_of(args.spec).mail)
@@ -140,8 +140,8 @@ def _mails(args: argparse.Namespace) -> int:
 
 
 def _texts(args: argparse.Namespace) -> int:
-    from runtime.cli.states import state_of
     from runtime.errors import NotFound
+    from runtime.running import state_of
     from runtime.services.notifications.textbox import texts
 
     caught = texts(state_of(args.spec).texts)

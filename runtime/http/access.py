@@ -2,6 +2,7 @@
 
 opt=scope("jobs:write")   the caller must hold that scope; `runtime:admin` holds all
 opt=OPEN                  anyone may call
+opt=PUBLIC                anyone may call, and nobody is looked at
 """
 
 import ipaddress
@@ -25,6 +26,10 @@ ADMIN: Final = "runtime:admin"
 
 OPEN: Final[dict[str, Any]] = {"open": True}
 """What a route declares that anyone may call."""
+
+PUBLIC: Final[dict[str, Any]] = {**OPEN, "public": True}
+"""What a route declares that answers everybody alike: nobody is asked who it is, and no session is renewed, so that the
+answer may be kept by caches that many share."""
 
 
 def scope(name: str) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """The application: Litestar with the services' controllers, inside the layers that every request passes.
 
-SecurityHeaders · RequestId · Observe                every request, also those that find no route
+SecurityHeaders · RequestId · Traced · Observe       every request, also those that find no route
 CORS, routing                                        Litestar's
 Options · Guard · RateLimit · Bodies · Idempotency   every route
 """
@@ -21,6 +21,7 @@ from litestar.types import ASGIApp, Receive, Scope, Send
 
 from runtime.http.access import OPEN, Access, Visitors, require_declared, scope
 from runtime.http.body import Bodies
+from runtime.http.dashboard.routes import ROUTES as DASHBOARD
 from runtime.http.docs import POLICY, page
 from runtime.http.guard import Guard, Refused
 from runtime.http.headers import SecurityHeaders
@@ -38,9 +39,11 @@ from runtime.http.problems import handle
 from runtime.http.request_id import RequestId
 from runtime.http.revoked import Watch
 from runtime.http.runtime_routes import EnvironmentView, runtime_controller
+from runtime.http.trace import Traced
 from runtime.http.websocket import Session, WebSockets
 from runtime.storage.ports import Cache
 from runtime.telemetry.metrics import CONTENT_TYPE, Metrics
+from runtime.telemetry.tracing import Tracing
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
@@ -53,6 +56,7 @@ _TOLD = [
     "RateLimit-Remaining",
     "RateLimit-Reset",
     "Retry-After",
+    "Traceresponse",
     "X-Request-ID",
     "X-Runtime-Attempts",
     "X-Runtime-Cost",
@@ -83,6 +87,7 @@ class Api:
         refused: is told of wrong credentials.
         sockets: what speaks with the clients of a WebSocket, by path.
         visitors: who knows the callers that come by cookies.
+        tracing: where requests are traced.
         watch: who tells when a caller is revoked; streams and WebSockets end then.
 
     Raises:
@@ -115,6 +120,7 @@ class Api:
         refused: Refused | None = None,
         visitors: Visitors | None = None,
         watch: Watch | None = None,
+        tracing: Tracing | None = None,
     ) -> None:
         self.live = Live(settings.rate_limit, settings.max_body)
         self.limiter = Limiter(redis, f"{prefix}limit:")
@@ -164,7 +170,7 @@ class Api:
         inner = NotBuiltRoutes(self.litestar, self.litestar)
         origins = {*settings.cors.origins, *([settings.public_url] if settings.public_url else [])}
         self._sockets = WebSockets(sockets or {}, guard(self.litestar), self.limiter, self.live, frozenset(origins))
-        self._handle: ASGIApp = SecurityHeaders(RequestId(Observe(inner, metrics)))
+        self._handle: ASGIApp = SecurityHeaders(RequestId(Traced(Observe(inner, metrics), tracing or Tracing())))
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         if scope["type"] != ScopeType.HTTP:
@@ -182,7 +188,7 @@ class Api:
         return self._document
 
     def _pages(self) -> list[Any]:
-        """The document, for programs and for people."""
+        """The document, for programs and for people, and the page for users."""
 
         @get("/openapi.json", opt=OPEN, include_in_schema=False, sync_to_thread=False)
         def openapi() -> Response[bytes]:
@@ -194,7 +200,7 @@ class Api:
             policy = {"content-security-policy": POLICY}
             return Response(page(self.document()), media_type=MediaType.HTML, headers=policy)
 
-        return [openapi, docs]
+        return [openapi, docs, *DASHBOARD]
 
 
 class _NoRoutes(Router):

@@ -54,6 +54,7 @@ class Guard:
         self._limiter = limiter
         self._live = live
         self._needed: str | EllipsisType | None = ...
+        self._public = False
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         if self._needed is Ellipsis:  # an instance belongs to one route
@@ -61,6 +62,9 @@ class Guard:
             if not declared(handler):
                 raise Forbidden("nothing says who may call this route")
             self._needed = handler.opt.get("scope")
+            self._public = bool(handler.opt.get("public"))
+        if self._public:
+            return self._app(scope, receive, send)
         credential, _ = _credential(scope)
         caller = self._access.known(credential) if credential else None
         if caller is None:

@@ -39,7 +39,6 @@ class Row(NamedTuple):
 
 
 ROWS: Final = (
-    Row("GET", "/", "The dashboard"),
     Row("GET", "/v1/queues", "The list of queues"),
     Row("GET", "/v1/queues/{queue:str}", "The view of a queue"),
     Row("POST", "/v1/queues/{queue:str}/jobs", "Posting jobs"),

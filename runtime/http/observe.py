@@ -15,8 +15,8 @@ from runtime.http.headers import method_of, status_of
 from runtime.http.problems import send_problem
 from runtime.telemetry.metrics import Metrics
 
-_PROBES: Final = frozenset({"/livez", "/readyz", "/healthz", "/metrics"})
-_METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+PROBES: Final = frozenset({"/livez", "/readyz", "/healthz", "/metrics"})
+METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 _log = logging.getLogger("runtime.http")
 
@@ -61,8 +61,8 @@ class Observe:
         method = method_of(scope)
         if self._metrics is not None:
             route = scope["path_template"] if "route_handler" in scope else "none"
-            self._metrics.request(route, method if method in _METHODS else "other", status, seconds)
-        level = logging.DEBUG if path in _PROBES else logging.INFO
+            self._metrics.request(route, method if method in METHODS else "other", status, seconds)
+        level = logging.DEBUG if path in PROBES else logging.INFO
         if _log.isEnabledFor(level):
             fields = {"ms": round(seconds * 1000, 1), "caller": caller_of(scope).id}
             _log.log(level, "%s %s %d", method, path, status, extra=fields)

@@ -19,7 +19,10 @@ PROCESS: Final = f"{os.getpid()}-{secrets.token_hex(4)}"
 
 _DIGITS: Final = "0123456789abcdefghjkmnpqrstvwxyz"
 _PAIRS: Final = [first + second for first in _DIGITS for second in _DIGITS]
-_CHANCE_BITS: Final = 50
+_CHANCE: Final = (_DIGITS * 8).encode()
+"""For each value of a byte a digit, all equally often."""
+_CHANCE_DIGITS: Final = 10
+_CHANCE_BITS: Final = 5 * _CHANCE_DIGITS
 _UNITS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
 
 
@@ -30,8 +33,28 @@ def time_ordered() -> str:
         >>> len(time_ordered())
         21
     """
-    number = (time.time_ns() // 1000) << _CHANCE_BITS | int.from_bytes(os.urandom(7), "big") >> 6
-    return _DIGITS[number >> 100 & 31] + "".join([_PAIRS[number >> shift & 1023] for shift in range(90, -1, -10)])
+    return time_ordered_all(1)[0]
+
+
+def time_ordered_all(count: int) -> list[str]:
+    """So many new unique ids; each sorts after the one before.
+
+    Example:
+        >>> ids = time_ordered_all(3)
+        >>> ids == sorted(set(ids))
+        True
+    """
+    begin = time.time_ns() // 1000
+    chance = os.urandom(_CHANCE_DIGITS * count).translate(_CHANCE).decode()
+    made, known, head = [], -1, ""
+    for number in range(count):
+        moment = begin + number
+        if moment >> 20 != known:
+            known = moment >> 20
+            head = _DIGITS[known >> 30 & 31] + "".join([_PAIRS[known >> shift & 1023] for shift in (20, 10, 0)])
+        tail = chance[_CHANCE_DIGITS * number : _CHANCE_DIGITS * (number + 1)]
+        made.append(f"{head}{_PAIRS[moment >> 10 & 1023]}{_PAIRS[moment & 1023]}{tail}")
+    return made
 
 
 def earlier(id_: str, seconds_: float) -> str:

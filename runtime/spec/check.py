@@ -77,6 +77,10 @@ def _check_values(view: View) -> None:
         Handlers(view).check([mark for mark in marked if mark.leaf.get("x-ref") in FUNCTIONS])
         _check_ranges(view)
         _check_processes(view)
+        if view.data.get("routines"):
+            from runtime.spec.dataflow import Dataflow
+
+            Dataflow(view).check()
 
 
 def _is_checked(leaf: Schema) -> bool:

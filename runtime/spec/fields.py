@@ -116,6 +116,13 @@ class Ref:
         return {**handler(core), "x-ref": self.target}
 
 
+class Templated:
+    """Texts within free JSON values are templates: `Annotated[Values, Templated()]`."""
+
+    def __get_pydantic_json_schema__(self, core: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        return {**handler(core), "x-kind": "template"}
+
+
 class Shorthand:
     """A list may stand for a whole section and means its one field: `[a, b]` for `{models: [a, b]}`.
 

@@ -236,6 +236,37 @@ Secret = Annotated[
 ]
 
 
+def _template(value: Any) -> str:
+    if not isinstance(value, str) or not value:
+        raise ValueError('not a text: write one such as "Sum up: {{ steps.facts.output }}"')
+    return value
+
+
+Template = Annotated[
+    str,
+    Kind(
+        "Template",
+        "A text in which each `{{ … }}` is filled in when it is run; one that is a single `{{ … }}` keeps its type.",
+        examples=["{{ input.topic }}", "Sum up: {{ steps.facts.output }}"],
+        parse=_template,
+        minLength=1,
+        x_kind="template",
+    ),
+]
+
+Condition = Annotated[
+    str,
+    Kind(
+        "Condition",
+        "An expression that holds or does not, with `{{ }}` around it or without.",
+        examples=["input.urgent", "{{ steps.facts.output.count > 3 }}"],
+        parse=_template,
+        minLength=1,
+        x_kind="condition",
+    ),
+]
+
+
 def _timezone(value: Any) -> str:
     if not isinstance(value, str) or not value:
         raise ValueError('not a time zone: write its name, such as "Europe/Vienna"')

@@ -101,20 +101,21 @@ class Place(NamedTuple):
         """A part of a text value.
 
         The text may stand in quotes, in a block or over several lines, so that its characters are not simply those of
-        the file. References begin with a dollar sign, which every style writes as it is: the n-th in the value is the
-        n-th in the file.
+        the file. References begin with a dollar sign, which every style writes as it is, and so it does a name in a
+        template: the n-th in the value is the n-th in the file.
 
         Args:
             text: the value.
-            offset: where the part begins in the value; a dollar sign stands there.
+            offset: where the part begins in the value.
             length: how many characters it has.
         """
         start, end = self.value.start_mark.index, self.value.end_mark.index
         raw = self.source.text[start:end]
+        sign = "$" if text[offset : offset + 1] == "$" else text[offset : offset + length]
         position = -1
-        if raw.count("$") == text.count("$"):
-            for _ in range(text.count("$", 0, offset) + 1):
-                position = raw.find("$", position + 1)
+        if sign and raw.count(sign) == text.count(sign):
+            for _ in range(text.count(sign, 0, offset) + 1):
+                position = raw.find(sign, position + 1)
         if position < 0:
             return self.value_span()
         before = _BREAKS.split(raw[:position])

@@ -112,6 +112,8 @@ class _Reader:
             yield from self._sections_of(branch, place)
         if "additionalProperties" in shape and shape["additionalProperties"] is not False:
             yield from self._sections_of(shape["additionalProperties"], f"{place}.<name>")
+        if "items" in shape:
+            yield from self._sections_of(shape["items"], f"{place}[]")
 
     def _constant(self, name: str) -> str:
         """What tells a section apart from its alternatives: ` (kind: smtp)`."""

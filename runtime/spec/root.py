@@ -71,7 +71,7 @@ class Spec(Section):
     routines: Named[RoutineSpec] | None = setting(
         None,
         "Steps that the `run` queue executes, by name.",
-        example={"brief": {"steps": {"tell": {"uses": "event", "stream": "user", "type": "profile.changed"}}}},
+        example={"brief": {"steps": {"tell": {"uses": "events.publish", "stream": "user", "type": "profile.changed"}}}},
     )
     events: EventsSpec = section("The event bus.")
     billing: BillingSpec | None = setting(

@@ -8,7 +8,8 @@ test compares them with what is made here.
 
 The vocabulary is a part of Draft 2020-12 and some words of our own:
 
-    x-kind           what a text means: duration, size, rate, money, path, secret, cron, timezone, email, url
+    x-kind           what a text means: duration, size, rate, money, path, secret, cron, timezone, email, url, template,
+                     condition; of free JSON values, that texts within them are templates
     x-base           `root`: the path is relative to the folder of the root spec, not to that of the file
     x-ref            the mapping in which the value, or the key, must be an entry
     x-live           the field changes without a restart
@@ -223,8 +224,8 @@ class _Writer:
 
     def _opened(self, shape: Schema, *, null: bool) -> Schema:
         """Lets a value be null, and lets a scalar be a reference, where its shape does not let it already."""
-        if not shape:
-            return shape
+        if all(word.startswith("x-") for word in shape):
+            return shape  # it may be anything
         branches: list[Schema] = shape.get("anyOf", [shape])
         if not any(self._is_scalar(branch) for branch in branches):
             further = [_NULL] if null else []

@@ -208,7 +208,7 @@ class Line(asyncio.Protocol):
         self._limit = limit
         self._loop = asyncio.get_running_loop()
         self._reader = hiredis.Reader(protocolError=InvalidResponse, replyError=BaseParser.parse_error)
-        self._answers: deque[tuple[Answer, float]] = deque()
+        self._answers: deque[tuple[Answer | _Answers, float]] = deque()
         self._timer: asyncio.TimerHandle | None = None
         self._retired = False
         taken: Any = connection
@@ -225,7 +225,9 @@ class Line(asyncio.Protocol):
     def send(self, command: Command) -> Answer:
         """Writes a command; what it gives will hold the answer."""
         self._transport.write(packed(command))
-        return self._awaited()
+        answer: Answer = self._loop.create_future()
+        self._await(answer)
+        return answer
 
     async def send_all(self, *commands: Command) -> Sequence[Any]:
         """Writes commands in one go; the server runs each as soon as it is done with the one before.
@@ -234,7 +236,10 @@ class Line(asyncio.Protocol):
             The answer of each; an exception where it failed.
         """
         self._transport.write(b"".join(map(packed, commands)))
-        return await asyncio.gather(*[self._awaited() for _ in commands], return_exceptions=True)
+        answers = _Answers(len(commands), self._loop.create_future())
+        for _ in commands:
+            self._await(answers)
+        return await answers.whole
 
     def retire(self) -> None:
         """Closes it when the answers that are awaited have come."""
@@ -266,15 +271,13 @@ class Line(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._fail(Broken(f"the connection was lost: {exc}" if exc else "the server closed the connection"))
 
-    def _awaited(self) -> Answer:
-        future: Answer = self._loop.create_future()
+    def _await(self, answer: Answer | _Answers) -> None:
         deadline = 0.0
         if self._limit is not None:
             deadline = self._loop.time() + self._limit
             if self._timer is None:
                 self._timer = self._loop.call_at(deadline, self._look)
-        self._answers.append((future, deadline))
-        return future
+        self._answers.append((answer, deadline))
 
     def _look(self) -> None:
         """Answers come in order, so the first that is awaited tells whether the server is late."""
@@ -295,6 +298,32 @@ class Line(asyncio.Protocol):
         for future, _ in answers:
             if not future.done():
                 future.set_exception(reason)
+
+
+class _Answers:
+    """The answers of commands that were sent in one go, awaited as one: what answers a future can answer this.
+
+    Args:
+        count: of the commands.
+        whole: gets the list of the answers when the last one has come.
+    """
+
+    def __init__(self, count: int, whole: asyncio.Future[list[Any]]) -> None:
+        self.whole = whole
+        self._count = count
+        self._come: list[Any] = []
+
+    def done(self) -> bool:
+        """Whether nobody waits any more."""
+        return self.whole.done()
+
+    def set_result(self, answer: Any) -> None:
+        self._come.append(answer)
+        if len(self._come) == self._count:
+            self.whole.set_result(self._come)
+
+    def set_exception(self, error: BaseException) -> None:
+        self.set_result(error)
 
 
 def evaluation(script: str, keys: Sequence[Any], args: Sequence[Any]) -> Command:

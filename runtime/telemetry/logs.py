@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TextIO
 
 import msgspec
 
-from runtime.telemetry.context import request_id
+from runtime.telemetry.context import request_id, traceparent
 from runtime.telemetry.redaction import Redactor
 
 if TYPE_CHECKING:
@@ -41,6 +41,7 @@ _QUIET: Final = {
     "aiosqlite": logging.WARNING,
     "mail.log": logging.WARNING,  # aiosmtpd
     "litestar": logging.WARNING,
+    "opentelemetry": logging.CRITICAL,  # says of each sending that it failed; `runtime.tracing` says it once
 }
 """Libraries that say too much at `info`; at `debug` they say a bit more."""
 
@@ -180,6 +181,8 @@ class _Formatter(logging.Formatter):
         identity = request_id.get()
         if identity is not None:
             fields.setdefault("request_id", identity)
+        if (span := traceparent.get()) is not None:
+            _, fields["trace_id"], fields["span_id"], _ = span.split("-")
         masked: dict[str, Any] = self._redactor.value(fields)
         return masked
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 from runtime.spec.fields import Live, Section, section, setting
-from runtime.spec.kinds import Form, Fraction, Secret, Switch, Url
+from runtime.spec.kinds import Form, Fraction, Secret, Switch, Text, Url
 
 RoutePath = Annotated[
     str,
@@ -38,12 +38,19 @@ class TracingSpec(Section):
     """Traces by OpenTelemetry."""
 
     exporter: Literal["none", "otlp"] = setting("none", "Where traces go.", example="otlp")
-    endpoint: Url | None = setting(
+    endpoint: Live[Url | None] = setting(
         None,
-        "The collector's address; by default what `OTEL_EXPORTER_OTLP_ENDPOINT` says.",
+        "The collector's address; by default what `OTEL_EXPORTER_OTLP_ENDPOINT` says, else `http://localhost:4318`.",
         example="http://otel-collector:4318",
     )
-    sample: Live[Fraction] = setting(1.0, "The share of requests to trace, from 0 to 1.", example=0.1)
+    headers: Live[dict[Text, Secret]] = setting(
+        {}, "The headers of each sending.", example={"Authorization": "Bearer ${OTLP_TOKEN}"}
+    )
+    sample: Live[Fraction] = setting(
+        1.0,
+        "The share of traces to take, from 0 to 1; one that a caller began is taken where its `traceparent` says so.",
+        example=0.1,
+    )
 
 
 class ErrorsSpec(Section):

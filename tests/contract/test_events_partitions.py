@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from runtime.services.events.backend import Handler, Terms
+from runtime.services.events.backend import Handler, Taken, Terms
 from runtime.services.events.partitions import PARTITIONS, partition_of
 from runtime.services.events.ports import NewEvent
 from tests.contract.test_events_contract import TERMS, Bus, Notes, _figure, _never, bus
@@ -126,7 +126,7 @@ async def test_an_event_in_anothers_partition_goes_to_its_owner_in_order(bus: Bu
     theirs = (await seats[1].take(tokens[1], [], 10)).entries
     assert [b'"n":%d' % n in stored for n, (_, stored) in zip((1, 3, 5), mine, strict=True)] == [True] * 3
     assert [b'"n":%d' % n in stored for n, (_, stored) in zip((0, 2, 4), theirs, strict=True)] == [True] * 3
-    assert await seats[0].take(tokens[0], [position for position, _ in mine], 10) == ([], 0)
+    assert await seats[0].take(tokens[0], [position for position, _ in mine], 10) == Taken([])
     await seats[1].leave([])
     standing = await seats[0].sit([])
     assert standing.token != tokens[0]
@@ -179,7 +179,8 @@ async def test_what_changes_the_context_does_not_reach_the_next_event(bus: Bus) 
     assert seen == ["nobody"] * 3
 
 
-async def test_a_call_that_does_not_end_leaves_its_place_to_others(bus: Bus) -> None:
+async def test_a_call_that_does_not_end_leaves_its_place_to_others(bus: Bus, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("runtime.services.events.lane.PATIENCE", (0.05, 0.05))
     go = asyncio.Event()
     seen: list[int] = []
 

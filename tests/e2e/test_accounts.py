@@ -165,7 +165,7 @@ def test_an_event_stream_and_a_websocket_are_renewed_too_and_end_with_the_sessio
     with pytest.raises(InvalidStatus) as refused:
         connect(at.url.replace("http", "ws") + "/v1/live", additional_headers=other.headers)
     assert refused.value.response.status_code == 401
-    assert any("Max-Age=0" in line for line in refused.value.response.headers.get_all("set-cookie"))
+    assert refused.value.response.headers.get_all("set-cookie") == []  # it would take those of a sign-in since then
 
 
 def test_an_event_stream_and_a_websocket_end_when_their_key_runs_out(at: RunningEnvironment) -> None:

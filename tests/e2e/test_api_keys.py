@@ -83,6 +83,33 @@ def test_by_hand(at: RunningEnvironment) -> None:
     assert at.request("GET", "/v1/queues", headers=by(key)).status == 401
 
 
+def test_a_found_key_is_looked_up_and_revoked(at: RunningEnvironment) -> None:
+    spec = str(at.state.path.parent / "spec.yaml")
+    made = at.post("/v1/api-keys", {"name": "leaked", "scopes": ["jobs:read"], "owner": "user:ada"}).body
+    key, secret = made["key"], made["key"][19:]
+
+    def said(*words: str, code: int = 0) -> str:
+        command = [sys.executable, "-m", "runtime", "api-keys", *words]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == code, done.stderr
+        return done.stdout
+
+    for piece in (key, key[:30], key[:19], key[:10]):  # with more or less of its secret
+        line = said("find", spec, piece)
+        assert all(word in line for word in (key[:19], "user:ada", "jobs:read", "not used", "leaked"))
+        assert secret not in line
+        (listed,) = at.get(f"/v1/api-keys?owner=*&starts_with={piece}").body["items"]
+        assert listed["begins"] == key[:19]
+    assert "No key" in said("find", spec, "rt_zzzzzzzz", code=1)
+    assert secret not in at.output
+    assert made["id"] in said("revoke", spec, key)
+    assert at.request("GET", "/v1/queues", headers=by(key)).status == 401
+    assert "revoked" in said("find", spec, key[:19])
+    other = at.post("/v1/api-keys", {"name": "other", "scopes": ["jobs:read"]}).body["key"]
+    assert at.request("DELETE", f"/v1/api-keys/{other[:19]}").status == 204
+    assert at.request("GET", "/v1/queues", headers=by(other)).status == 401
+
+
 def test_health_says_what_is_there_and_what_is_not(at: RunningEnvironment) -> None:
     service = at.get("/healthz").body["services"]["auth"]
     assert service["healthy"] is True

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import sqlite3
 import subprocess
 import sys
 import time
 import urllib.error
 import urllib.request
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -258,10 +260,54 @@ def test_a_browser_subscribes_gets_a_message_and_leaves(environment: RunningEnvi
     assert ada.ask("GET", f"{path}?user=another").status == 403
 
 
+def test_the_key_of_push_messages_is_rotated_without_a_restart(environment: RunningEnvironment, ada: Ada) -> None:
+    path, spec = "/v1/notifications/push-subscriptions", str(environment.state.path.parent / "spec.yaml")
+    with push_service() as service:
+        before, made = ada.ask("GET", "/v1/notifications/vapid").body, []
+        for browser in (service.browser("old"), service.browser("new")):
+            made.append(ada.ask("POST", path, browser.subscription()).body["id"])
+            if browser.path == "/push/old":
+                line = [sys.executable, "-m", "runtime", "keys", "rotate", spec, "vapid"]
+                said = subprocess.run(line, capture_output=True, text=True, check=True).stdout
+                assert re.search(rf"^{re.escape(before['id'])} +1 subscriptions$", said, re.MULTILINE)
+        after = ada.ask("GET", "/v1/notifications/vapid").body
+        assert [each["current"] for each in ada.ask("GET", path).body["items"]] == [False, True]
+        settled(environment, alert(environment, ada).body["id"])
+        keys = {each.path: each.key for each in service.requests}
+        assert keys == {"/push/old": before["public_key"], "/push/new": after["public_key"]}
+    for each in made:
+        ada.ask("DELETE", f"{path}?id={each}")
+    assert ada.ask("POST", "/v1/notifications/vapid/rotate").status == 403
+    assert environment.get("/v1/notifications/vapid/keys").body["items"] == [
+        {"id": after["id"], "current": True, "subscriptions": 0}
+    ]
+
+
 def test_a_task_tells_it_once_however_often_it_runs(environment: RunningEnvironment, ada: Ada) -> None:
     job = environment.run_job("tell", {"user": ada.id})
     assert job["status"] == "completed", job
     assert settled(environment, job["result"]["id"])["in_app"]["status"] == "sent"
+
+
+def test_what_is_kept_of_a_user_goes_with_the_account(environment: RunningEnvironment) -> None:
+    bob = environment.post("/v1/users", {"email": "zed@example.com", "verified": True}).body["id"]
+    assert environment.request("PUT", f"/v1/notifications/preferences?user={bob}", {"to_push": False}).status == 200
+    assert environment.request("PUT", f"/v1/notifications/topics/project:7/subscribers/{bob}").status == 204
+    data = {"title": "Disk", "text": "It is almost full."}
+    told = environment.post(
+        "/v1/notifications", {"category": "system-alert", "to": {"users": [bob]}, "data": data}
+    ).body["id"]
+    settled(environment, told)
+    assert environment.request("DELETE", f"/v1/users/{bob}").status == 204
+    with closing(sqlite3.connect(f"file:{next(environment.state.path.glob('*.db'))}?mode=ro", uri=True)) as database:
+        tables = [name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+        left = {
+            name: rows
+            for name in tables
+            if (rows := [row for row in database.execute(f'SELECT * FROM "{name}"') if bob in map(str, row)])
+        }
+    assert set(left) == {"notification_deliveries"}, left  # the receipts, without their addresses
+    assert "zed@example.com" not in str(left)
 
 
 def test_what_is_wrong_is_said(environment: RunningEnvironment, ada: Ada) -> None:

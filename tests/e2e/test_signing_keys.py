@@ -107,7 +107,7 @@ def test_keys_rotate_under_load_without_a_401(tmp_path: Path) -> None:
     """The whole life of two keys, published, active, retired and removed. The next key lies in the folder with the
     second from which it signs, as another process of the environment would have put it there: a key that is made by
     `rotate` would be published for five minutes."""
-    quick = {"access_ttl": "2s", "leeway": "1s"}
+    quick = {"access_ttl": "1s", "leeway": "0s"}
     with running(spec(tmp_path, {"jwt": quick})) as at:
         assert at.post("/v1/users", {"email": ADA, "password": PASSWORD}).status == 201
         (first,) = signing(at)
@@ -118,7 +118,7 @@ def test_keys_rotate_under_load_without_a_401(tmp_path: Path) -> None:
             draft = folder / ".draft"
             draft.touch(mode=0o600)
             draft.write_text(pem)
-            draft.rename(folder / f"{int(time.time()) + 4}-{second}.pem")
+            draft.rename(folder / f"{int(time.time()) + 3}-{second}.pem")
             load.until(lambda: signing(at).get(second) == "published")
             published = at.request("GET", "/.well-known/jwks.json", headers={"Authorization": ""}).body["keys"]
             assert {key["kid"] for key in published} == {first, second}

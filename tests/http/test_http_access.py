@@ -47,7 +47,8 @@ async def test_what_is_not_built_asks_for_a_key_too(client: httpx.AsyncClient) -
 async def test_every_served_route_is_in_the_document_or_known_to_be_open(bench: Bench) -> None:
     api = bench.api()
     served = {route.path_format for route in api.litestar.routes}
-    assert served - set(api.document()["paths"]) == {"/openapi.json", "/docs", "/not-built/{row}"}
+    page = {"/", "/dashboard/worker.js", "/dashboard/{version}/{name}"}
+    assert served - set(api.document()["paths"]) == {"/openapi.json", "/docs", "/not-built/{row}", *page}
 
 
 async def test_the_key_is_accepted_in_both_headers(bench: Bench, client: httpx.AsyncClient) -> None:

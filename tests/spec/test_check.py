@@ -173,6 +173,7 @@ notifications:
     a: {channels: [in_app], template: templates/welcome}
     b: {channels: [in_app], template: templates/welcom}
     c: {channels: [in_app], template: good.json}
+sandbox: {}
 routines: {r: {steps: {s: {uses: sandbox.python, code_file: absent.py}}}}
 """
     assert complaints(spec, text) == [
@@ -182,7 +183,7 @@ routines: {r: {steps: {s: {uses: sandbox.python, code_file: absent.py}}}}
         '14:39 notifications.categories.b.template: there is no folder of this name: "templates/welcom", '
         'did you mean "templates/welcome"?',
         '15:39 notifications.categories.c.template: this is a file, not a folder: "good.json"',
-        '16:61 routines.r.steps.s.code_file: there is no file of this name: "absent.py"',
+        '17:61 routines.r.steps.s.code_file: there is no file of this name: "absent.py"',
     ]
 
 

@@ -161,8 +161,8 @@ def test_alternatives_are_told_apart_by_their_kind() -> None:
 
 
 def test_the_steps_of_a_routine_keep_their_order() -> None:
-    event = {"uses": "event", "stream": "user", "type": "profile.changed"}
-    steps = {"zulu": event, "alpha": event, "mike": {**event, "if": "{{ input.urgent }}", "with": {"a": 1}}}
+    event = {"uses": "events.publish", "stream": "user", "type": "profile.changed"}
+    steps = {"zulu": event, "alpha": event, "mike": {**event, "if": "{{ input.urgent }}", "data": {"a": 1}}}
     routine = RoutineSpec.model_validate({"steps": steps})
     assert list(routine.steps) == ["zulu", "alpha", "mike"]
     assert routine.steps["mike"].if_ == "{{ input.urgent }}"

@@ -160,7 +160,7 @@ class Account(Protocol):
 
         Args:
             usage: of the attempt that runs, so far; where the provider has told nothing yet, what
-                `tokens.of_text` makes of what has come.
+                `tokens.quarters` makes of what has come.
         """
         ...
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+from runtime.services.ai import tokens
 from runtime.services.ai.usage import NOTHING, Attempt, Usage
 
 if TYPE_CHECKING:
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     from runtime.services.ai.figures import Figures
     from runtime.services.ai.provider import Provider
     from runtime.services.ai.registry import Entry
+    from runtime.services.ai.spans import AttemptSpan
     from runtime.services.ai.usage import Outcome
 
 
@@ -23,6 +25,7 @@ class Try:
         limit: the most tokens out that the money allows, of all choices; None for any.
         key: the caller's own; None for the environment's.
         entry: as what the registry let it through.
+        span: what is traced of it; None for nothing.
     """
 
     def __init__(
@@ -38,6 +41,7 @@ class Try:
         key: str | None,
         limit: int | None,
         streamed: bool,
+        span: AttemptSpan | None = None,
     ) -> None:
         self.number = number
         self.candidate = candidate
@@ -49,11 +53,13 @@ class Try:
         self._account = account
         self._figures = figures
         self._streamed = streamed
+        self.span = span
         self._started = time.time()
         self._clock = time.monotonic()
         self._told: Usage | None = None
-        self._bytes = 0
-        self._recorded = False
+        self._quarters = 0
+        self.outcome: Outcome | None = None
+        """What it came to, once that is recorded."""
 
     @property
     def name(self) -> str:
@@ -65,16 +71,19 @@ class Try:
         """Since it began."""
         return time.monotonic() - self._clock
 
-    def came(self, text: str, usage: Usage | None) -> None:
+    def came(self, text: str, usage: Usage | None, data: bytes = b"") -> None:
         """Notes what has come of the answer.
 
         Args:
             usage: of the whole attempt so far, where the provider told it.
+            data: as it goes to the caller.
         """
+        if self.span is not None:
+            self.span.came(data, text)
         if usage is not None:
             self._told = usage
         if text:
-            self._bytes += len(text.encode())
+            self._quarters += tokens.quarters(text)
 
     def used(self, *, complete: bool = False) -> Usage:
         """What has been used so far.
@@ -85,7 +94,7 @@ class Try:
         told = self._told
         if complete and told is not None:
             return told
-        counted = -(-self._bytes // 4)
+        counted = -(-self._quarters // 4)
         if told is None:
             return Usage(input=-(-self._call.input_bytes // 4), output=counted, estimated=True)
         return Usage(
@@ -98,14 +107,20 @@ class Try:
         )
 
     def spent(self) -> bool:
-        """Whether the money is gone."""
+        """Whether the money is gone.
+
+        It lasts for `limit` tokens, and the question was reserved for at twice what is likely: until then there is no
+        need to reckon, unless the provider has told what the question did cost.
+        """
+        if self._told is None and self.limit is not None and self._quarters <= 4 * self.limit:
+            return False
         return self._account.spent(self.used())
 
     async def record(self, outcome: Outcome, usage: Usage = NOTHING, *, status: int | None = None) -> None:
         """Writes the row of the ledger; the second call does nothing."""
-        if self._recorded:
+        if self.outcome is not None:
             return
-        self._recorded = True
+        self.outcome = outcome
         duration = self.seconds
         attempt = Attempt(
             call=self._call.id,
@@ -119,5 +134,7 @@ class Try:
             streamed=self._streamed,
             status=status,
         )
-        self._figures.attempt(attempt)
+        self._figures.attempt(attempt, self._call.operation)
+        if self.span is not None:
+            self.span.end(attempt)
         await self._account.record(attempt)

@@ -13,6 +13,7 @@ from runtime.services.ai.attempt import Try
 from runtime.services.ai.failures import Failure, falls_back
 from runtime.services.ai.faults import exhausted
 from runtime.services.ai.registry import Closed
+from runtime.services.ai.spans import UNTRACED, Untraced
 from runtime.services.ai.wire.parts import Unsupported
 from runtime.services.retry_after import NEVER
 
@@ -46,6 +47,7 @@ class Run:
         spec: the chain.
         keys: the caller's own keys, by provider.
         streamed: whether the answer is a stream.
+        trace: what is traced of it.
     """
 
     def __init__(
@@ -58,6 +60,7 @@ class Run:
         *,
         keys: Mapping[str, str],
         streamed: bool,
+        trace: Untraced = UNTRACED,
     ) -> None:
         self._call = call
         self._account = account
@@ -66,6 +69,7 @@ class Run:
         self._spec = spec
         self._keys = keys
         self._streamed = streamed
+        self._trace = trace
         self._ends = time.monotonic() + spec.deadline
         self._tried: list[tuple[str, Failure]] = []
         self._skipped: list[tuple[str, str, float | None]] = []
@@ -156,6 +160,9 @@ class Run:
             key=self._keys.get(provider),
             limit=limit,
             streamed=self._streamed,
+            span=self._trace.attempt(
+                candidate, client.spec, number=self.attempts, limit=limit, streamed=self._streamed
+            ),
         )
         given = min(client.spec.timeout, self._left())
         try:
@@ -178,6 +185,8 @@ class Run:
             raise
         except Unsupported:
             self.attempts -= 1  # nothing was sent
+            if attempt.span is not None:
+                attempt.span.discard()
             await self._registry.left(provider, entry)
             raise
         except asyncio.CancelledError:

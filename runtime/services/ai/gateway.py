@@ -15,6 +15,7 @@ from runtime.services.ai.own_keys import OwnKeys
 from runtime.services.ai.plan import Plans
 from runtime.services.ai.ports import Completion
 from runtime.services.ai.request import ChatRequest, refusal
+from runtime.services.ai.spans import begun
 from runtime.services.ai.stream import Streaming, opened
 from runtime.services.names import time_ordered
 
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from runtime.services.ai.registry import Registry
     from runtime.services.ai.spec import AiSpec
     from runtime.services.secrets.ports import ProviderKeys
+    from runtime.telemetry.tracing import Tracing
 
 logger = logging.getLogger("runtime.ai")
 
@@ -45,6 +47,7 @@ class Gateway:
         registry: the providers and their states.
         accounting: keeps the books.
         keys: users' own keys; None where the spec keeps none.
+        tracing: where calls are traced.
     """
 
     def __init__(
@@ -54,6 +57,7 @@ class Gateway:
         accounting: Accounting,
         figures: Figures,
         keys: ProviderKeys | None,
+        tracing: Tracing,
     ) -> None:
         self._spec = spec
         self._registry = registry
@@ -61,6 +65,7 @@ class Gateway:
         self._figures = figures
         self._keys = OwnKeys(keys)
         self._plans = Plans(spec, registry.clients)
+        self._tracing = tracing
 
     # -- chat --------------------------------------------------------------------------------------------------------
 
@@ -69,17 +74,17 @@ class Gateway:
     ) -> Completion:
         """A whole answer; raises as `Ai.chat` does."""
         plan = self._plans.chat(request.model)
-        own = await self._own_keys(plan, user)
-        call = self._call(plan, own, user, key, key_credits, request)
-        account = await self._accounting.open(call)
-        run = Run(call, account, self._registry, self._figures, plan.spec, keys=own, streamed=False)
-        try:
+        with begun(self._tracing, plan, "chat", request, prompts=self._spec().log_prompts) as trace:
+            own = await self._own_keys(plan, user)
+            call = self._call(plan, own, user, key, key_credits, request)
+            account = await self._accounting.open(call)
+            run = Run(call, account, self._registry, self._figures, plan.spec, keys=own, streamed=False, trace=trace)
 
             async def ask(attempt: Try) -> tuple[Try, Answer]:
                 answer = await attempt.provider.chat(
                     request, attempt.candidate.model, key=attempt.key, limit=attempt.limit
                 )
-                attempt.came(answer.text, answer.usage)
+                attempt.came(answer.text, answer.usage, answer.body)
                 used = attempt.used(complete=True)
                 if answer.finish == "content_filter" and not answer.text and plan.spec.fallback.content_filter:
                     await attempt.record("content_filter", used, status=200)
@@ -87,44 +92,53 @@ class Gateway:
                 await attempt.record("ok", used, status=200)
                 return attempt, answer
 
-            attempt, answer = await run.first(ask)
-            flagged = await account.check_output(answer.text) if self._spec().safety.output is not None else None
-            self._log_prompts(call, request, answer.text)
-            return Completion(
-                body=answer.body,
-                provider=attempt.candidate.provider,
-                model=attempt.candidate.model,
-                attempts=run.attempts,
-                cost=account.cost,
-                ignored=answer.ignored,
-                flagged=flagged or account.reports,
-            )
-        finally:
-            await account.close()
+            try:
+                attempt, answer = await run.first(ask)
+                flagged = await account.check_output(answer.text) if self._spec().safety.output is not None else None
+                self._log_prompts(call, request, answer.text)
+                return Completion(
+                    body=answer.body,
+                    provider=attempt.candidate.provider,
+                    model=attempt.candidate.model,
+                    attempts=run.attempts,
+                    cost=account.cost,
+                    ignored=answer.ignored,
+                    flagged=flagged or account.reports,
+                )
+            finally:
+                trace.spent(run.attempts, account.cost)
+                await account.close()
 
     async def stream(
         self, request: ChatRequest, *, user: str, key: str, key_credits: Decimal | None = None
     ) -> Streaming:
         """A stream that has begun to answer: close its `events()`. Raises as `Ai.chat` does until then."""
         plan = self._plans.chat(request.model)
-        own = await self._own_keys(plan, user)
-        call = self._call(plan, own, user, key, key_credits, request)
-        account = await self._accounting.open(call)
-        run = Run(call, account, self._registry, self._figures, plan.spec, keys=own, streamed=True)
+        trace = begun(self._tracing, plan, "chat", request, prompts=self._spec().log_prompts)
         try:
-            begun = await run.first(lambda attempt: opened(attempt, request, self._figures))
-        except BaseException:
-            await account.close()
+            own = await self._own_keys(plan, user)
+            call = self._call(plan, own, user, key, key_credits, request)
+            account = await self._accounting.open(call)
+            run = Run(call, account, self._registry, self._figures, plan.spec, keys=own, streamed=True, trace=trace)
+            try:
+                first = await run.first(lambda attempt: opened(attempt, request, self._figures))
+            except BaseException:
+                trace.spent(run.attempts, account.cost)
+                await account.close()
+                raise
+        except BaseException as error:
+            trace.end(type(error).__name__)
             raise
         spec = self._spec()
         return Streaming(
-            begun,
+            first,
             account,
             self._registry,
-            idle=self._registry.clients[begun.attempt.candidate.provider].spec.timeout,
+            idle=self._registry.clients[first.attempt.candidate.provider].spec.timeout,
             check=spec.safety.output.on_flag if spec.safety.output is not None else None,
             attempts=run.attempts,
             finished=(lambda text: self._log_prompts(call, request, text)) if spec.log_prompts else None,
+            trace=trace,
         )
 
     # -- the rest ----------------------------------------------------------------------------------------------------
@@ -177,33 +191,35 @@ class Gateway:
         operation: str,
         send: Callable[[Try], Awaitable[Answer]],
     ) -> Completion:
-        own = await self._own_keys(plan, user)
-        call = Call(
-            id=time_ordered(),
-            user=user,
-            key=key,
-            key_credits=key_credits,
-            candidates=_candidates(plan, own),
-            chain=plan.chain,
-            input_bytes=size,
-            max_output=0,
-            operation=operation,
-        )
-        account = await self._accounting.open(call)
-        run = Run(call, account, self._registry, self._figures, plan.spec, keys=own, streamed=False)
-        try:
+        with begun(self._tracing, plan, operation) as trace:
+            own = await self._own_keys(plan, user)
+            call = Call(
+                id=time_ordered(),
+                user=user,
+                key=key,
+                key_credits=key_credits,
+                candidates=_candidates(plan, own),
+                chain=plan.chain,
+                input_bytes=size,
+                max_output=0,
+                operation=operation,
+            )
+            account = await self._accounting.open(call)
+            run = Run(call, account, self._registry, self._figures, plan.spec, keys=own, streamed=False, trace=trace)
 
             async def ask(attempt: Try) -> tuple[Try, Answer]:
                 answer = await send(attempt)
-                attempt.came("", answer.usage)
+                attempt.came("", answer.usage, answer.body)
                 await attempt.record("ok", attempt.used(complete=True), status=200)
                 return attempt, answer
 
-            attempt, answer = await run.first(ask)
-            named = attempt.candidate
-            return Completion(answer.body, named.provider, named.model, run.attempts, account.cost)
-        finally:
-            await account.close()
+            try:
+                attempt, answer = await run.first(ask)
+                named = attempt.candidate
+                return Completion(answer.body, named.provider, named.model, run.attempts, account.cost)
+            finally:
+                trace.spent(run.attempts, account.cost)
+                await account.close()
 
     async def _own_keys(self, plan: Plan, user: str) -> Mapping[str, str]:
         kinds = {provider: self._registry.clients[provider].spec.kind for provider, _ in plan.models}

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from runtime.services.ai.failures import Failure
+from runtime.services.ai.moderations import MODERATIONS
 from runtime.services.ai.request import ChatRequest
 from runtime.services.ai.usage import NOTHING, Usage
 from runtime.services.names import unknown
@@ -17,13 +18,6 @@ if TYPE_CHECKING:
 
     from runtime.services.ai.client import ProviderClient
     from runtime.services.ai.pieces import Answer
-
-MODERATIONS: Final = {
-    "openai": "omni-moderation-latest",
-    "openai-compatible": "omni-moderation-latest",
-    "mistral": "mistral-moderation-latest",
-}
-"""The usual model for moderation, by kind of provider."""
 
 
 class ProviderModels:

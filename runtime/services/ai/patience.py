@@ -58,6 +58,12 @@ class Patience:
             self._late = True
             self._task.cancel()
 
+    def end(self) -> None:
+        """Ends the wait that is under way as if its time were over; the others stay as they are."""
+        if self._since is not None and self._task is not None and not self._late:
+            self._late = True
+            self._task.cancel()
+
     def close(self) -> None:
         """Takes the timer down."""
         if self._timer is not None:

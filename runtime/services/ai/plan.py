@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from runtime.errors import Invalid, NotFound
-from runtime.services.ai.models import MODERATIONS
+from runtime.services.ai.moderations import MODERATIONS
 from runtime.services.ai.spec import ChainSpec
 from runtime.services.names import unknown
 

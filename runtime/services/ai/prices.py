@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 from anyio import to_thread
 
 from runtime.errors import RequestFault
+from runtime.services.ai.moderations import MODERATIONS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,8 +29,6 @@ LONGEST: Final = 60.0
 """Seconds for which a price that depends on the time is taken as it is."""
 OUTPUT_FREE: Final = 2**31
 """As many tokens as nobody asks for."""
-USUAL_CHECKS: Final = {"openai": "omni-moderation-latest", "mistral": "mistral-moderation-latest"}
-"""The models that moderate, by kind of provider."""
 
 
 class PriceUnknown(RequestFault):
@@ -201,7 +200,7 @@ class Prices:
     def usual_check(self, provider: str) -> str:
         """The model that moderates where none is named; the empty text for a provider without one."""
         declared = self._providers[provider]
-        return USUAL_CHECKS.get(declared.kind, "")  # type: ignore[attr-defined]  # each of the union's has one
+        return MODERATIONS.get(declared.kind, "")  # type: ignore[attr-defined]  # each of the union's has one
 
     def _find(self, provider: str, model: str) -> Price:
         name = f"{provider}/{model}"

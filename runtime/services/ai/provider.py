@@ -9,6 +9,7 @@ import msgspec
 
 from runtime.errors import Fault, Invalid
 from runtime.services.ai.failures import Failure
+from runtime.services.ai.moderations import MODERATIONS
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
@@ -141,7 +142,7 @@ class RemoteProvider:
     async def moderate(self, fields: Mapping[str, msgspec.Raw], model: str | None, *, key: str | None = None) -> Answer:
         from runtime.services.ai.wire.openai import moderation
 
-        body = msgspec.json.encode({**fields, "model": model or "omni-moderation-latest"})
+        body = msgspec.json.encode({**fields, "model": model or MODERATIONS["openai"]})
         return moderation((await self._post(self.moderations_path, body, key)).body)
 
     async def probe(self) -> None:

@@ -13,9 +13,11 @@ from runtime.services.ai.catalogue import models
 from runtime.services.ai.gateway import Gateway
 from runtime.services.ai.registry import Registry
 from runtime.services.ai.request import ChatRequest
+from runtime.telemetry.tracing import Tracing
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from decimal import Decimal
 
     from runtime.services.ai.accounting import Accounting
     from runtime.services.ai.breaker import Conditions
@@ -37,6 +39,7 @@ class AiService:
         accounting: keeps the books.
         keys: users' own keys; None where the spec keeps none.
         metrics: where the figures are shown; None for nowhere.
+        tracing: where calls are traced.
     """
 
     def __init__(
@@ -49,11 +52,12 @@ class AiService:
         *,
         keys: ProviderKeys | None = None,
         metrics: Metrics | None = None,
+        tracing: Tracing | None = None,
     ) -> None:
         self._settings = settings
         self._conditions = conditions
         self.registry = Registry(clients, conditions, lambda: settings.spec.breaker)
-        self.gateway = Gateway(lambda: settings.spec, self.registry, accounting, figures, keys)
+        self.gateway = Gateway(lambda: settings.spec, self.registry, accounting, figures, keys, tracing or Tracing())
         self._figures = figures
         self._metrics = metrics
         self._shown = False
@@ -87,11 +91,16 @@ class AiService:
         told = "; ".join(f"{view.name}: {view.state} ({view.reason})" for view in away)
         return Health("down" if len(away) == len(views) else "degraded", told, details)
 
-    async def chat(self, request: Mapping[str, Any] | bytes, *, user: str, key: str = "") -> Completion:
-        return await self.gateway.complete(ChatRequest(_body(request, drop="stream")), user=user, key=key or user)
+    async def chat(
+        self, request: Mapping[str, Any] | bytes, *, user: str, key: str = "", key_credits: Decimal | None = None
+    ) -> Completion:
+        asked = ChatRequest(_body(request, drop="stream"))
+        return await self.gateway.complete(asked, user=user, key=key or user, key_credits=key_credits)
 
-    async def embed(self, request: Mapping[str, Any] | bytes, *, user: str, key: str = "") -> Completion:
-        return await self.gateway.embed(_body(request), user=user, key=key or user)
+    async def embed(
+        self, request: Mapping[str, Any] | bytes, *, user: str, key: str = "", key_credits: Decimal | None = None
+    ) -> Completion:
+        return await self.gateway.embed(_body(request), user=user, key=key or user, key_credits=key_credits)
 
     def providers(self) -> Sequence[ProviderView]:
         return self.registry.views()

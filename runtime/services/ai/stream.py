@@ -13,6 +13,8 @@ from runtime.errors import Fault
 from runtime.services.ai.failures import Failure
 from runtime.services.ai.faults import CODES
 from runtime.services.ai.patience import Patience
+from runtime.services.ai.pieces import Piece
+from runtime.services.ai.spans import UNTRACED, Untraced
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
@@ -20,7 +22,6 @@ if TYPE_CHECKING:
     from runtime.services.ai.accounting import Account
     from runtime.services.ai.attempt import Try
     from runtime.services.ai.figures import Figures
-    from runtime.services.ai.pieces import Piece
     from runtime.services.ai.provider import Pieces
     from runtime.services.ai.registry import Registry
     from runtime.services.ai.request import ChatRequest
@@ -45,9 +46,10 @@ class Opened:
         self._pieces = pieces
         self._held = deque(held)
         self._patience: Patience | None = None
+        self._interrupted = False
 
     async def next(self, idle: float) -> Piece:
-        """The next piece, from the first.
+        """The next piece, from the first; an empty one where `interrupt` has ended the wait for it.
 
         Args:
             idle: seconds that the provider may be silent; always the same.
@@ -64,9 +66,17 @@ class Opened:
             with patience:
                 piece = await self._pieces.next()
         except TimeoutError as error:
+            if self._interrupted:
+                return Piece()
             raise Failure("timeout", f"{self.attempt.name} was silent for {idle:g} s") from error
-        self.attempt.came(piece.text, piece.usage)
+        self.attempt.came(piece.text, piece.usage, piece.data)
         return piece
+
+    def interrupt(self) -> None:
+        """Ends the wait for the next piece, if one is waited for."""
+        self._interrupted = True
+        if self._patience is not None:
+            self._patience.end()
 
     async def close(self) -> None:
         """Lets go of the provider: it stops at once."""
@@ -88,7 +98,7 @@ async def opened(attempt: Try, request: ChatRequest, figures: Figures) -> Opened
         pieces = await stack.enter_async_context(asked)
         while True:
             piece = await pieces.next()
-            attempt.came(piece.text, piece.usage)
+            attempt.came(piece.text, piece.usage, piece.data)
             held.append(piece)
             if piece.begun or piece.ended:
                 break
@@ -98,6 +108,8 @@ async def opened(attempt: Try, request: ChatRequest, figures: Figures) -> Opened
         await stack.aclose()
         raise
     figures.first(attempt.candidate.provider, attempt.candidate.model, attempt.seconds)
+    if attempt.span is not None:
+        attempt.span.first(attempt.seconds)
     return Opened(attempt, stack, pieces, held)
 
 
@@ -108,6 +120,7 @@ class Streaming:
         idle: seconds that the provider may be silent.
         check: whether the whole answer is checked at its end (`report`), or before any of it is handed out (`reject`).
         finished: called with all its text, at its end.
+        trace: what is traced of the call.
     """
 
     def __init__(
@@ -120,6 +133,7 @@ class Streaming:
         check: Literal["report", "reject"] | None,
         attempts: int,
         finished: Callable[[str], None] | None = None,
+        trace: Untraced = UNTRACED,
     ) -> None:
         self._opened = opened
         self._account = account
@@ -127,10 +141,17 @@ class Streaming:
         self._idle = idle
         self._check = check
         self._finished = finished
+        self._refused = ""
+        self._trace = trace
         self.attempt = opened.attempt
         self.attempts = attempts
         self.ignored = opened.ignored
         self.flagged = account.reports
+
+    def refuse(self, message: str) -> None:
+        """Ends the stream at once with an error: its caller may not go on. What has come is the caller's to pay."""
+        self._refused = message
+        self._opened.interrupt()
 
     async def events(self) -> AsyncIterator[bytes]:
         """Server-Sent Events in OpenAI's format; the last is `[DONE]`, or one that tells an error.
@@ -142,7 +163,7 @@ class Streaming:
         texts: list[str] = []
         listening = self._check is not None or self._finished is not None
         try:
-            while True:
+            while not self._refused:
                 piece = await self._opened.next(self._idle)
                 if listening:
                     texts.append(piece.text)
@@ -158,6 +179,9 @@ class Streaming:
                     await attempt.record("cut", attempt.used())
                     yield _error("the money for this answer is gone", "insufficient_credit")
                     return
+            else:
+                yield _error(self._refused, "invalid_api_key")
+                return
             await attempt.record("ok", attempt.used(complete=True), status=200)
             async for event in self._checked("".join(texts), held):
                 yield event
@@ -172,6 +196,8 @@ class Streaming:
             await attempt.record("aborted", attempt.used())
             await self._opened.close()
             await self._account.close()
+            self._trace.spent(self.attempts, self._account.cost)
+            self._trace.end(attempt.outcome if attempt.outcome not in (None, "ok") else "")
 
     async def _checked(self, text: str, held: Sequence[bytes]) -> AsyncIterator[bytes]:
         """What was held back, once it has been checked; and what was found."""

@@ -16,7 +16,7 @@ from runtime.errors import Forbidden, Invalid, NotFound, Pointer, TooMany
 from runtime.http.access import ADMIN, Caller
 from runtime.http.window import Windows
 from runtime.services.auth import store
-from runtime.services.auth.key_text import KeyText
+from runtime.services.auth.key_text import KeyText, id_of, public_part
 from runtime.services.auth.ports import ApiKey
 from runtime.services.auth.store import keys, revocations
 from runtime.services.auth.verified import Entry, digest
@@ -178,10 +178,12 @@ class KeyStore:
     async def page(
         self, *, owner: str | None, starts_with: str = "", before: str | None = None, most: int = 50
     ) -> list[ApiKey]:
+        begins = public_part(starts_with)
         async with self._database.reading() as connection:
-            return await keys.page(connection, owner=owner, starts_with=starts_with, before=before, most=most)
+            return await keys.page(connection, owner=owner, starts_with=begins, before=before, most=most)
 
     async def revoke(self, caller: Caller, id_: str) -> None:
+        id_ = id_of(id_)
         async with self._database.transaction() as connection:
             found = await keys.find(connection, id_)
             if found is None or not (caller.may(ADMIN) or found[0].owner == caller.account):

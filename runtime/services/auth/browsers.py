@@ -100,8 +100,9 @@ class Browsers:
         try:
             signed = await self._sessions.refresh(self.visitor(scope))
         except Unauthenticated:
-            self.take(scope)
-            return None
+            return (
+                None  # and the cookies stay: another tab may have signed in meanwhile, and they would be the new ones
+            )
         scope.setdefault("state", {})[_RENEWED] = signed
         self.give(scope, signed)
         return signed

@@ -14,6 +14,7 @@ from typing import Final, NamedTuple
 
 from runtime.http.operator_key import checksum
 
+_PUBLIC: Final = re.compile(r"([a-z][a-z0-9]{0,15}_)([a-z2-7]{0,16})")
 _FORM: Final = re.compile(r"([a-z][a-z0-9]{0,15}_)([a-z2-7]{16})([A-Za-z0-9_-]{43})([A-Za-z0-9_-]{6})")
 
 
@@ -52,3 +53,25 @@ class KeyText(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.prefix}{self.id}{self.secret}{checksum(self.id + self.secret)}"
+
+
+def public_part(text: str) -> str:
+    """What may be shown and looked for of a key, or of a piece of one that was found: nothing of its secret.
+
+    Example:
+        >>> public_part("rt_abcdefghij234567AND_SO_ON"), public_part("rt_abc"), public_part("abc")
+        ('rt_abcdefghij234567', 'rt_abc', 'abc')
+    """
+    match = _PUBLIC.match(text)
+    return match[0] if match else text
+
+
+def id_of(text: str) -> str:
+    """The id of a key, from itself, from the characters that it begins with, or from the key.
+
+    Example:
+        >>> id_of("rt_abcdefghij234567"), id_of("abcdefghij234567")
+        ('abcdefghij234567', 'abcdefghij234567')
+    """
+    match = _PUBLIC.match(text)
+    return match[2] if match else text

@@ -33,13 +33,13 @@ from runtime.services.auth.users import UserStore
 from runtime.services.auth.verified import Verified
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from redis.asyncio import Redis
 
     from runtime.http.access import Caller
-    from runtime.services.auth.ports import TextMessages
+    from runtime.services.auth.ports import Belongings, TextMessages
     from runtime.services.auth.spec import AuthSpec, JwtSpec
     from runtime.services.events.ports import Platform
     from runtime.services.outbox.ports import Transactions
@@ -72,6 +72,7 @@ class Auth:
         mail: the queue of mails; None where the spec has none that delivers.
         texts: what sends text messages; None where nothing does.
         origins: whose pages may send changes, beside those of this host.
+        belongings: what other services keep of users, and is removed with their accounts.
 
     Attributes:
         api_keys: makes and ends API keys, and knows who shows one.
@@ -99,6 +100,7 @@ class Auth:
         mail: str | None,
         texts: TextMessages | None = None,
         origins: frozenset[str] = frozenset(),
+        belongings: Sequence[Belongings] = (),
     ) -> None:
         self._spec = spec
         self._database = database
@@ -127,8 +129,9 @@ class Auth:
         )
         self.profiles = ProfileStore(database, transactions, codes)
         self.users = UserStore(
-            database, transactions, codes=codes, passwords=passwords, endings=endings, verified=verified
-        )
+            database, transactions, codes=codes, passwords=passwords, endings=endings, verified=verified,
+            belongings=belongings,
+        )  # fmt: skip
         self.browsers = Browsers(self.sessions, origins)
         self.watched = verified.watched
 

@@ -9,6 +9,7 @@ from runtime.errors import Conflict, Invalid, NotFound, Pointer
 from runtime.services.auth.api_keys import SCOPE
 from runtime.services.auth.contacts import normal_email
 from runtime.services.auth.ports import User
+from runtime.services.auth.store import codes as stored_codes
 from runtime.services.auth.store import keys, revocations, users
 from runtime.services.names import time_ordered
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from runtime.services.auth.codes import Codes
     from runtime.services.auth.endings import Endings
     from runtime.services.auth.passwords import Passwords
+    from runtime.services.auth.ports import Belongings
     from runtime.services.auth.verified import Verified
     from runtime.services.outbox.ports import Transaction, Transactions
     from runtime.storage.database import Database
@@ -31,6 +33,7 @@ class UserStore:
         transactions: for writes, and the mails that belong to them.
         endings: what ends the sessions of an account that is removed.
         verified: what this instance knows of its keys and tokens.
+        belongings: what other services keep of users.
     """
 
     def __init__(
@@ -42,6 +45,7 @@ class UserStore:
         passwords: Passwords,
         endings: Endings,
         verified: Verified,
+        belongings: Sequence[Belongings] = (),
     ) -> None:
         self._database = database
         self._transactions = transactions
@@ -49,6 +53,7 @@ class UserStore:
         self._passwords = passwords
         self._endings = endings
         self._verified = verified
+        self._belongings = belongings
 
     async def page(self, *, before: str | None, most: int) -> list[User]:
         async with self._database.reading() as connection:
@@ -95,6 +100,9 @@ class UserStore:
             for key in owned:
                 await keys.revoke(tx.connection, key)
             await users.remove(tx.connection, id_)
+            await stored_codes.remove_of(tx.connection, id_)
+            for each in self._belongings:
+                await each.remove(tx, id_)
             subjects = [f"user:{id_}", *[f"key:{key}" for key in owned]]
             await revocations.write(tx.connection, subjects)
         self._verified.revoke(subjects)

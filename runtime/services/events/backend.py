@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
+from msgspec import Struct
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
@@ -22,11 +24,11 @@ Entry = tuple[str, bytes | None]
 """A position, and the event that is stored there; None where it has been trimmed away."""
 
 
-class Draft(NamedTuple):
+class Draft(Struct, frozen=True):
     """An event that is to be stored.
 
     Args:
-        event: without its position.
+        event: without its position, which it gets when it is stored.
         once: its id is the publisher's own.
         data: the event's data as JSON, where it is known already.
     """
@@ -146,7 +148,8 @@ class Handler:
 class Consumer(Protocol):
     """Takes the events of one subscription and handles them."""
 
-    activity: Activity
+    @property
+    def activity(self) -> Activity: ...
 
     async def begin(self) -> None:
         """Starts to read; returns when the subscription exists."""
@@ -189,10 +192,12 @@ class Taken(NamedTuple):
     Args:
         entries: in the order of the stream.
         missed: so many events before them were dropped by the stream's retention before anybody was given them.
+        held: nothing more is read until another worker has taken what waits for it.
     """
 
     entries: list[Entry]
     missed: int = 0
+    held: bool = False
 
 
 class Given(NamedTuple):
@@ -228,16 +233,27 @@ class Seat(Protocol):
         """
         ...
 
-    async def take(self, token: int, done: Sequence[str], count: int) -> Taken | None:
-        """Acknowledges handled events and takes the next ones, in one step; None where the token is an old one."""
+    async def take(self, token: int, done: Sequence[str], count: int, *, wait: bool = False) -> Taken | None:
+        """Acknowledges handled events and takes the next ones, one such call at a time.
+
+        Args:
+            wait: for as long as there may be nothing new since the last call; it may come back empty all the same.
+
+        Returns:
+            None where the token is an old one.
+        """
+        ...
+
+    def call_off(self) -> None:
+        """Lets a call that waits take now what there is."""
+        ...
+
+    async def acknowledge(self, done: Sequence[str]) -> None:
+        """Acknowledges handled events, while another call may wait for new ones."""
         ...
 
     async def mine(self, token: int) -> list[Given] | None:
         """All that is pending for this seat, in order; None where the token is an old one."""
-        ...
-
-    def notify(self, call: Callable[[], None]) -> None:
-        """Calls once when there may be something new since the last `take` came back empty."""
         ...
 
     async def count(self, position: str, tries: int) -> bool:

@@ -7,11 +7,15 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from runtime.services.events.backend import Draft
 from runtime.services.events.ports import Event
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 
 class Stored(msgspec.Struct):
@@ -24,6 +28,8 @@ class Stored(msgspec.Struct):
     partitionkey: str | None = None
 
 
+_BEFORE_ID: Final = b'{"specversion":"1.0","id":'
+_BEFORE_DATA: Final = b',"datacontenttype":"application/json","data":'
 _json: Final = msgspec.json.Encoder()
 _stored: Final = msgspec.json.Decoder(Stored)
 
@@ -35,26 +41,33 @@ def pack(event: Event, source: str, data: bytes | None = None) -> bytes:
         source: who publishes, `runtime/core-services`.
         data: the event's data as JSON, where it is known already.
     """
-    encode = _json.encode
-    key = b"" if event.key is None else b',"partitionkey":' + encode(event.key)
-    return b"".join(
-        (
-            b'{"specversion":"1.0","id":',
-            encode(event.id),
-            _middle(source, event.stream, event.type),
-            encode(event.time),
-            b',"datacontenttype":"application/json","data":',
-            encode(event.data) if data is None else data,
-            key,
-            b"}",
-        )
-    )
+    return pack_all([Draft(event, once=False, data=data)], source)[0]
+
+
+def pack_all(drafts: Iterable[Draft], source: str) -> list[bytes]:
+    """The stored forms of events, see `pack`. What an event has in common with the one before is written once."""
+    encode, packed = _json.encode, []
+    stream = type_ = time = None
+    middle = b""
+    for draft in drafts:
+        event = draft.event
+        if event.time is not time or event.type is not type_ or event.stream is not stream:
+            stream, type_, time = event.stream, event.type, event.time
+            middle = _source(source, stream) + _type(type_) + encode(time) + _BEFORE_DATA
+        data = encode(event.data) if draft.data is None else draft.data
+        end = b"}" if event.key is None else b',"partitionkey":' + encode(event.key) + b"}"
+        packed.append(b"".join((_BEFORE_ID, encode(event.id), middle, data, end)))
+    return packed
 
 
 @lru_cache(maxsize=1000)
-def _middle(source: str, stream: str, type_: str) -> bytes:
-    """What all events of a type have in common."""
-    return b"".join((b',"source":', _json.encode(f"{source}/{stream}"), b',"type":', _json.encode(type_), b',"time":'))
+def _source(source: str, stream: str) -> bytes:
+    return b',"source":' + _json.encode(f"{source}/{stream}")
+
+
+@lru_cache(maxsize=1000)
+def _type(type_: str) -> bytes:
+    return b',"type":' + _json.encode(type_) + b',"time":'
 
 
 def event_of(stored: bytes | None, stream: str, position: str) -> Event | None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING
 
+from msgspec import Struct
+
 from runtime.services.events.partitions import partition_of
 
 if TYPE_CHECKING:
@@ -13,7 +15,7 @@ if TYPE_CHECKING:
     from runtime.services.events.ports import Event
 
 
-class Work:
+class Work(Struct, eq=False):
     """An event in hand.
 
     Args:
@@ -21,21 +23,18 @@ class Work:
         stored: the event as it is stored.
         tries: the number of its coming try, or of the present one.
         again: it was given to a worker before, so that its tries are to be written down before the next begins.
+        behind: it waits for the one before it with its key.
+        following: the next one with its key.
     """
 
-    __slots__ = ("again", "behind", "dropped", "event", "following", "running", "stored", "tries")
-
-    def __init__(self, event: Event, stored: bytes, tries: int, again: bool) -> None:
-        self.event = event
-        self.stored = stored
-        self.tries = tries
-        self.again = again
-        self.running = False
-        self.dropped = False
-        self.behind = False
-        """It waits for the one before it with its key."""
-        self.following: Work | None = None
-        """The next one with its key."""
+    event: Event
+    stored: bytes
+    tries: int
+    again: bool
+    running: bool = False
+    dropped: bool = False
+    behind: bool = False
+    following: Work | None = None
 
     @property
     def partition(self) -> int | None:

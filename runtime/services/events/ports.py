@@ -45,8 +45,7 @@ class Missed:
     next: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class NewEvent:
+class NewEvent(Struct, frozen=True):
     """An event that is to be published; the words are those of `Event`."""
 
     type: str

@@ -3,25 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import re
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 import anyio
-import msgspec
 
-from runtime.errors import Invalid, NotFound, Pointer, RequestFault, TooLarge, Unreachable
+from runtime.errors import Invalid, NotFound, Pointer, Unreachable
 from runtime.health import Health
-from runtime.services.document import Document
-from runtime.services.events.backend import Backend, Draft, Figures, Retention
+from runtime.services.events.backend import Backend, Figures, Retention
+from runtime.services.events.drafts import LONGEST_ID, Drafts
 from runtime.services.events.figures import Throughput
 from runtime.services.events.following import follow
 from runtime.services.events.platform import PlatformEvents
 from runtime.services.events.ports import Announcement, DeadEvent, Event, Missed, NewEvent, Replayed, StreamView
-from runtime.services.events.types import shapes
-from runtime.services.names import time_ordered, unknown
+from runtime.services.names import unknown
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
@@ -33,10 +29,7 @@ logger = logging.getLogger("runtime.events")
 
 UPKEEP: Final = 10.0
 """Seconds between two looks at the streams."""
-LARGEST_EVENT: Final = 256_000
-LONGEST_ID: Final = 200
 PAGE: Final = 200
-_json: Final = msgspec.json.Encoder()
 POSITION: Final = re.compile(r"[0-9]{1,20}(-[0-9]{1,20})?")
 
 
@@ -57,13 +50,7 @@ class EventBus:
         self.throughput = Throughput()
         self.platform = PlatformEvents(spec, self)
         self._spec = spec
-        self._shapes = shapes(spec, types)
-        self._documents = {
-            (stream, name): Document(kind.schema_, "/data")
-            for stream, declared in spec.streams.items()
-            for name, kind in declared.events.items()
-            if kind.schema_ is not None
-        }
+        self._drafts = Drafts(spec, types)
 
     async def start(self) -> None:
         """Nothing to do: the streams are where they are kept."""
@@ -114,32 +101,25 @@ class EventBus:
         id: str | None = None,  # noqa: A002 - the envelope's word
     ) -> Event:
         declared = self._stream(stream)
-        draft = self._draft(stream, NewEvent(type, data, key, id))
+        draft = self._drafts.one(stream, NewEvent(type, data, key, id))
         (event,) = await self.backend.append(stream, [draft], self._retention(declared))
         return event
 
     def check(self, stream: str, new: NewEvent) -> Event:
-        return self._draft(stream, new).event
+        self._stream(stream)
+        return self._drafts.one(stream, new).event
 
     def entry(self, stream: str, type: str, data: Mapping[str, Any], *, key: str | None = None) -> Announcement | None:  # noqa: A002
-        draft = self._draft(stream, NewEvent(type, data, key))
-        return self.backend.entry(stream, draft, self._retention(self._stream(stream)))
+        declared = self._stream(stream)
+        draft = self._drafts.one(stream, NewEvent(type, data, key))
+        return self.backend.entry(stream, draft, self._retention(declared))
 
     def keeps(self, stream: str) -> float:
         return self._retention(self._stream(stream)).max_age
 
     async def publish_all(self, stream: str, events: Sequence[NewEvent]) -> list[Event]:
         declared = self._stream(stream)
-        drafts: list[Draft] = []
-        wrong: list[Pointer] = []
-        for place, new in enumerate(events):
-            try:
-                drafts.append(self._draft(stream, new))
-            except RequestFault as fault:
-                wrong += [Pointer(f"/events/{place}{pointer}", detail) for pointer, detail in _told(fault)]
-        if wrong:
-            count = len(events) - len(drafts)
-            raise Invalid(f"{count} of {len(events)} events cannot be published, so none was", errors=wrong)
+        drafts = self._drafts.all(stream, events)
         return await self.backend.append(stream, drafts, self._retention(declared)) if drafts else []
 
     async def read(
@@ -235,25 +215,6 @@ class EventBus:
             if not types or isinstance(told, Missed) or told.type in types:
                 yield told
 
-    def _draft(self, stream: str, new: NewEvent) -> Draft:
-        """A new event, which fits its stream and type.
-
-        Raises:
-            NotFound, Invalid, TooLarge: it does not.
-        """
-        types = self._stream(stream).events
-        if new.type not in types:
-            raise unknown("event type", new.type, types, within=f'in the stream "{stream}"')
-        _require_text("id", new.id)
-        _require_text("key", new.key)
-        encoded = _encoded(new.data)
-        if document := self._documents.get((stream, new.type)):
-            document.check(new.data, f'the data of "{new.type}"')
-        if shape := self._shapes.get(new.type):
-            shape.parse(new.data)
-        event = Event(new.id or time_ordered(), "", stream, new.type, datetime.now(UTC), new.data, new.key)
-        return Draft(event, new.id is not None, encoded)
-
     def _stream(self, name: str) -> StreamSpec:
         try:
             return self._spec.streams[name]
@@ -271,14 +232,6 @@ class EventBus:
         return Retention(kept.max_length, kept.max_age)
 
 
-def _told(fault: RequestFault) -> Sequence[Pointer]:
-    """What a fault says of one event, place by place."""
-    if isinstance(fault, Invalid) and fault.errors:
-        return fault.errors
-    about = "/type" if isinstance(fault, NotFound) else "/data"
-    return [Pointer(about, f"{fault.message}. {fault.remedy}".rstrip(". "))]
-
-
 def _id(dead: DeadEvent) -> str:
     return dead.event.id if dead.event is not None else ""
 
@@ -291,32 +244,3 @@ def _position(after: str) -> str:
             remedy="Give the `position` of an event, or 0 for the beginning.",
         )
     return after
-
-
-def _require_text(name: str, value: str | None) -> None:
-    if value is not None and not 0 < len(value) <= LONGEST_ID:
-        raise Invalid(
-            f"an event's {name} has 1 to {LONGEST_ID} characters, this one has {len(value)}",
-            errors=[Pointer(f"/{name}", f"1 to {LONGEST_ID} characters")],
-        )
-
-
-def _encoded(data: Mapping[str, Any]) -> bytes:
-    """The data as JSON.
-
-    Raises:
-        Invalid: it is none.
-        TooLarge: it is over `LARGEST_EVENT` bytes.
-    """
-    try:
-        encoded = _json.encode(data)
-        if b"null" in encoded:  # what is no number becomes null there; the strict encoder refuses it
-            json.dumps(data, allow_nan=False)
-    except (TypeError, ValueError, msgspec.MsgspecError) as error:
-        raise Invalid(f"the data is no JSON: {error}", errors=[Pointer("/data", str(error))]) from error
-    if len(encoded) > LARGEST_EVENT:
-        raise TooLarge(
-            f"the data has {len(encoded):,} bytes as JSON, an event takes at most {LARGEST_EVENT:,}",
-            remedy="Store the bulk elsewhere and put its address into the event.",
-        )
-    return encoded

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from runtime.services.events.ports import Announcement
-    from runtime.services.jobs.ports import Duplicate, JobView
+    from runtime.services.jobs.ports import Author, Duplicate, JobView
 
 Ending = Literal["timeout", "cancel", "pause", "stop", "drain"]
 """Why a running job is told to end."""
@@ -64,6 +64,8 @@ class NewJob(msgspec.Struct, frozen=True):
         priority: lower runs first; None for that of the queue, `usual`.
         group: whose turn it takes.
         owner: who is told of it.
+        by: who has put it in.
+        trace: the span that has put it in, a `traceparent`; None where it is not traced.
         premium: whether the owner is given more time.
         timeout: seconds that one try may take; None for that of the queue.
         backoff: seconds before its second try; None for that of the queue.
@@ -88,6 +90,8 @@ class NewJob(msgspec.Struct, frozen=True):
     priority: int | None = None
     group: str = ""
     owner: str | None = None
+    by: Author | None = None
+    trace: str | None = None
     premium: bool = False
     timeout: float | None = None
     backoff: float | None = None
@@ -162,6 +166,16 @@ class Claimed(Protocol):
 
     @property
     def owner(self) -> str | None: ...
+
+    @property
+    def by(self) -> Author | None:
+        """Who has put it in."""
+        ...
+
+    @property
+    def trace(self) -> str | None:
+        """The span that has put it in, a `traceparent`."""
+        ...
 
     @property
     def premium(self) -> bool:
@@ -296,10 +310,10 @@ class Backend(Protocol):
         """Cancels a job that waits; of one that runs, tells its worker to.
 
         Returns:
-            The job after that; None where there is none.
+            The job after that, also where it was cancelled before; None where there is none.
 
         Raises:
-            Conflict: it has ended.
+            Conflict: it has completed or failed.
         """
         ...
 

@@ -10,6 +10,7 @@ import inspect
 import math
 from typing import TYPE_CHECKING, Any, Protocol
 
+from runtime.errors import Fault
 from runtime.services.jobs.processes import ProcessPool, pool_size
 from runtime.services.jobs.threads import ThreadPool
 
@@ -45,10 +46,22 @@ class Calls(Protocol):
     async def stop(self) -> None: ...
 
 
-def calls_of(mark: Mark, size: int) -> Calls:
-    """The way in which a task wants to be called, for so many jobs at once."""
+def calls_of(mark: Mark, size: int, memory: int | None = None) -> Calls:
+    """The way in which a task wants to be called, for so many jobs at once.
+
+    Args:
+        memory: bytes that a process of it may have.
+
+    Raises:
+        Fault: it has no process, so that nothing could hold it to that.
+    """
     if mark.process:
-        return InProcesses(mark, size)
+        return InProcesses(mark, size, memory)
+    if memory is not None:
+        raise Fault(
+            f'{mark.origin}: the queue limits the memory of "{mark.name}", which has no process of its own',
+            remedy=f'Declare it as `@task("{mark.name}", process=True)`, or leave out `memory`.',
+        )
     return InLoop(mark) if inspect.iscoroutinefunction(mark.function) else InThreads(mark, size)
 
 
@@ -103,9 +116,9 @@ class InProcesses:
 
     limited = True
 
-    def __init__(self, mark: Mark, size: int) -> None:
+    def __init__(self, mark: Mark, size: int, memory: int | None) -> None:
         self._mark = mark
-        self._processes = ProcessPool(pool_size(size), [mark])
+        self._processes = ProcessPool(pool_size(size), [mark], memory=memory)
 
     async def call(self, job: RunningJob, claimed: Claimed, payload: Any, limit: float) -> Any:
         returned = await self._processes.run(self._mark, claimed, timeout=limit)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from runtime.errors import Invalid, NotBuilt
+from runtime.errors import Invalid, NotBuilt, NotFound
+from runtime.services.ai.ports import BoundAi
 from runtime.services.jobs.drafts import require_size
+from runtime.services.jobs.ports import Draft
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Mapping, Sequence
@@ -15,11 +18,12 @@ if TYPE_CHECKING:
     from runtime.services.ai.ports import Ai
     from runtime.services.events.ports import Announcement, Events
     from runtime.services.jobs.backend import Claimed
-    from runtime.services.jobs.ports import Jobs, JobView
+    from runtime.services.jobs.ports import Author, Jobs, JobView
     from runtime.services.notifications.ports import Audience, Notice, Notifications, Notified
     from runtime.services.outbox.ports import Transaction, Transactions
     from runtime.services.sandbox.ports import Sandbox
 
+logger = logging.getLogger("runtime.jobs")
 
 T = TypeVar("T")
 
@@ -88,16 +92,31 @@ class RunningJob:
         return self._claimed.saved
 
     @property
+    def by(self) -> Author | None:
+        return self._claimed.by
+
+    @property
+    def jobs(self) -> Jobs:
+        return self._jobs
+
+    @property
+    def events(self) -> Events:
+        if self._events is None:
+            raise NotBuilt("events from a job without an event bus")
+        return self._events
+
+    @property
     def sandbox(self) -> Sandbox:
         if self._sandbox is None:
             raise NotBuilt("running code from a job without a `sandbox` in the spec")
         return self._sandbox
 
     @property
-    def ai(self) -> Ai:
+    def ai(self) -> BoundAi:
         if self._ai is None:
             raise NotBuilt("asking a model from a job without `ai` in the spec")
-        return self._ai
+        by = self.by
+        return BoundAi(self._ai, *(() if by is None else (by.account, by.key, by.credits)))
 
     @property
     def notifications(self) -> Notifications:
@@ -106,7 +125,8 @@ class RunningJob:
         return self._notifications
 
     async def notify(self, notice: Notice, to: Audience) -> Notified:
-        return await self.notifications.sending.notify(notice, to, by=self.owner or f"queue:{self.queue}")
+        by = self.by.account if self.by else f"queue:{self.queue}"
+        return await self.notifications.sending.notify(notice, to, by=by)
 
     def wait(self, coroutine: Coroutine[Any, Any, T]) -> T:
         """Waits for one of the other methods from a thread: `job.wait(job.progress(0.5))`."""
@@ -122,10 +142,16 @@ class RunningJob:
         await self._claimed.save(value)
 
     async def children(self) -> list[JobView]:
-        return [await self._jobs.get(child) for child in self._claimed.children]
+        found = []
+        for child in self._claimed.children:
+            try:
+                found.append(await self._jobs.get(child))
+            except NotFound:
+                logger.warning("%s: its child %s is no longer kept", self.id, child)
+        return found
 
     async def enqueue(self, queue: str, payload: Mapping[str, Any], *, delay: float = 0.0) -> JobView:
-        return await self._jobs.enqueue(queue, payload, delay=delay)
+        return await self._jobs.submit(queue, Draft(payload, delay=delay or None, by=self.by))
 
     def announce(self, stream: str, type: str, data: Mapping[str, Any], *, key: str | None = None) -> None:  # noqa: A002
         if self._events is None:

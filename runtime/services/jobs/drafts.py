@@ -53,6 +53,7 @@ def new_job(queue: str, spec: QueueSpec, draft: Draft) -> NewJob:
         usual=spec.priority,
         group=draft.group or "",
         owner=draft.owner,
+        by=draft.by,
     )
     options = dict(_options(spec, draft))
     return replace(job, **options) if options else job

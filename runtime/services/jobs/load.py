@@ -12,7 +12,6 @@ PERIOD: Final = 0.05
 SMOOTHED: Final = 0.2
 """The weight of the newest look; one pause of the garbage collector is no strain yet."""
 CGROUP: Final = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
-STATM: Final = Path("/proc/self/statm")
 MEMINFO: Final = Path("/proc/meminfo")
 
 
@@ -68,10 +67,10 @@ def memory_limit() -> int | None:
     return min(found, default=None)
 
 
-def memory_used() -> int:
-    """Bytes of memory that this process has; 0 where the system does not say."""
+def memory_used(process: int | None = None) -> int:
+    """Bytes of memory that a process has, this one by default; 0 where the system does not say."""
     with suppress(OSError, ValueError, IndexError):
-        return int(STATM.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+        return int(Path(f"/proc/{process or 'self'}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
     return 0
 
 

@@ -6,15 +6,20 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final, Literal, Protocol
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
 
 import msgspec
 
 from runtime.health import Status
-from runtime.services.ai.ports import Ai
+from runtime.services.ai.ports import BoundAi
+from runtime.services.events.ports import Events
 from runtime.services.notifications.ports import Audience, Notice, Notifications, Notified
 from runtime.services.outbox.ports import Transaction
 from runtime.services.sandbox.ports import Sandbox
+
+if TYPE_CHECKING:
+    from runtime.http.access import Caller
 
 REMEMBERED: Final = 6 * 3600.0
 """Seconds for which a job's `once` is remembered."""
@@ -133,6 +138,25 @@ class Replayed:
     left: int
 
 
+class Author(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Whoever has put a job in, as the API knows the caller: what its task asks models for is theirs to pay.
+
+    Args:
+        account: whose credits and budgets.
+        key: the key that was shown, where it is not the account itself.
+        credits: the most that the key may spend of the account's; None for all there are.
+    """
+
+    account: str
+    key: str = ""
+    credits: Decimal | None = None
+
+    @classmethod
+    def of(cls, caller: Caller) -> Author:
+        """A caller of the API."""
+        return cls(caller.account, caller.id if caller.id != caller.account else "", caller.credits)
+
+
 class Draft(msgspec.Struct, frozen=True):
     """A job before it is stored.
 
@@ -156,6 +180,7 @@ class Draft(msgspec.Struct, frozen=True):
         backoff: the pause before the second try; None for what the queue says.
         children: jobs for which it waits; they may have children too.
         runs_anyway: whether it runs even when a child fails; otherwise it fails with it.
+        by: who puts it in, and its children; None where it is the environment itself.
     """
 
     payload: Mapping[str, Any]
@@ -175,6 +200,7 @@ class Draft(msgspec.Struct, frozen=True):
     backoff: str | float | None = None
     children: Sequence[Draft] = ()
     runs_anyway: bool = False
+    by: Author | None = None
 
 
 class Jobs(Protocol):
@@ -291,14 +317,15 @@ class Jobs(Protocol):
         """Cancels a job: one that waits at once, one that runs as soon as its worker has seen it, in about a second.
 
         The handler of a running job gets a cancellation, and no further try is made; a job that completes before
-        that has completed. A plain function cannot be ended: its thread goes on, and its outcome is dropped.
+        that has completed. A plain function cannot be ended: its thread goes on, and its outcome is dropped. One that
+        is cancelled already stays so: the call may be sent again.
 
         Returns:
             The job, `cancelled` or still `running`.
 
         Raises:
             NotFound: no such job.
-            Conflict: it has ended.
+            Conflict: it has completed or failed.
         """
         ...
 
@@ -315,11 +342,11 @@ class Jobs(Protocol):
         ...
 
     async def wake(self, job_id: str) -> JobView:
-        """Lets a job that was laid aside wait in its queue again.
+        """Lets a job that was laid aside wait in its queue again; one that was not is left as it is.
 
         Raises:
             NotFound: no such job.
-            Conflict: it is not paused.
+            Conflict: it has ended.
         """
         ...
 
@@ -387,13 +414,30 @@ class JobContext(Protocol):
         ...
 
     @property
+    def by(self) -> Author | None:
+        """Who has put it in, as the API knows them; None where nobody has, as with a schedule. `owner` is only what
+        they say."""
+        ...
+
+    @property
+    def jobs(self) -> Jobs:
+        """The queues, for what goes beyond `enqueue`: jobs with options, jobs that are waited for."""
+        ...
+
+    @property
+    def events(self) -> Events:
+        """The event bus, for what goes beyond `publish`: keys, ids, replay."""
+        ...
+
+    @property
     def sandbox(self) -> Sandbox:
         """Runs untrusted code."""
         ...
 
     @property
-    def ai(self) -> Ai:
-        """Asks models: `await job.ai.chat({"model": "default", "messages": […]}, user=job.owner)`."""
+    def ai(self) -> BoundAi:
+        """Asks models: `await job.ai.chat({"model": "default", "messages": […]})`. Whoever has put the job in pays, by
+        the budgets, limits and credits of their key; a job that nobody has put in names a `user`."""
         ...
 
     @property
@@ -424,7 +468,7 @@ class JobContext(Protocol):
         ...
 
     async def children(self) -> list[JobView]:
-        """The jobs for which it has waited, with their results."""
+        """The jobs for which it has waited, with their results, as far as they are still kept."""
         ...
 
     async def enqueue(self, queue: str, payload: Mapping[str, Any], *, delay: float = 0.0) -> JobView:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from runtime.errors import Fault
 from runtime.services.function import Returned
+from runtime.services.jobs.load import memory_used
 from runtime.services.jobs.ports import Reject, Retry
 from runtime.services.jobs.progress import Progress
 from runtime.storage import tether
@@ -62,6 +63,7 @@ class Process:
         self._socket: socket.socket | None = None
         self._output: int | None = None
         self._said = 0
+        self._before = 0
         self._about: dict[str, Any] = {}
         self.fit = False
         """Whether it can take a job."""
@@ -117,7 +119,12 @@ class Process:
             raise Fault(f"the job's process was not ready after {START_LIMIT:g} s: what does its module do?") from None
         if message.get("kind") != "ready":
             raise Fault(str(message.get("text")), remedy="A task of a process stands at the top of its module.")
+        self._before = memory_used(self.pid)
         self.fit = True
+
+    def growth(self) -> int:
+        """Bytes that it has more than before its first job; 0 where the system does not say."""
+        return memory_used(self.pid) - self._before if self._before else 0
 
     async def run(self, mark: Mark, claimed: Claimed) -> Returned:
         """Runs a job; raises nothing but its own cancellation, after which the process must be killed."""

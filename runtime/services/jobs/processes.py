@@ -2,7 +2,8 @@
 
 A pool keeps a few children, each of which imports the task's module and runs one job at a time. What a job does to its
 process, it does to itself alone: it may crash, leak, exit or compute without end. Its time limit ends it for certain,
-because the child is killed; the next job gets a fresh one.
+because the child is killed; the next job gets a fresh one. A child that has grown too large is replaced between two
+jobs, before what one of them has leaked is short for the others.
 
 The children are begun anew, never forked: a fork of a process with threads and connections can deadlock. They get the
 parent's `sys.path` and few variables of its environment, so that no secret reaches them by that way, and they die with
@@ -27,6 +28,7 @@ import anyio
 from runtime.errors import Fault
 from runtime.services.ending import end_tasks
 from runtime.services.function import Returned, TimedOut
+from runtime.services.jobs.load import memory_limit
 from runtime.services.jobs.process import Process, ProcessDied
 
 if TYPE_CHECKING:
@@ -58,6 +60,8 @@ class ProcessPool:
         marks: tasks that a child imports at its start rather than with the first job of each.
         idle: seconds after which a child without work ends.
         memory: bytes of data that a child may have; above it, it meets `MemoryError`. None for no limit of ours.
+        growth: bytes by which a child may be larger after a job than it was before its first; one that has grown more
+            is replaced. Half of `memory`, or of this child's share of the machine's, by default.
         variables: what a child finds in its environment, besides `INHERITED`.
     """
 
@@ -68,12 +72,15 @@ class ProcessPool:
         *,
         idle: float = IDLE,
         memory: int | None = None,
+        growth: int | None = None,
         variables: Mapping[str, str] | None = None,
     ) -> None:
         self._room = anyio.CapacityLimiter(size)
         self._marks = tuple(marks)
         self._idle_limit = idle
         self._memory = memory
+        self._growth = growth
+        self._machine = memory_limit() or 0
         self._variables = {name: value for name, value in os.environ.items() if name in INHERITED}
         self._variables |= variables or {}
         self._resting: dict[Process, asyncio.TimerHandle] = {}
@@ -81,12 +88,17 @@ class ProcessPool:
         self._starting: set[asyncio.Task[None]] = set()
         self._ending: set[asyncio.Task[None]] = set()
         self._closed = False
-        self.ended: dict[str, int] = {"time limit": 0, "cancelled": 0, "died": 0}
-        """Children that were lost with their job, by the reason; for health."""
+        self.ended: dict[str, int] = {"time limit": 0, "cancelled": 0, "died": 0, "grown too large": 0}
+        """Children that were lost with their job, or after it, by the reason; for health."""
 
     @property
     def size(self) -> int:
         return int(self._room.total_tokens)
+
+    @property
+    def growth(self) -> int:
+        """Bytes by which a child may have grown after a job; 0 for any number."""
+        return self._growth or (self._memory or self._machine // self.size) // 2
 
     @property
     def processes(self) -> list[int]:
@@ -173,8 +185,16 @@ class ProcessPool:
     def _put_away(self, child: Process, lost: str | None) -> None:
         """After a job: back to the others where it is as it was, else a spare takes its place."""
         if lost is None and child.fit and not self._closed:
-            self._rest(child)
-            return
+            grown = child.growth()
+            if not 0 < self.growth < grown:
+                self._rest(child)
+                return
+            lost = "grown too large"
+            logger.warning(
+                "%s: a process is %d MB larger than it was before its first job, and is replaced: does the task leak?",
+                ", ".join(mark.name for mark in self._marks),
+                grown // 1_000_000,
+            )
         self._end(child)
         if lost is not None:
             self.ended[lost] += 1

@@ -1,7 +1,6 @@
 """The HTTP calls of queues and jobs."""
 
 from datetime import UTC, datetime
-from typing import Any
 
 import msgspec
 from litestar import Controller, get, post
@@ -9,107 +8,12 @@ from litestar.params import FromPath, JSONBody
 from litestar.status_codes import HTTP_200_OK, HTTP_202_ACCEPTED
 
 from runtime.errors import Invalid, Pointer
-from runtime.http.access import scope
+from runtime.http.access import Caller, scope
 from runtime.http.paging import After, Limit, Page, cursor, position
 from runtime.http.ports import Port
 from runtime.http.sse import EventStream, ServerEvent
-from runtime.services.jobs.ports import Draft, Duplicate, Jobs, JobView, QueueView, Replayed
-
-
-class Retry(msgspec.Struct, forbid_unknown_fields=True):
-    """How a single job is tried again; what is left out is as the queue says.
-
-    Args:
-        attempts: tries in all.
-        backoff: the pause before the second try, `"10s"`.
-    """
-
-    attempts: int | None = None
-    backoff: str | None = None
-
-
-class JobRequest(msgspec.Struct, forbid_unknown_fields=True):
-    """A job to be stored; what is left out is as the queue says.
-
-    Args:
-        payload: what the queue's task gets.
-        queue: of a child: the queue that it goes to, unless it is that of its parent.
-        delay: how long to wait before it may run, `"30s"`.
-        run_at: when it may run, with an offset from UTC; instead of `delay`.
-        key: a name that only one unfinished job of the queue may have.
-        on_duplicate: what happens where one has it: `reject`, `replace`, `debounce` or `throttle`.
-        window: the time of `debounce` and `throttle`, `"30s"`.
-        priority: lower runs first.
-        marks: what it is, such as `premium`; each changes its priority by the queue's `priority_by`.
-        group: whose turn it takes.
-        owner: who is told when it runs for long.
-        timeout: how long one try may take, `"30s"`.
-        retry: how often and how soon it is tried again.
-        children: jobs for which it waits.
-        runs_anyway: whether it runs even when a child fails.
-    """
-
-    payload: dict[str, Any] = {}
-    queue: str | None = None
-    delay: str | None = None
-    run_at: datetime | None = None
-    key: str | None = None
-    on_duplicate: Duplicate | None = None
-    window: str | None = None
-    priority: int | None = None
-    marks: list[str] = []
-    group: str | None = None
-    owner: str | None = None
-    timeout: str | None = None
-    retry: Retry | None = None
-    children: list["JobRequest"] = []
-    runs_anyway: bool = False
-
-    def draft(self) -> Draft:
-        """The job as the queues take it."""
-        return Draft(
-            payload=self.payload,
-            queue=self.queue,
-            delay=self.delay,
-            run_at=self.run_at,
-            key=self.key,
-            on_duplicate=self.on_duplicate,
-            window=self.window,
-            priority=self.priority,
-            marks=self.marks,
-            group=self.group,
-            owner=self.owner,
-            timeout=self.timeout,
-            attempts=self.retry.attempts if self.retry else None,
-            backoff=self.retry.backoff if self.retry else None,
-            children=[child.draft() for child in self.children],
-            runs_anyway=self.runs_anyway,
-        )
-
-
-class JobBatch(msgspec.Struct, forbid_unknown_fields=True):
-    """Jobs to be stored, all or none; at most 1,000, children counted."""
-
-    jobs: list[JobRequest]
-
-
-class JobAccepted(msgspec.Struct):
-    """A job that has been stored: its id and its status.
-
-    Args:
-        duplicate: where another job stands for it, whose id this is: `replaced` where that one waits with this one's
-            payload, `throttled` where this one was not stored.
-    """
-
-    id: str
-    status: str
-    duplicate: str | None = None
-
-
-class JobsAccepted(msgspec.Struct):
-    """Jobs that have been stored, in the order of the request."""
-
-    items: list[JobAccepted]
+from runtime.services.jobs.bodies import JobAccepted, JobBatch, JobRequest, JobsAccepted
+from runtime.services.jobs.ports import Author, Jobs, JobView, QueueView, Replayed
 
 
 class ReplayRequest(msgspec.Struct, forbid_unknown_fields=True):
@@ -142,8 +46,10 @@ class QueueRoutes(Controller):
         status_code=HTTP_202_ACCEPTED,
         summary="Put a job into a queue",
     )
-    async def enqueue(self, queue: FromPath[str], data: JSONBody[JobRequest], jobs: Port[Jobs]) -> JobAccepted:
-        return _accepted(await jobs.submit(_own(queue, data), data.draft()))
+    async def enqueue(
+        self, queue: FromPath[str], data: JSONBody[JobRequest], jobs: Port[Jobs], caller: Port[Caller]
+    ) -> JobAccepted:
+        return _accepted(await jobs.submit(_own(queue, data), data.draft(Author.of(caller))))
 
     @post(
         "/{queue:str}/jobs/batch",
@@ -151,10 +57,13 @@ class QueueRoutes(Controller):
         status_code=HTTP_202_ACCEPTED,
         summary="Put up to 1,000 jobs into a queue, all or none",
     )
-    async def enqueue_all(self, queue: FromPath[str], data: JSONBody[JobBatch], jobs: Port[Jobs]) -> JobsAccepted:
+    async def enqueue_all(
+        self, queue: FromPath[str], data: JSONBody[JobBatch], jobs: Port[Jobs], caller: Port[Caller]
+    ) -> JobsAccepted:
         for place, entry in enumerate(data.jobs):
             _own(queue, entry, f"/jobs/{place}")
-        drafts = [entry.draft() for entry in data.jobs]
+        by = Author.of(caller)
+        drafts = [entry.draft(by) for entry in data.jobs]
         return JobsAccepted([_accepted(job) for job in await jobs.enqueue_all(queue, drafts)])
 
     @post(

@@ -15,10 +15,12 @@ from runtime.services.jobs.drafts import new_job, require_alone
 from runtime.services.jobs.health import queue_health
 from runtime.services.jobs.payload import AT, PayloadType
 from runtime.services.jobs.ports import ENDED, Draft, JobStatus, JobView, QueueView, Refusal, Replayed
+from runtime.services.jobs.spans import sent
 from runtime.services.names import unknown
+from runtime.telemetry.tracing import Tracing
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+    from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 
     from runtime.plugins import Mark, Registry
     from runtime.services.jobs.spec import QueueSpec
@@ -37,21 +39,26 @@ class JobQueues:
         registry: the tasks that exist, those of the plugins and the built-in ones.
         backend: where jobs are kept.
 
+        tracing: where it is traced that jobs are put in.
+
     Raises:
         Fault: a task's payload type or a payload schema cannot be used.
     """
 
-    def __init__(self, queues: Mapping[str, QueueSpec], registry: Registry, backend: Backend) -> None:
+    def __init__(
+        self, queues: Mapping[str, QueueSpec], registry: Registry, backend: Backend, tracing: Tracing | None = None
+    ) -> None:
         self.backend = backend
+        self._tracing = tracing or Tracing()
         self._queues = dict(queues)
         self._marks: dict[str, Mark] = {}
-        self._types: dict[str, PayloadType] = {}
+        self._accepts: dict[str, Callable[[Mapping[str, Any]], Any]] = {}
         self._documents: dict[str, Document] = {}
         for name, spec in self._queues.items():
             mark = registry.get("task", spec.handler)
             if mark is not None:
                 self._marks[name] = mark
-                self._types[name] = PayloadType(mark.function, mark.origin)
+                self._accepts[name] = mark.accepts or PayloadType(mark.function, mark.origin).parse
             if spec.payload is not None:
                 self._documents[name] = Document(spec.payload, AT)
 
@@ -96,7 +103,7 @@ class JobQueues:
         """
         if document := self._documents.get(queue):
             document.check(payload, f'the payload of a job of "{queue}"')
-        return self._types[queue].parse(payload)
+        return self._accepts[queue](payload)
 
     def check(self, queue: str, draft: Draft) -> None:
         """Refuses what `submit` would refuse, but for a name that another job has; stores nothing.
@@ -122,7 +129,7 @@ class JobQueues:
         jobs: list[NewJob] = []
         self._add(jobs, queue, draft, "")
         _require_count(len(jobs))
-        return _view((await self.backend.put(jobs))[0])
+        return _view((await self._put(queue, jobs))[0])
 
     async def enqueue_all(self, queue: str, drafts: Sequence[Draft]) -> list[JobView]:
         self.mark(queue)
@@ -144,8 +151,21 @@ class JobQueues:
                 remedy="Correct each of the places, or leave those jobs out.",
             )
         _require_count(len(jobs))
-        stored = await self.backend.put(jobs)
+        stored = await self._put(queue, jobs)
         return [_view(stored[number]) for number in first]
+
+    async def _put(self, queue: str, jobs: list[NewJob]) -> list[Stored]:
+        if self._tracing.tracer is None:
+            return await self.backend.put(jobs)
+        span = sent(self._tracing.tracer, queue, jobs)
+        error = ""
+        try:
+            return await self.backend.put([msgspec.structs.replace(job, trace=span.traceparent) for job in jobs])
+        except BaseException as refusal:
+            error = type(refusal).__name__
+            raise
+        finally:
+            span.end(error)
 
     def _add(
         self, jobs: list[NewJob], queue: str, draft: Draft, place: str, parent: tuple[NewJob, bool] | None = None
@@ -171,7 +191,7 @@ class JobQueues:
         if parent is not None:
             waits, runs_anyway = parent
             above = (waits.queue, waits.id, waits.usual)
-            job = msgspec.structs.replace(job, parent=above, runs_anyway=runs_anyway)
+            job = msgspec.structs.replace(job, parent=above, runs_anyway=runs_anyway, by=job.by or waits.by)
         number = len(jobs)
         jobs.append(job)
         children = []
@@ -246,14 +266,17 @@ class JobQueues:
         if view.status == "paused" or await self.backend.rest(view.queue, job_id):
             return await self.get(job_id)
         seen = await self.get(job_id)
+        if seen.status == "paused":
+            return seen
         raise Conflict(
             f"the job {job_id} cannot be paused, it is {seen.status}", remedy="Only a job that waits or runs is paused."
         )
 
     async def wake(self, job_id: str) -> JobView:
         view = await self.get(job_id)
-        if not await self.backend.wake(view.queue, job_id, limits(self.settings(view.queue))):
+        if view.status in ENDED:
             raise Conflict(f"the job {job_id} is not paused, it is {view.status}", remedy="There is nothing to do.")
+        await self.backend.wake(view.queue, job_id, limits(self.settings(view.queue)))
         return await self.get(job_id)
 
     async def pause(self, queue: str) -> QueueView:

@@ -17,6 +17,7 @@ from runtime.spec.kinds import (
     PathField,
     Positive,
     Rate,
+    Size,
     Text,
     TimeZone,
 )
@@ -88,6 +89,12 @@ class QueueSpec(Section):
         example={"min": 1, "max": 10},
     )
     timeout: Duration = setting("5m", "How long one try of a job may take.", example="60s")
+    memory: Size | None = setting(
+        None,
+        "Memory that a process of a task with `process=True` may have: a job that wants more fails, and a process that "
+        "keeps half of it after a job is replaced.",
+        example="512MB",
+    )
     lease: Duration = setting(
         "10s",
         "How long a worker owns a job without a sign of life; renewed while the job runs.",

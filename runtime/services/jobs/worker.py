@@ -22,9 +22,11 @@ from runtime.services.jobs.patience import Patience
 from runtime.services.jobs.payload import plain
 from runtime.services.jobs.ports import ENDED, Reject, Retry
 from runtime.services.jobs.service import JobQueues, limits, slots
+from runtime.services.jobs.spans import ended, processed
 from runtime.services.jobs.times import LONGEST_DELAY
 from runtime.services.names import seconds
 from runtime.services.retry import pause
+from runtime.telemetry.tracing import Tracing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -55,6 +57,7 @@ class QueueWorker:
         platform: is told what becomes of jobs, and how the worker grows.
         sandbox: where its tasks run untrusted code; None where the spec has no sandbox.
         ai: where its tasks ask models; None where the spec has none.
+        tracing: where tries are traced.
         notifications: how its tasks tell people things; None where the spec has none.
 
     Raises at `start`:
@@ -74,7 +77,9 @@ class QueueWorker:
         sandbox: Sandbox | None = None,
         ai: Ai | None = None,
         notifications: Notifications | None = None,
+        tracing: Tracing | None = None,
     ) -> None:
+        self._tracing = tracing or Tracing()
         self._sandbox = sandbox
         self._ai = ai
         self._notifications = notifications
@@ -91,8 +96,8 @@ class QueueWorker:
         self._loops: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
-        self._calls: Calls = calls_of(self._jobs.mark(self._queue), self._slots)
-        self._executor = Executor(self._attempt, self._judged, self._limit, self._ended)
+        self._calls: Calls = calls_of(self._jobs.mark(self._queue), self._slots, self._spec.memory)
+        self._executor = Executor(self._traced, self._judged, self._limit, self._ended)
         self._patience = Patience(self._spec, self._executor, self._platform)
         self._claimer = self._jobs.backend.claimer(self._queue, limits(self._spec), self._slots, self._patience)
         self._growth = Growth(self._queue, self._jobs, self._claimer.activity, self._resize, self._platform)
@@ -175,6 +180,16 @@ class QueueWorker:
         self._patience.forget(claimed)
         if outcome.status in self._told and self._platform is not None:
             self._platform.job_ended(claimed.id, claimed.queue, status=outcome.status, error=outcome.error)
+
+    async def _traced(self, claimed: Claimed) -> Outcome:
+        if self._tracing.tracer is None:
+            return await self._attempt(claimed)
+        span, outcome = processed(self._tracing.tracer, claimed), None
+        try:
+            outcome = await self._attempt(claimed)
+            return outcome
+        finally:
+            ended(span, outcome)
 
     async def _attempt(self, claimed: Claimed) -> Outcome:
         """Makes one try of a job; raises nothing but its own cancellation."""

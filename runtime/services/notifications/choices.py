@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from runtime.services.events.ports import Platform
+    from runtime.services.notifications.declared import Declared
     from runtime.services.notifications.links import Links
     from runtime.services.notifications.ports import People
-    from runtime.services.notifications.spec import NotificationsSpec
     from runtime.services.outbox.ports import Transactions
     from runtime.storage.database import Database
 
@@ -32,14 +32,14 @@ class Choices:
 
     def __init__(
         self,
-        spec: NotificationsSpec,
+        declared: Declared,
         database: Database,
         transactions: Transactions,
         people: People | None,
         links: Links,
         platform: Platform,
     ) -> None:
-        self._spec = spec
+        self._declared = declared
         self._database = database
         self._transactions = transactions
         self._people = people
@@ -52,10 +52,10 @@ class Choices:
                 "description": category.description,
                 "mandatory": category.mandatory,
                 "default": category.default == "in",
-                "channels": kinds_of(category, self._spec),
+                "channels": kinds_of(category, self._declared.spec),
                 "daily_limit": category.daily_limit,
             }
-            for name, category in self._spec.categories.items()
+            for name, category in self._declared.spec.categories.items()
         }
 
     async def settings(self, user: str) -> Settings:
@@ -99,11 +99,11 @@ class Choices:
 
     async def _require_good(self, user: str, settings: Settings) -> None:
         for name in settings.categories:
-            if name not in self._spec.categories:
-                said = unknown("category", name, self._spec.categories)
+            if name not in self._declared.spec.categories:
+                said = unknown("category", name, self._declared.spec.categories)
                 raise Invalid(said.message, errors=[Pointer(f"/categories/{name}", said.remedy)], remedy=said.remedy)
         for name, own in settings.categories.items():
-            if own.enabled is False and self._spec.categories[name].mandatory:
+            if own.enabled is False and self._declared.spec.categories[name].mandatory:
                 raise Invalid(
                     f'"{name}" cannot be switched off',
                     errors=[Pointer(f"/categories/{name}/enabled", "this category is mandatory")],

@@ -28,11 +28,11 @@ if TYPE_CHECKING:
 
     from runtime.services.notifications.chain import Chains
     from runtime.services.notifications.channels.port import Kind
+    from runtime.services.notifications.declared import Declared
     from runtime.services.notifications.figures import Figures
     from runtime.services.notifications.planning import Going, Planner
     from runtime.services.notifications.ports import Delivery, People
     from runtime.services.notifications.presence import Presence
-    from runtime.services.notifications.templates import Templates
     from runtime.services.outbox.ports import Transaction, Transactions
     from runtime.spec.fields import Retry
     from runtime.storage.database import Database
@@ -43,6 +43,7 @@ AT_ONCE: Final = 10
 """Deliveries that are in hand together: so many may go out twice when a worker dies."""
 RELEASE: Final = 2.0
 """Seconds that a worker which ends may take to give back what it has not begun."""
+UNDECLARED: Final = "the category is declared no more"
 MOST_REPEATS: Final = 2
 """Tries after which a delivery is given up of which each time the worker died."""
 
@@ -72,11 +73,11 @@ class Courier:
 
     def __init__(
         self,
+        declared: Declared,
         database: Database,
         transactions: Transactions,
         planner: Planner,
         chains: Chains,
-        templates: Templates,
         people: People | None,
         presence: Presence,
         retries: Mapping[Kind, Retry],
@@ -90,7 +91,7 @@ class Courier:
         self._limits: dict[str, anyio.CapacityLimiter] = {}
         self._planner = planner
         self._chains = chains
-        self._templates = templates
+        self._declared = declared
         self._people = people
         self._presence = presence
         self._retries = retries
@@ -123,6 +124,10 @@ class Courier:
 
         try:
             cases = await self._cases(mine)
+            for each in mine:
+                if all(case.delivery is not each for case in cases):
+                    idle.discard(each.id)
+                    came.append(await self._end(each, "suppressed", UNDECLARED))
             async with anyio.create_task_group() as group:
                 for case in cases:
                     group.start_soon(one, case)
@@ -137,11 +142,12 @@ class Courier:
     def _places(self, channel: str) -> anyio.CapacityLimiter:
         """How many messages may be under way on a channel at once."""
         if channel not in self._limits:
-            section = self._planner.spec.channels.get(channel)
+            section = self._declared.spec.channels.get(channel)
             self._limits[channel] = anyio.CapacityLimiter(getattr(section, "connections", AT_ONCE))
         return self._limits[channel]
 
     async def _cases(self, mine: Sequence[Delivery]) -> list[Case]:
+        """Those of the deliveries whose category is still declared, with what is needed."""
         names = list(dict.fromkeys(each.recipient for each in mine))
         found = await people_of(self._people, names)
         online = await self._presence.online(names)
@@ -152,22 +158,23 @@ class Courier:
         return [
             Case(
                 each,
-                self._planner.going(kept[each.notification], each.step, each.items),
+                going,
                 facts.get(each.recipient),
                 each.recipient in online,
                 (each.notification, each.recipient) in noticed,
                 noticed.get((each.notification, each.recipient), False),
             )
             for each in mine
+            if (going := self._planner.going(kept[each.notification], each.step, each.items)) is not None
         ]
 
     async def _one(self, case: Case) -> str:
         """Delivers one; returns the status that it has now."""
         delivery, now = case.delivery, datetime.now(UTC)
         if delivery.repeated and delivery.attempts > MOST_REPEATS:
-            return await self._end(case, "failed", "the worker died at each try: it may have gone out")
+            return await self._end(case.delivery, "failed", "the worker died at each try: it may have gone out")
         if why := self._against(case):
-            return await self._end(case, "suppressed", why)
+            return await self._end(case.delivery, "suppressed", why)
         assert case.who is not None  # noqa: S101 - `_against` has seen it
         quiet = None if case.going.urgent else self._planner.quiet(case.who, now)
         if quiet is not None:
@@ -175,7 +182,7 @@ class Courier:
         try:
             message = await self._message(case)
         except Fault as error:  # the templates have changed since it was taken
-            return await self._end(case, "failed", error.message)
+            return await self._end(case.delivery, "failed", error.message)
         used, receipt = await self._chains.send(delivery.channel, message)
         self._figures.tried(used, receipt)
         return await self._settle(case, used, receipt, now)
@@ -208,11 +215,11 @@ class Courier:
         unsubscribe = None
         if delivery.kind == "email" and not going.category.mandatory:
             unsubscribe = self._unsubscribe(delivery.recipient, going.name, delivery.address)
-        language = self._templates.language(going.name, who.person.languages)
+        language = self._declared.templates.language(going.name, who.person.languages)
         data = going.kept.notice.data
         if len(going.items) > 1:
             data = await self._gathered(going, language)
-        content = self._templates.content(
+        content = self._declared.templates.content(
             going.name, delivery.kind, data, language,
             link=link, unsubscribe=unsubscribe, digest=len(going.items) > 1,
         )  # fmt: skip
@@ -226,7 +233,7 @@ class Courier:
         shown = []
         for kept in sorted(found.values(), key=lambda each: each.id):
             notice = kept.notice
-            title, text = self._templates.title(going.name, notice.data, language, notice.link)
+            title, text = self._declared.templates.title(going.name, notice.data, language, notice.link)
             link = notice.link or notice.data.get("link")
             shown.append({**notice.data, "title": title, "text": text, "link": link, "at": kept.created_at})
         return {"items": shown, "count": len(shown), "category": going.name, "about": going.category.description}
@@ -234,23 +241,23 @@ class Courier:
     async def _settle(self, case: Case, used: str, receipt: Receipt, now: datetime) -> str:
         match receipt.outcome:
             case "sent":
-                return await self._end(case, "sent", receipt.reason, used, receipt)
+                return await self._end(case.delivery, "sent", receipt.reason, used, receipt)
             case "later":
                 return await self._later(case, used, receipt, now)
             case "bounced":
-                return await self._end(case, "bounced", receipt.reason, used, receipt)
+                return await self._end(case.delivery, "bounced", receipt.reason, used, receipt)
             case "stopped":
-                return await self._end(case, "suppressed", receipt.reason, used, receipt)
+                return await self._end(case.delivery, "suppressed", receipt.reason, used, receipt)
             case "gone":
-                return await self._end(case, "failed", receipt.reason or "the device is gone", used, receipt)
+                return await self._end(case.delivery, "failed", receipt.reason or "the device is gone", used, receipt)
             case _:
-                return await self._end(case, "failed", receipt.reason, used, receipt)
+                return await self._end(case.delivery, "failed", receipt.reason, used, receipt)
 
     async def _later(self, case: Case, used: str, receipt: Receipt, now: datetime) -> str:
         retry = self._retries[case.delivery.kind]
         if case.delivery.attempts >= retry.attempts:
             return await self._end(
-                case, "failed", f"given up after {case.delivery.attempts} tries: {receipt.reason}", used
+                case.delivery, "failed", f"given up after {case.delivery.attempts} tries: {receipt.reason}", used
             )
         wait = max(pause(case.delivery.attempts, retry), receipt.after or 0.0)
         return await self._again(case, receipt.reason, now + timedelta(seconds=wait), now)
@@ -267,9 +274,8 @@ class Courier:
         return "queued"
 
     async def _end(
-        self, case: Case, status: str, reason: str, used: str | None = None, receipt: Receipt | None = None
+        self, delivery: Delivery, status: str, reason: str, used: str | None = None, receipt: Receipt | None = None
     ) -> str:
-        delivery = case.delivery
         outcome = receipt.outcome if receipt is not None else None
 
         async def change(tx: Transaction) -> None:
@@ -284,7 +290,7 @@ class Courier:
                 sent=status == "sent",
             )
             if outcome == "bounced":
-                limits = self._planner.spec.suppression
+                limits = self._declared.spec.suppression
                 await addresses.count_against(
                     tx.connection, delivery.kind, delivery.address, "bounces", limits.bounces, reason, limits.ttl
                 )

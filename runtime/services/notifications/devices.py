@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from base64 import urlsafe_b64decode
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from runtime.services.notifications.ports import People, PushSubscription
     from runtime.services.outbox.ports import Transactions
     from runtime.storage.database import Database
+
+logger = logging.getLogger("runtime.notifications")
 
 MOST: Final = 50
 """Subscriptions that a user may have; the oldest makes room for a new one."""
@@ -43,6 +46,10 @@ class PushKeys(Protocol):
 
     def id_of(self, public: str) -> str | None:
         """The id of one of our keys; None where it is another's."""
+        ...
+
+    async def rotate(self) -> None:
+        """Makes another key the current one; the one before goes on signing for its subscriptions."""
         ...
 
 
@@ -83,6 +90,17 @@ class Devices:
     def vapid(self) -> tuple[str, str]:
         keys = self._declared()
         return keys.current, keys.public
+
+    async def keys(self) -> dict[str, int]:
+        current = self._declared().current
+        async with self._database.reading() as connection:
+            return {current: 0, **await push.by_key(connection)}
+
+    async def rotate(self) -> None:
+        keys = self._declared()
+        old = keys.current
+        await keys.rotate()
+        logger.warning("the VAPID key %s was replaced by %s", old, keys.current)
 
     async def subscriptions(self, user: str) -> list[PushSubscription]:
         async with self._database.reading() as connection:

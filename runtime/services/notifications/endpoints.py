@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
+from ipaddress import ip_address
 from typing import Final
 from urllib.parse import urlsplit
 
+from runtime.services.addresses import is_own
+
 LONGEST: Final = 2000
 """Characters of an endpoint."""
-
-_NAT64: Final = IPv6Network("64:ff9b::/96")
 
 
 def fault_of(endpoint: str, *, private: bool = False) -> str:
@@ -43,19 +43,3 @@ def fault_of(endpoint: str, *, private: bool = False) -> str:
         local = "." not in host.rstrip(".") or host.rstrip(".").endswith((".localhost", ".local", ".internal"))
         return "it is in an own network" if local else ""
     return "it is in an own network" if is_own(address) else ""
-
-
-def is_own(address: IPv4Address | IPv6Address) -> bool:
-    """Whether an address is not one of the public internet, also where IPv6 wraps an IPv4 address.
-
-    Example:
-        >>> is_own(ip_address("::ffff:10.0.0.1")), is_own(ip_address("1.1.1.1"))
-        (True, False)
-    """
-    if isinstance(address, IPv6Address):
-        inner = address.ipv4_mapped or address.sixtofour
-        if inner is None and address in _NAT64:
-            inner = IPv4Address(int(address) & 0xFFFFFFFF)
-        if inner is not None:
-            return is_own(inner)
-    return not address.is_global or address.is_multicast

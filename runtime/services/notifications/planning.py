@@ -27,11 +27,11 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from runtime.services.notifications.channels.port import Kind
+    from runtime.services.notifications.declared import Declared
     from runtime.services.notifications.ports import Mode, Person
     from runtime.services.notifications.recipients import Known
-    from runtime.services.notifications.spec import CategorySpec, NotificationsSpec
+    from runtime.services.notifications.spec import CategorySpec
     from runtime.services.notifications.store.notices import Kept
-    from runtime.services.notifications.templates import Templates
     from runtime.services.outbox.ports import Transaction
 
 GRACE: Final = timedelta(seconds=5)
@@ -70,34 +70,36 @@ class Going:
 
 @dataclass(slots=True)
 class Page:
-    """The rows of some recipients, before they are stored."""
+    """The rows of some recipients, before they are stored.
+
+    Args:
+        shown: by language, title and text in the inbox: the same for all who read it.
+    """
 
     deliveries: list[Delivery] = field(default_factory=list)
     inbox: list[tuple[str, InboxItem]] = field(default_factory=list)
     gathered: list[str] = field(default_factory=list)
+    shown: dict[str, tuple[str, str]] = field(default_factory=dict)
 
 
 class Planner:
     """Decides what goes out to whom, and writes it down.
 
     Args:
-        spec: the section.
-        templates: what the inbox shows.
+        declared: the section, and what the inbox shows.
         queues: by kind, the queue whose jobs deliver; a kind without one is not available.
         grace: how long an open connection has to take a notification in the mode `prefer_socket`.
     """
 
-    def __init__(
-        self, spec: NotificationsSpec, templates: Templates, queues: Mapping[Kind, str], grace: timedelta = GRACE
-    ) -> None:
-        self.spec = spec
+    def __init__(self, declared: Declared, queues: Mapping[Kind, str], grace: timedelta = GRACE) -> None:
+        self._declared = declared
         self._grace = grace
-        self._templates = templates
         self._queues = queues
 
-    def going(self, kept: Kept, step: str = "", items: Sequence[str] = ()) -> Going:
-        """A notification as it goes out."""
-        return Going(kept.notice.category, self.spec.categories[kept.notice.category], kept, step, items)
+    def going(self, kept: Kept, step: str = "", items: Sequence[str] = ()) -> Going | None:
+        """A notification as it goes out; None where its category is declared no more."""
+        category = self._declared.spec.categories.get(kept.notice.category)
+        return Going(kept.notice.category, category, kept, step, items) if category is not None else None
 
     def available(self, kind: Kind) -> bool:
         """Whether a kind of channel is built, and has a queue."""
@@ -155,14 +157,14 @@ class Planner:
             row = self._row(going, name, verdict, now, due)
             page.deliveries.append(row)
             if verdict.kind == "in_app" and verdict.sends:
-                page.inbox.append((name, self._item(going, who, now)))
+                page.inbox.append((name, self._item(page, going, who, now)))
 
     def _kinds(self, going: Going, name: str) -> list[Kind]:
         if going.step == "escalation" and going.category.escalation is not None:
             escalated = going.category.model_copy(update={"channels": going.category.escalation.channels})
-            kinds = kinds_of(escalated, self.spec)
+            kinds = kinds_of(escalated, self._declared.spec)
         else:
-            kinds = kinds_of(going.category, self.spec)
+            kinds = kinds_of(going.category, self._declared.spec)
         if going.step or name.startswith(STRANGER):  # the inbox has it already, or there is none
             return [kind for kind in kinds if kind != "in_app"]
         return kinds
@@ -191,14 +193,14 @@ class Planner:
     def quiet(self, who: Known, now: datetime) -> datetime | None:
         """The end of a recipient's quiet hours; None where it is not in them."""
         hours = who.settings.quiet_hours
-        if hours is None and self.spec.quiet_hours is not None:
-            hours = QuietHours(self.spec.quiet_hours.start, self.spec.quiet_hours.end)
+        if hours is None and self._declared.spec.quiet_hours is not None:
+            hours = QuietHours(self._declared.spec.quiet_hours.start, self._declared.spec.quiet_hours.end)
         return quiet_until(now, zone_of(who.person.time_zone), hours) if hours is not None else None
 
     async def _gather(self, tx: Transaction, going: Going, name: str, now: datetime) -> None:
         digest = going.category.digest
         assert digest is not None  # noqa: S101 - the caller has seen it
-        key = self._templates.gathered_by(going.name, going.kept.notice.data)
+        key = self._declared.templates.gathered_by(going.name, going.kept.notice.data)
         fresh, closes = time_ordered(), now + timedelta(seconds=digest.window)
         opened = await digests.gather(
             tx.connection,
@@ -239,13 +241,17 @@ class Planner:
 
     def _channel(self, going: Going, kind: Kind) -> str:
         if kind == "in_app":  # also of what is put there by hand, whatever the category's channels are
-            return next((name for name, each in self.spec.channels.items() if each.kind == "in_app"), "in_app")
-        return channel_of(going.category, self.spec, kind)
+            return next(
+                (name for name, each in self._declared.spec.channels.items() if each.kind == "in_app"), "in_app"
+            )
+        return channel_of(going.category, self._declared.spec, kind)
 
-    def _item(self, going: Going, who: Known, now: datetime) -> InboxItem:
+    def _item(self, page: Page, going: Going, who: Known, now: datetime) -> InboxItem:
         notice = going.kept.notice
-        language = self._templates.language(going.name, who.person.languages)
-        return self._shown(going, self._templates.title(going.name, notice.data, language, notice.link), now)
+        language = self._declared.templates.language(going.name, who.person.languages)
+        if language not in page.shown:
+            page.shown[language] = self._declared.templates.title(going.name, notice.data, language, notice.link)
+        return self._shown(going, page.shown[language], now)
 
     def _shown(self, going: Going, shown: tuple[str, str], now: datetime) -> InboxItem:
         notice = going.kept.notice

@@ -333,6 +333,19 @@ class Devices(Protocol):
         """
         ...
 
+    async def keys(self) -> Mapping[str, int]:
+        """How many subscriptions each key has, by its id, the current one first; raises as `vapid`."""
+        ...
+
+    async def rotate(self) -> None:
+        """Makes a new current key; older subscriptions go on being served by theirs, until the browsers renew them.
+
+        Raises:
+            NotFound: the spec has no channel for push messages.
+            Fault: the key's file cannot be replaced.
+        """
+        ...
+
     async def subscriptions(self, user: str) -> list[PushSubscription]:
         """A user's, the oldest first."""
         ...

@@ -22,6 +22,14 @@ logger = logging.getLogger("runtime.notifications")
 LIFE: Final = 30.0
 """Seconds after which a connection that nobody renews counts as closed."""
 RENEW: Final = 10.0
+ONLINE: Final = """
+local found = {}
+for place, key in ipairs(KEYS) do
+  if redis.call('ZCOUNT', key, ARGV[1], '+inf') > 0 then found[#found + 1] = place end
+end
+return found
+"""
+"""The places of the keys that hold a connection; one command for a page of an audience."""
 
 
 class Presence:
@@ -57,11 +65,9 @@ class Presence:
         """Those of the users who have one; none of them where Redis cannot say: then more is sent, not less."""
         if not users:
             return set()
-        pipe: Any = self._client.pipeline(transaction=False)
-        for user in users:
-            pipe.zcount(f"{self._prefix}{user}", time.time(), "+inf")
-        counts = await self._quietly(pipe.execute())
-        return {user for user, count in zip(users, counts or (), strict=False) if count}
+        keys = [f"{self._prefix}{user}" for user in users]
+        found = await self._quietly(self._client.evaluate(ONLINE, keys, [time.time()]))
+        return {users[place - 1] for place in found or ()}
 
     async def _quietly(self, command: Any) -> Any:
         try:

@@ -14,9 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from runtime.services.notifications.channels.port import Content, Kind
+    from runtime.services.notifications.declared import Declared
     from runtime.services.notifications.ports import Delivery
-    from runtime.services.notifications.spec import NotificationsSpec
-    from runtime.services.notifications.templates import Templates
     from runtime.storage.database import Database
 
 
@@ -25,13 +24,11 @@ class Receipts:
 
     Args:
         database: for reads.
-        templates: for previews.
     """
 
-    def __init__(self, spec: NotificationsSpec, database: Database, templates: Templates) -> None:
-        self._spec = spec
+    def __init__(self, declared: Declared, database: Database) -> None:
+        self._declared = declared
         self._database = database
-        self._templates = templates
 
     async def deliveries(self, notification: str, *, after: str = "", most: int = 50) -> list[Delivery]:
         async with self._database.reading() as connection:
@@ -46,16 +43,16 @@ class Receipts:
     async def preview(
         self, category: str, kind: Kind, data: Mapping[str, Any], *, language: str | None, link: str | None
     ) -> Mapping[str, str | None]:
-        if category not in self._spec.categories:
-            raise unknown("category", category, self._spec.categories)
-        kinds = kinds_of(self._spec.categories[category], self._spec)
+        if category not in self._declared.spec.categories:
+            raise unknown("category", category, self._declared.spec.categories)
+        kinds = kinds_of(self._declared.spec.categories[category], self._declared.spec)
         if kind not in kinds:
             raise NotFound(f'"{category}" does not go out as {kind}', remedy=f"It goes out as: {', '.join(kinds)}.")
-        chosen = self._templates.language(category, [language] if language else [])
+        chosen = self._declared.templates.language(category, [language] if language else [])
         if kind == "in_app":
-            title, text = self._templates.title(category, data, chosen, link)
+            title, text = self._declared.templates.title(category, data, chosen, link)
             return {"language": chosen, "title": title, "text": text, "link": link}
-        return {"language": chosen, **_parts(self._templates.content(category, kind, data, chosen, link=link))}
+        return {"language": chosen, **_parts(self._declared.templates.content(category, kind, data, chosen, link=link))}
 
 
 def _parts(content: Content) -> dict[str, str | None]:

@@ -12,9 +12,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from runtime.services.notifications.channels.port import Callback, Channel, Event, Report
+    from runtime.services.notifications.declared import Declared
     from runtime.services.notifications.figures import Figures
     from runtime.services.notifications.ports import Delivery
-    from runtime.services.notifications.spec import NotificationsSpec, SuppressionSpec
+    from runtime.services.notifications.spec import SuppressionSpec
     from runtime.services.outbox.ports import Inbox, Transaction
 
 KEPT: Final = 7 * 86_400.0
@@ -44,21 +45,21 @@ class Reports:
 
     def __init__(
         self,
-        spec: NotificationsSpec,
+        declared: Declared,
         channels: Mapping[str, Channel],
         inbox: Inbox,
         figures: Figures,
         told: Callable[[Delivery, str, str], None],
     ) -> None:
-        self._spec = spec
+        self._declared = declared
         self._channels = channels
         self._inbox = inbox
         self._figures = figures
         self._told = told
 
     async def called(self, channel: str, callback: Callback) -> int:
-        if channel not in self._spec.channels:
-            raise unknown("channel", channel, self._spec.channels)
+        if channel not in self._declared.spec.channels:
+            raise unknown("channel", channel, self._declared.spec.channels)
         if channel not in self._channels:
             raise NotFound(f'the channel "{channel}" takes no callbacks')
         reports, new = self._channels[channel].reports(callback), 0
@@ -76,9 +77,9 @@ class Reports:
             if delivery is not None and report.event in STATUSES:
                 status, allowed = STATUSES[report.event]
                 moved = await deliveries.move(tx.connection, delivery.id, status, report.reason, allowed)
-            address = delivery.address if delivery is not None else report.address
-            if address is not None and (moved or delivery is None or report.event == "stopped"):
-                await self._count(tx, self._channels[channel].kind, address, report, self._spec.suppression)
+            address = (delivery.address if delivery is not None else None) or report.address
+            if address and (moved or delivery is None or report.event == "stopped"):
+                await self._count(tx, self._channels[channel].kind, address, report, self._declared.spec.suppression)
         if moved and delivery is not None:
             self._figures.ended(delivery.kind, STATUSES[report.event][0])
             self._told(delivery, STATUSES[report.event][0], report.reason)

@@ -12,7 +12,7 @@ from runtime.services.notifications.audience import PAGE
 from runtime.services.notifications.ports import MOST_INLINE, Audience, Notice, Notified
 from runtime.services.notifications.recipients import STRANGER, people_of
 from runtime.services.notifications.requests import fingerprint, normal, operation, require_good
-from runtime.services.notifications.store import deliveries, digests, inbox, notices
+from runtime.services.notifications.store import deliveries, digests, inbox, leaving, notices
 from runtime.services.notifications.store.notices import Kept
 from runtime.services.notifications.templates import all_kinds_of
 
@@ -23,12 +23,12 @@ if TYPE_CHECKING:
     from runtime.services.notifications.audience import Audiences
     from runtime.services.notifications.bell import Bell
     from runtime.services.notifications.channels.port import Kind
+    from runtime.services.notifications.declared import Declared
     from runtime.services.notifications.figures import Figures
     from runtime.services.notifications.planning import Planner
     from runtime.services.notifications.ports import People
     from runtime.services.notifications.presence import Presence
     from runtime.services.notifications.spec import CategorySpec
-    from runtime.services.notifications.templates import Templates
     from runtime.services.outbox.ports import Transaction, Transactions
     from runtime.storage.database import Database
 
@@ -42,10 +42,10 @@ class Sending:
 
     def __init__(
         self,
+        declared: Declared,
         database: Database,
         transactions: Transactions,
         planner: Planner,
-        templates: Templates,
         audiences: Audiences,
         people: People | None,
         presence: Presence,
@@ -56,7 +56,7 @@ class Sending:
         self._database = database
         self._transactions = transactions
         self._planner = planner
-        self._templates = templates
+        self._declared = declared
         self._audiences = audiences
         self._people = people
         self._presence = presence
@@ -67,12 +67,12 @@ class Sending:
     # Taking
 
     async def notify(self, notice: Notice, to: Audience, *, by: str = "") -> Notified:
-        spec = self._planner.spec
+        spec = self._declared.spec
         if notice.category not in spec.categories:
             raise unknown("category", notice.category, spec.categories)
         await require_good(notice, to, self._people)
         category = spec.categories[notice.category]
-        self._templates.check(notice.category, self._kinds(category), notice.data, notice.link)
+        self._declared.templates.check(notice.category, self._kinds(category), notice.data, notice.link)
         to = replace(to, emails=tuple(normal(email) for email in to.emails))
         now = datetime.now(UTC)
         due = notice.at if notice.at is not None and notice.at > now else None
@@ -86,8 +86,9 @@ class Sending:
         async with self._transactions.transaction() as tx:
             if not await notices.add(tx.connection, kept):
                 return await self._known(tx, kept)
-            if small:
-                grown = await self._planner.plan(tx, self._planner.going(kept), found, online)
+            going = self._planner.going(kept)
+            if small and going is not None:
+                grown = await self._planner.plan(tx, going, found, online)
                 await self._complete(tx, kept, category)
                 count = await deliveries.count(tx.connection, kept.id)
             else:
@@ -105,7 +106,7 @@ class Sending:
         return Notified(before.id, count, known=True)
 
     def _kinds(self, category: CategorySpec) -> list[Kind]:
-        kinds = all_kinds_of(category, self._planner.spec)
+        kinds = all_kinds_of(category, self._declared.spec)
         return [kind for kind in kinds if kind == "in_app" or self._planner.available(kind)]
 
     def _named(self, to: Audience) -> list[str]:
@@ -123,11 +124,12 @@ class Sending:
             return {"recipients": kept.recipients if kept else 0}
         going, told = self._planner.going(kept), 0
         begin: Any = tuple(job.saved) if job.saved else ("users", "")
-        async for names, position in self._audiences.pages(kept.audience, begin):
-            told += await self._page(going, names)
-            await job.save(list(position))
+        if going is not None:
+            async for names, position in self._audiences.pages(kept.audience, begin):
+                told += await self._page(going, names)
+                await job.save(list(position))
         async with self._transactions.transaction() as tx:
-            await self._complete(tx, kept, going.category)
+            await self._complete(tx, kept, going.category if going is not None else None)
         return {"recipients": told}
 
     async def again(self, job: JobContext, id_: str, step: str) -> dict[str, Any]:
@@ -137,14 +139,15 @@ class Sending:
         if kept is None:
             return {"recipients": 0}
         going, told, after = self._planner.going(kept, step), 0, str(job.saved or "")
-        while True:
+        while going is not None:
             async with self._database.reading() as connection:
                 names = await inbox.ignored(connection, id_, after, PAGE)
             if not names:
-                return {"recipients": told}
+                break
             told += await self._page(going, names)
             after = names[-1]
             await job.save(after)
+        return {"recipients": told}
 
     async def digest(self, digest: str, recipient: str) -> dict[str, Any]:
         """Sends what a digest has gathered, as one."""
@@ -153,11 +156,17 @@ class Sending:
         async with self._transactions.transaction() as tx:
             items = await digests.close(tx.connection, digest)
             kept = await notices.several(tx.connection, items)
-            if kept and found:
-                newest = kept[max(kept)]
-                going = self._planner.going(newest, f"digest-{digest}", sorted(kept))
+            going = self._planner.going(kept[max(kept)], f"digest-{digest}", sorted(kept)) if kept else None
+            if going is not None and found:
                 await self._planner.plan(tx, going, found, online)
         return {"gathered": len(items)}
+
+    async def forget(self, recipient: str) -> dict[str, Any]:
+        """Removes what has been planned for somebody while the account was being removed."""
+        if not await people_of(self._people, [recipient]):
+            async with self._transactions.transaction() as tx:
+                await leaving.remove(tx.connection, recipient)
+        return {}
 
     async def put(self, id_: str, user: str, category: str, title: str, text: str, link: str | None) -> str:
         """Puts an item with a text of its own into an inbox, as far as the user wants the category; returns the
@@ -166,8 +175,8 @@ class Sending:
         Args:
             id_: names it, so that it is put there once.
         """
-        if category not in self._planner.spec.categories:
-            raise unknown("category", category, self._planner.spec.categories)
+        if category not in self._declared.spec.categories:
+            raise unknown("category", category, self._declared.spec.categories)
         notice = Notice(category, {"title": title, "text": text}, operation("in_app", id_), link=link)
         to = Audience(users=(user,))
         await require_good(notice, to, self._people)
@@ -176,7 +185,8 @@ class Sending:
         async with self._transactions.transaction() as tx:
             if not await notices.add(tx.connection, kept):
                 return (await self._known(tx, kept)).id
-            grown = await self._planner.put(tx, self._planner.going(kept), found, (title, text))
+            going = self._planner.going(kept)
+            grown = await self._planner.put(tx, going, found, (title, text)) if going is not None else []
             await notices.told(tx.connection, kept.id, 1, all_of_them=True)
         await self._bell.ring(grown)
         return kept.id
@@ -189,9 +199,11 @@ class Sending:
         await self._bell.ring(grown)
         return len(found)
 
-    async def _complete(self, tx: Transaction, kept: Kept, category: CategorySpec) -> None:
+    async def _complete(self, tx: Transaction, kept: Kept, category: CategorySpec | None) -> None:
         """Notes that all have their rows, and plans what happens to those who do not read it."""
         await notices.told(tx.connection, kept.id, 0, all_of_them=True)
+        if category is None:
+            return
         delays = kept.notice.delays if kept.notice.delays is not None else category.reminders
         steps = [(f"reminder-{number}", float(delay)) for number, delay in enumerate(delays, 1)]
         if category.escalation is not None:

@@ -16,6 +16,7 @@ from runtime.services.notifications.bell import Bell
 from runtime.services.notifications.chain import Chains
 from runtime.services.notifications.choices import Choices
 from runtime.services.notifications.courier import Courier
+from runtime.services.notifications.declared import Declared
 from runtime.services.notifications.devices import Devices
 from runtime.services.notifications.figures import Figures
 from runtime.services.notifications.inboxes import Inboxes
@@ -116,26 +117,25 @@ class NotificationService:
 
     async def start(self) -> None:
         spec, database, outbox = self._spec, self._database, self._outbox
-        given = {"settings_url": spec.settings_url}
-        self.templates = await anyio.to_thread.run_sync(Templates, spec, self._root, self._name, given)
+        declared = self._declared = Declared(spec, await self._templates(spec))
         async with outbox.transaction() as tx:
             key = await addresses.shared_key(tx.connection, "links", secrets.token_hex(32))
         links = Links(key, self._public_url)
-        self._planner = Planner(spec, self.templates, self._queues, self._grace)
+        self._planner = Planner(declared, self._queues, self._grace)
         self.sending = Sending(
-            database, outbox, self._planner, self.templates, Audiences(database, self._people), self._people,
+            declared, database, outbox, self._planner, Audiences(database, self._people), self._people,
             self._presence, self._bell, self.figures, self._queues["in_app"],
         )  # fmt: skip
         self.courier = Courier(
-            database, outbox, self._planner, self._chains, self.templates, self._people, self._presence,
+            declared, database, outbox, self._planner, self._chains, self._people, self._presence,
             self._retries, links.link, self.figures, self._ended,
         )  # fmt: skip
-        self.texting = Texting(spec, database, outbox, self._chains, self.figures)
+        self.texting = Texting(declared, database, outbox, self._chains, self.figures)
         self.inboxes = Inboxes(database, outbox, self._presence, self._bell, self.figures)
-        self.choices = Choices(spec, database, outbox, self._people, links, self._platform)
+        self.choices = Choices(declared, database, outbox, self._people, links, self._platform)
         self.devices = Devices(database, outbox, self._people, self._push_keys)
-        self.reports = Reports(spec, self._channels, self._inbox, self.figures, self._ended)
-        self.receipts = Receipts(spec, database, self.templates)
+        self.reports = Reports(declared, self._channels, self._inbox, self.figures, self._ended)
+        self.receipts = Receipts(declared, database)
 
     async def watch(self) -> None:
         """Finds deliveries whose jobs are lost, and forgets the counts of days that are over."""
@@ -150,11 +150,20 @@ class NotificationService:
         await self._bell.stop()
 
     async def update(self, fields: Mapping[str, Any]) -> None:
-        """Takes what changes without a restart: quiet hours, suppression, the breaker."""
-        changed = type(self._spec).model_validate(fields)
-        self._spec = self._spec.model_copy(update={name: getattr(changed, name) for name in fields})
-        self._planner.spec = self._spec
-        self._chains.adopt(self._spec.breaker)
+        """Takes all but the channels anew; what is under way ends as it began.
+
+        Raises:
+            Fault: a template is missing or wrong; nothing has changed.
+        """
+        before = self._declared.spec
+        changed = type(before).model_validate(fields)
+        spec = before.model_copy(update={name: getattr(changed, name) for name in fields})
+        self._declared.adopt(spec, await self._templates(spec))
+        self._chains.adopt(spec.breaker)
+
+    async def _templates(self, spec: NotificationsSpec) -> Templates:
+        given = {"settings_url": spec.settings_url}
+        return await anyio.to_thread.run_sync(Templates, spec, self._root, self._name, given)
 
     async def health(self) -> Health:
         try:
@@ -193,7 +202,7 @@ class NotificationService:
                 await tx.enqueue(self._queues["in_app"], work, once=f"again:{digest}")
         async with self._outbox.transaction() as tx:
             await preferences.forget_days(tx.connection, (now - timedelta(days=3)).date().isoformat())
-            await notices.forget(tx.connection, now - timedelta(seconds=self._spec.retention), MOST_SWEPT)
+            await notices.forget(tx.connection, now - timedelta(seconds=self._declared.spec.retention), MOST_SWEPT)
         lost = len(found) + len(notifications) + len(closing)
         if lost:
             logger.warning("%d jobs of notifications were lost and are made anew", lost)

@@ -30,13 +30,15 @@ class DigestSpec(Section):
 class CategorySpec(Section):
     """A kind of notification: where it goes and what it looks like."""
 
-    channels: Items[ChannelName] = setting(
+    channels: Live[Items[ChannelName]] = setting(
         ..., "Where it goes, as far as the user wants it there.", example=["in_app", "email"]
     )
-    template: PathField = setting(..., "The folder with its texts.", example="templates/run-complete")
-    description: Text | None = setting(None, "What users see of it in their settings.", example="A run has ended.")
-    mandatory: Switch = setting(False, "Whether users cannot switch it off.", example=True)
-    default: Literal["in", "out"] = setting("in", "Whether users get it before they have chosen.", example="out")
+    template: Live[PathField] = setting(..., "The folder with its texts.", example="templates/run-complete")
+    description: Live[Text | None] = setting(
+        None, "What users see of it in their settings.", example="A run has ended."
+    )
+    mandatory: Live[Switch] = setting(False, "Whether users cannot switch it off.", example=True)
+    default: Live[Literal["in", "out"]] = setting("in", "Whether users get it before they have chosen.", example="out")
     mode: Live[Literal["default", "forced", "prefer_socket"]] = setting(
         "default",
         "`default` sends push and e-mail only to users without an open connection, `forced` always, "
@@ -47,14 +49,14 @@ class CategorySpec(Section):
     daily_limit: Live[Positive | None] = setting(
         None, "How many a user gets in a day; further ones are in the inbox only.", example=20
     )
-    urgency: Literal["low", "normal", "high"] = setting(
+    urgency: Live[Literal["low", "normal", "high"]] = setting(
         "normal", "How much it may disturb; `high` passes quiet hours.", example="high"
     )
-    escalation: EscalationSpec | None = setting(
+    escalation: Live[EscalationSpec | None] = setting(
         None, "What happens when it stays unread.", example={"after": "10m", "channels": ["email"]}
     )
-    digest: DigestSpec | None = setting(None, "Gathers several into one.", example={"window": "1h"})
-    reminders: Items[Duration] = setting([], "When it is sent again while it is unread.", example=["1d", "3d"])
+    digest: Live[DigestSpec | None] = setting(None, "Gathers several into one.", example={"window": "1h"})
+    reminders: Live[Items[Duration]] = setting([], "When it is sent again while it is unread.", example=["1d", "3d"])
 
 
 class QuietHoursSpec(Section):
@@ -75,12 +77,12 @@ class SuppressionSpec(Section):
 class NotificationsSpec(Section):
     """How people are told of what happens."""
 
-    languages: Items[Language] = setting(
+    languages: Live[Items[Language]] = setting(
         ["en"], "Languages of the templates; the first is the default.", example=["en", "fr"]
     )
     channels: Named[AnyChannel] = section("Channels by name.")
-    categories: Named[CategorySpec] = section("Kinds of notifications by name.")
-    settings_url: Url | None = setting(
+    categories: Live[Named[CategorySpec]] = section("Kinds of notifications by name.")
+    settings_url: Live[Url | None] = setting(
         None, "The page on which users change their settings; mails link to it.", example="https://app.example.com/me"
     )
     retention: Live[Duration] = setting(

@@ -13,8 +13,8 @@ from runtime.services.phones import e164
 
 if TYPE_CHECKING:
     from runtime.services.notifications.chain import Chains
+    from runtime.services.notifications.declared import Declared
     from runtime.services.notifications.figures import Figures
-    from runtime.services.notifications.spec import NotificationsSpec
     from runtime.services.outbox.ports import Transactions
     from runtime.storage.database import Database
 
@@ -23,19 +23,19 @@ class Texting:
     """Sends to a number through the channel of text messages and its fallbacks.
 
     Args:
-        spec: the section.
+        declared: what the spec says now.
         database: knows which numbers get nothing more.
     """
 
     def __init__(
         self,
-        spec: NotificationsSpec,
+        declared: Declared,
         database: Database,
         transactions: Transactions,
         chains: Chains,
         figures: Figures,
     ) -> None:
-        self._spec = spec
+        self._declared = declared
         self._database = database
         self._transactions = transactions
         self._chains = chains
@@ -77,7 +77,7 @@ class Texting:
             case "stopped":
                 await self._against(number, "complaints", 1, receipt.reason, None)
             case "bounced":
-                limits = self._spec.suppression
+                limits = self._declared.spec.suppression
                 await self._against(number, "bounces", limits.bounces, receipt.reason, limits.ttl)
             case _:
                 pass
@@ -85,7 +85,7 @@ class Texting:
 
     def _channel(self) -> tuple[str, SmsSection]:
         """The channel that is called `sms`, or else the first."""
-        found = {name: each for name, each in self._spec.channels.items() if isinstance(each, SmsSection)}
+        found = {name: each for name, each in self._declared.spec.channels.items() if isinstance(each, SmsSection)}
         name = "sms" if "sms" in found else next(iter(found))
         return name, found[name]
 

@@ -92,7 +92,8 @@ class InApp(msgspec.Struct, forbid_unknown_fields=True):
         title: one line.
         description: more of it.
         link: where it leads.
-        work: `expand` an audience, tell those `again` who have not read it, or send a `digest`.
+        work: `expand` an audience, tell those `again` who have not read it, send a `digest`, or `forget`
+            a recipient whose account is removed.
     """
 
     user: Annotated[str, msgspec.Meta(max_length=40)] | None = None
@@ -100,7 +101,7 @@ class InApp(msgspec.Struct, forbid_unknown_fields=True):
     title: Annotated[str, msgspec.Meta(max_length=128)] | None = None
     description: Annotated[str, msgspec.Meta(max_length=2048)] = ""
     link: Annotated[str, msgspec.Meta(max_length=2000)] | None = None
-    work: Literal["expand", "again", "digest"] | None = None
+    work: Literal["expand", "again", "digest", "forget"] | None = None
     notification: str = ""
     step: str = ""
     digest: str = ""
@@ -171,6 +172,8 @@ async def in_app(job: JobContext, payload: InApp) -> Any:
             return await sending.again(job, payload.notification, payload.step)
         case "digest":
             return await sending.digest(payload.digest, payload.recipient)
+        case "forget":
+            return await sending.forget(payload.recipient)
     assert payload.user is not None  # noqa: S101 - the payload has checked it
     assert payload.category is not None  # noqa: S101
     assert payload.title is not None  # noqa: S101

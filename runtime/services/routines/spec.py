@@ -6,8 +6,22 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from runtime.spec.fields import Named, Ref, Retry, Section, Values, setting
-from runtime.spec.kinds import Dollars, DottedName, Duration, PathField, Secret, Size, Switch, Text
+from runtime.spec.fields import Items, Named, Ref, Retry, Section, Templated, Values, setting
+from runtime.spec.kinds import (
+    Condition,
+    DottedName,
+    Duration,
+    PathField,
+    Positive,
+    Secret,
+    Size,
+    Switch,
+    Template,
+    Text,
+)
+
+Filled = Annotated[Values, Templated()]
+"""Values by name, in whose texts each `{{ … }}` is filled in."""
 
 
 class InputSpec(Section):
@@ -17,16 +31,16 @@ class InputSpec(Section):
         "string", "What kind of value it is.", example="integer"
     )
     description: Text | None = setting(None, "What it means.", example="What the brief is about.")
-    required: Switch = setting(True, "Whether it must be given.", example=False)
+    required: Switch = setting(True, "Whether it must be given, where it has no default.", example=False)
     default: Any = setting(None, "What it is where it is not given.", example="news")
 
 
 class Step(Section):
     """What every step has."""
 
-    if_: Text | None = setting(
+    if_: Condition | None = setting(
         None,
-        "A template; the step is left out where it gives nothing, `false` or 0.",
+        "The step is left out where this gives nothing, `false`, 0 or an empty text.",
         example="{{ input.urgent }}",
     )
     timeout: Duration | None = setting(
@@ -41,76 +55,102 @@ class Step(Section):
 
 
 class CodeStep(Step):
-    """Code in the sandbox."""
+    """Code in the sandbox; its result is the step's output."""
 
-    code: Text | None = setting(None, "The source.", example="input['a'] + input['b']")
-    code_file: PathField | None = setting(None, "The file that holds the source.", example="routines/facts.py")
-    with_: Values = setting({}, "What the code gets as `input`.", example={"topic": "{{ input.topic }}"})
+    code: Text | None = setting(
+        None, "The source; a dollar sign before a brace is written twice.", example="input['a'] + input['b']"
+    )
+    code_file: PathField | None = setting(
+        None, "Instead of it the file that holds the source; read at `apply`.", example="routines/facts.py"
+    )
+    with_: Filled = setting({}, "What the code gets as `input`.", example={"topic": "{{ input.topic }}"})
     memory: Size | None = setting(None, "Memory, up to the sandbox's own limit.", example="8MB")
 
 
 class JavaScriptStep(CodeStep):
-    """JavaScript in the sandbox."""
+    """JavaScript in the sandbox; its result is the step's output."""
 
     uses: Literal["sandbox.javascript"] = setting(..., "JavaScript in the sandbox.", example="sandbox.javascript")
 
 
 class PythonStep(CodeStep):
-    """Python in the sandbox."""
+    """Python in the sandbox; its result is the step's output."""
 
     uses: Literal["sandbox.python"] = setting(..., "Python in the sandbox.", example="sandbox.python")
 
 
+class MessageSpec(Section):
+    """One message of a conversation with a model."""
+
+    role: Literal["system", "user", "assistant"] = setting("user", "Who says it.", example="assistant")
+    content: Template = setting(..., "What is said.", example="Sum up: {{ steps.facts.output }}")
+
+
 class ChatStep(Step):
-    """A question to a model."""
+    """A question to a model, at the expense of whoever has started the run; its answer is the step's output."""
 
     uses: Literal["ai.chat"] = setting(..., "A question to a model.", example="ai.chat")
     chain: Annotated[Text, Ref("ai.chains")] = setting(..., "The chain that answers.", example="default")
-    prompt: Text = setting(..., "A template of the question.", example="Sum up: {{ steps.facts.output }}")
-    system: Text | None = setting(None, "A template of the instructions.", example="Answer in one sentence.")
-    max_cost: Dollars | None = setting(None, "The most that the answer may cost.", example="0.10 USD")
+    prompt: Template | None = setting(None, "The question.", example="Sum up: {{ steps.facts.output }}")
+    messages: Items[MessageSpec] = setting(
+        [], "Instead of it a conversation.", example=[{"role": "user", "content": "{{ input.topic }}"}]
+    )
+    system: Template | None = setting(None, "The instructions.", example="Answer in one sentence.")
+    max_tokens: Positive | None = setting(None, "Tokens that the answer may have.", example=500)
+    schema_: Values = setting(
+        {},
+        "A JSON Schema that the answer must fit; the step's output is then what it holds.",
+        example={"type": "object", "properties": {"title": {"type": "string"}}, "required": ["title"]},
+    )
 
 
 class NotifyStep(Step):
-    """A notification."""
+    """A notification; the step's output is its id."""
 
     uses: Literal["notify"] = setting(..., "A notification.", example="notify")
     category: Annotated[Text, Ref("notifications.categories")] = setting(..., "Its kind.", example="run-complete")
-    to: Text = setting(..., "Whom it goes to: a template that gives a user's id.", example="{{ run.started_by }}")
-    with_: Values = setting({}, "What its templates get.", example={"text": "{{ steps.summary.output }}"})
+    to: Template = setting(
+        ..., "Whom it goes to: the id of a user, an e-mail address, or a list of them.", example="{{ run.started_by }}"
+    )
+    with_: Filled = setting({}, "What its templates get.", example={"text": "{{ steps.summary.output }}"})
 
 
-class JobStep(Step):
-    """A job in a queue; its result is the step's output."""
+class EnqueueStep(Step):
+    """A job in a queue; the step's output is its id, or its result where it is waited for."""
 
-    uses: Literal["job"] = setting(..., "A job in a queue.", example="job")
+    uses: Literal["jobs.enqueue"] = setting(..., "A job in a queue.", example="jobs.enqueue")
     queue: Annotated[Text, Ref("queues")] = setting(..., "The queue.", example="export")
-    with_: Values = setting({}, "The job's payload.", example={"scope": "audit"})
+    payload: Filled = setting({}, "The job's payload.", example={"scope": "audit"})
+    wait: Switch = setting(False, "Whether the run goes on only when the job has completed.", example=True)
 
 
-class EventStep(Step):
-    """An event on a stream."""
+class PublishStep(Step):
+    """An event on a stream; the step's output is its id."""
 
-    uses: Literal["event"] = setting(..., "An event on a stream.", example="event")
+    uses: Literal["events.publish"] = setting(..., "An event on a stream.", example="events.publish")
     stream: Annotated[Text, Ref("events.streams")] = setting(..., "The stream.", example="user")
     type: Annotated[DottedName, Ref("events.types")] = setting(..., "The event's type.", example="profile.changed")
-    with_: Values = setting({}, "The event's data.", example={"id": "{{ run.started_by }}"})
+    data: Filled = setting({}, "The event's data.", example={"id": "{{ run.started_by }}"})
+    key: Template | None = setting(None, "Events of one key stay in order.", example="{{ run.started_by }}")
 
 
 class HttpStep(Step):
-    """An HTTP request; the body of the answer is the step's output."""
+    """An HTTP request; the body of the answer is the step's output. An answer other than 2xx is a failure."""
 
     uses: Literal["http"] = setting(..., "An HTTP request.", example="http")
-    url: Text = setting(..., "A template of its address.", example="https://api.example.com/topics/{{ input.topic }}")
+    url: Template = setting(..., "Its address.", example="https://api.example.com/topics/{{ input.topic | urlencode }}")
     method: Literal["GET", "POST", "PUT", "PATCH", "DELETE"] = setting("GET", "The request's method.", example="POST")
     headers: dict[Text, Secret] = setting(
-        {}, "The request's headers.", example={"Authorization": "Bearer ${API_TOKEN}"}
+        {}, "The request's headers, as they are.", example={"Authorization": "Bearer ${API_TOKEN}"}
     )
-    with_: Values | None = setting(None, "The request's body, sent as JSON.", example={"id": 1})
+    json_: Annotated[Any, Templated()] = setting(
+        None, "The request's body, sent as JSON.", example={"id": "{{ run.id }}"}
+    )
+    private_addresses: Switch = setting(False, "Whether it may go to the own network.", example=True)
 
 
 AnyStep = Annotated[
-    JavaScriptStep | PythonStep | ChatStep | NotifyStep | JobStep | EventStep | HttpStep,
+    JavaScriptStep | PythonStep | ChatStep | NotifyStep | EnqueueStep | PublishStep | HttpStep,
     Field(discriminator="uses"),
 ]
 
@@ -123,6 +163,6 @@ class RoutineSpec(Section):
     steps: Named[AnyStep] = setting(
         ...,
         "The steps by name, in order.",
-        example={"tell": {"uses": "event", "stream": "user", "type": "profile.changed"}},
+        example={"tell": {"uses": "events.publish", "stream": "user", "type": "profile.changed"}},
     )
-    output: Text | None = setting(None, "A template of the run's result.", example="{{ steps.summary.output }}")
+    output: Template | None = setting(None, "The run's output.", example="{{ steps.summary.output }}")

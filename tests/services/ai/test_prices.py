@@ -96,6 +96,7 @@ def spec(**sections: object) -> AiSpec:
         "openai": {"kind": "openai", "api_key": "k"},
         "groq": {"kind": "openai-compatible", "base_url": "https://api.groq.com/openai/v1"},
         "local": {"kind": "openai-compatible", "base_url": "http://localhost:8000/v1"},
+        "mistral": {"kind": "mistral", "api_key": "k"},
         "echo": {"kind": "echo"},
     }
     return TypeAdapter(AiSpec).validate_python({"providers": providers, **sections})
@@ -140,3 +141,9 @@ def test_a_price_that_depends_on_the_time_is_looked_up_again() -> None:
     )
     assert found("openai", changing.id).until <= time.monotonic() + 60
     assert found("openai", "gpt-4").until == float("inf")
+
+
+def test_mistrals_moderation_costs_what_mistral_says() -> None:
+    at = prices()
+    assert at.of("mistral", "mistral-moderation-latest").cost(Usage(input=1_000_000)) == DOLLAR // 10
+    assert at.usual_check("mistral") == "mistral-moderation-latest"

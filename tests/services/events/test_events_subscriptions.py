@@ -244,7 +244,7 @@ async def test_a_long_handler_keeps_its_event(bus: Any) -> None:
 
     async def slow(event: Event) -> None:
         runs.append(event.data["n"])
-        await asyncio.sleep(1.0)
+        await asyncio.sleep(0.6)  # twice the lease
 
     for _ in range(2):
         await at.subscribe("sub", slow, reclaim=0.3)

@@ -14,6 +14,8 @@ from typing import Any
 
 from runtime import Reject, Retry, task
 
+_leaked: list[bytearray] = []
+
 
 @dataclass
 class Sum:
@@ -41,6 +43,9 @@ def do(job: Any, payload: dict[str, Any]) -> Any:
             ctypes.string_at(0)
         case "memory":
             return len(bytearray(4_000_000_000))
+        case "leak":
+            _leaked.append(bytearray(os.urandom(1)) * payload["bytes"])
+            return os.getpid()
         case "no json":
             return threading.Lock()
         case "large":

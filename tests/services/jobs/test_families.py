@@ -8,12 +8,16 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from runtime.errors import Conflict, Invalid, NotFound
+from runtime.services.jobs.adapters.saq_queue import Claim
 from runtime.services.jobs.ports import Draft
+from runtime.services.jobs.service import limits
 from tests.services.jobs.conftest import Bench
 
 if TYPE_CHECKING:
     from runtime.services.jobs.ports import JobContext
     from runtime.storage.wire import WiredRedis
+
+BASE = "rt:test:{jobs.q}:"
 
 
 async def step(job: JobContext, payload: dict[str, Any]) -> Any:
@@ -74,6 +78,29 @@ async def test_a_cancelled_child_counts_as_one_that_has_not_completed(bench: Any
     assert ended.status == "failed"
 
 
+@pytest.mark.parametrize("where", ["waiting", "delayed", "held by a dead worker"])
+async def test_a_child_whose_record_cannot_be_read_fails_its_parent(bench: Any, client: WiredRedis, where: str) -> None:
+    at = bench(step, max_stalled=0)
+    child = Draft({"n": 1}, delay=0.05) if where == "delayed" else Draft({"n": 1})
+    parent = await at.jobs.submit("q", Draft({}, children=[child, Draft({"n": 2})]))
+    tolerant = await at.jobs.submit("q", Draft({}, children=[child], runs_anyway=True))
+    if where == "held by a dead worker":
+        queue: Any = at.backend._queue("q")
+        await queue.exchange(Claim("dead", "dead#1", 5, limits(at.specs["q"])), [], client)
+        await client.zadd(BASE + "workers", {"dead": 1})
+    for id_ in (parent.children[0], tolerant.children[0]):
+        await client.set(f"{BASE}job:{id_}", b"\x00junk")
+    await at.work()
+    failed, ran = await at.ended(parent, tolerant)
+    assert (failed.status, failed.attempts) == ("failed", 0)
+    assert failed.error == f"the job {parent.children[0]}, for which it waited, has not completed"
+    assert ran.status == "completed"
+    async with asyncio.timeout(5):
+        while (await at.jobs.queue("q")).running:
+            await asyncio.sleep(0.005)
+    assert not await client.exists(BASE + "awaits", BASE + "broken", BASE + "parents")
+
+
 async def test_a_blocked_parent_is_cancelled(bench: Any) -> None:
     at = bench(step)
     parent = await at.jobs.submit("q", Draft({}, children=[Draft({"n": 1}, delay=0.05)]))
@@ -126,7 +153,7 @@ async def test_a_job_is_laid_aside_and_goes_on_from_what_it_saved(bench: Any) ->
     (ended,) = await at.ended(waiting)
     assert (ended.status, ended.result, ended.attempts) == ("completed", {"step": 3}, 1)
     assert seen == [(1, None), (1, {"step": 3})]
-    with pytest.raises(Conflict, match="is not paused"):
+    with pytest.raises(Conflict, match="is not paused, it is completed"):
         await at.jobs.wake(waiting.id)
     with pytest.raises(Conflict, match="it is completed"):
         await at.jobs.rest(waiting.id)

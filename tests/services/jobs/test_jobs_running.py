@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from runtime.errors import Fault
 from runtime.services.jobs.ports import Reject, Retry
 
 if TYPE_CHECKING:
@@ -280,3 +281,11 @@ async def test_a_worker_of_which_a_part_has_broken_says_so(bench: Any) -> None:
         async with asyncio.timeout(5):
             await worker.watch()
     worker._loops.pop()
+
+
+async def test_a_limit_of_memory_needs_a_process(bench: Any) -> None:
+    async def task(job: JobContext, payload: dict[str, Any]) -> None: ...
+
+    at = bench(task, memory="100MB")
+    with pytest.raises(Fault, match="process=True"):
+        await at.work()

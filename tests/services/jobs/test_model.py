@@ -133,12 +133,14 @@ class Queues(RuleBasedStateMachine):
             view = self.runner.run(self.backend.cancel("q", job.id, self.limits))
         except Conflict:
             assert job.place == "ended"
+            assert job.ended != "cancelled"
             return
         assert view is not None
-        if job.place == "held":
+        if job.place == "ended":  # sent again
+            assert job.ended == "cancelled"
+        elif job.place == "held":
             job.signal = "cancel"
         else:
-            assert job.place != "ended"
             self.model.end(job, "cancelled")
             self.model.stats["cancelled"] += 1
 

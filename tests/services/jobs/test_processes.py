@@ -16,6 +16,7 @@ import pytest
 
 from runtime.plugins import Mark, Registry
 from runtime.services.function import TimedOut
+from runtime.services.jobs.load import memory_limit
 from runtime.services.jobs.ports import Reject, Retry
 from runtime.services.jobs.process import ProcessDied
 from runtime.services.jobs.processes import ProcessPool, pool_size
@@ -100,7 +101,7 @@ async def test_a_crash_costs_its_own_job(pool: ProcessPool, do: Mark, what: str,
     assert str(returned.error) == said
     assert (await beside).error is None
     assert (await pool.run(do, claimed({"what": "environment"}), timeout=LONG)).error is None
-    assert pool.ended == {"time limit": 0, "cancelled": 0, "died": 1}
+    assert pool.ended == {"time limit": 0, "cancelled": 0, "died": 1, "grown too large": 0}
 
 
 @pytest.mark.parametrize(
@@ -131,6 +132,34 @@ async def test_memory_has_a_limit(do: Mark) -> None:
     pool = ProcessPool(1, [do], memory=500_000_000)
     error = (await pool.run(do, claimed({"what": "memory"}), timeout=LONG)).error
     assert type(error).__name__ == "MemoryError"
+    await pool.stop()
+
+
+async def test_a_leak_is_short_for_nobody(do: Mark, caplog: pytest.LogCaptureFixture) -> None:
+    """Thirty jobs leak 300 MB in a process that may have 150: each of them runs, those beside them too."""
+    leak = {"what": "leak", "bytes": 10_000_000}
+    pool = ProcessPool(1, [do], memory=150_000_000)
+    careless = ProcessPool(1, [do], memory=150_000_000, growth=10**12)
+    try:
+        leaked = [await pool.run(do, claimed(leak), timeout=LONG) for _ in range(30)]
+        without = [await careless.run(do, claimed(leak), timeout=LONG) for _ in range(15)]
+    finally:
+        await pool.stop()
+        await careless.stop()
+    assert [returned.error for returned in leaked] == [None] * 30
+    assert pool.ended["grown too large"] >= 3  # each takes eight or nine: its limit is not reached
+    assert "does the task leak?" in caplog.text
+    assert [type(returned.error).__name__ for returned in without].count("MemoryError") > 0  # else one meets it
+
+
+async def test_a_process_without_a_limit_is_replaced_by_its_share_of_the_machine(do: Mark) -> None:
+    pool = ProcessPool(2, [do])
+    limit = memory_limit()
+    assert limit is not None
+    assert pool.growth == limit // 4
+    first = await pool.run(do, claimed({"what": "leak", "bytes": 1_000_000}), timeout=LONG)
+    assert (await pool.run(do, claimed({"what": "leak", "bytes": 1}), timeout=LONG)).value == first.value
+    assert Path(f"/proc/{first.value}/oom_score_adj").read_text() == "500\n"
     await pool.stop()
 
 

@@ -238,27 +238,76 @@ async def test_what_has_expired_is_not_sent(service: PushService, pusher: Any) -
 async def test_keys_are_replaced_without_losing_a_subscription(
     site: Any, service: PushService, pusher: Any, tmp_path: Path
 ) -> None:
-    old, browser = await pusher(), service.browser()
-    file = tmp_path / "keys" / "vapid.pem"
+    push, browser = await pusher(), service.browser()
+    file, (old, public) = tmp_path / "keys" / "vapid.pem", (push.current, push.public)
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
-    replaced = file.rename(file.with_name("vapid-old.pem"))
+    replaced = file.rename(tmp_path / "old.pem")
     lost = await pusher()
-    assert lost.current != old.current
-    receipt = await lost.push(subscribed(browser, old), b"{}", message())
+    assert lost.current != old
+    receipt = await lost.push(subscribed(browser, push, vapid_key=old), b"{}", message())
     assert (receipt.outcome, service.requests) == ("refused", [])  # an operator has to name the file
+    assert push.current == lost.current  # noticed by whoever was there before
     new = await pusher(replaced)
-    assert (new.current, new.id_of(old.public)) == (lost.current, old.current)
-    assert (await new.push(subscribed(browser, old), b"{}", message())).outcome == "sent"
+    assert (new.current, new.id_of(public)) == (lost.current, old)
+    assert (await new.push(subscribed(browser, new, vapid_key=old), b"{}", message())).outcome == "sent"
     assert (await new.push(subscribed(browser, new), b"{}", message())).outcome == "sent"
-    assert [each.key for each in service.requests] == [old.public, new.public]
+    assert [each.key for each in service.requests] == [public, new.public]
     at = await site(NEWS, push=new)
     await at.user("ada")
     devices = at.service.devices
-    assert (await devices.subscribe("ada", asked(browser, key=old.public))).vapid_key == old.current
+    assert (await devices.subscribe("ada", asked(browser, key=public))).vapid_key == old
     assert (await devices.subscribe("ada", asked(browser))).vapid_key == new.current
     assert len(await devices.subscriptions("ada")) == 1
     with pytest.raises(Invalid, match="none of this server's keys"):
         await devices.subscribe("ada", asked(browser, key="B" * 87))
+
+
+async def test_a_key_is_rotated_while_it_is_in_use(
+    site: Any, service: PushService, pusher: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    one, another = await pusher(), await pusher()  # as two processes of an environment
+    at, old = await site(NEWS, push=one), one.public
+    await at.user("ada")
+    await at.work()
+    await at.service.devices.subscribe("ada", asked(service.browser("1")))
+    await at.service.devices.rotate()
+    assert one.public == another.public != old
+    assert one.id_of(old) == another.id_of(old)
+    await at.service.devices.subscribe("ada", asked(service.browser("2")))
+    assert list((await at.service.devices.keys()).values()) == [1, 1]
+    assert (await at.service.devices.keys()).popitem()[1] == 1
+    await at.settled(await at.notify("news", "ada"))
+    assert {each.path: each.key for each in service.requests} == {"/push/1": old, "/push/2": one.public}
+    assert (await another.push(subscribed(service.browser(), one), b"{}", message())).outcome == "sent"
+    await at.service.devices.subscribe("ada", asked(service.browser("1")))  # the browser renews it
+    assert await at.service.devices.keys() == {one.current: 2}
+    keys = tmp_path / "keys"
+    assert {stat.S_IMODE(each.stat().st_mode) for each in keys.iterdir()} == {0o600}
+    restarted = await pusher()
+    assert (restarted.public, restarted.id_of(old)) == (one.public, one.id_of(old))
+    (keys / "vapid.pem").write_text("broken")
+    assert restarted.public == one.public  # it goes on with the one that it knows
+    assert "no private key in PEM" in caplog.text
+
+
+async def test_of_many_who_rotate_at_once_no_key_is_lost(pusher: Any) -> None:
+    processes = [await pusher() for _ in range(4)]
+    seen = {processes[0].public}
+    for _ in range(5):
+        await asyncio.gather(*[each.rotate() for each in processes])
+        seen |= {each.public for each in processes}
+    assert all(each.id_of(public) is not None for each in processes for public in seen)
+    assert len({each.public for each in processes}) == 1
+
+
+async def test_a_key_that_cannot_be_replaced_stays(pusher: Any, tmp_path: Path) -> None:
+    push = await pusher()
+    old = push.public
+    (tmp_path / "keys" / ".vapid.pem.lock").mkdir()  # as where the folder is another's
+    with pytest.raises(Fault, match=r"cannot be written") as refused:
+        await push.rotate()
+    assert "vapid.previous" in refused.value.remedy
+    assert push.public == old
 
 
 def test_a_key_that_is_none_is_said(tmp_path: Path) -> None:

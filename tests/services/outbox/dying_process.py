@@ -47,10 +47,11 @@ async def main(socket: str, url: str, folder: Path, moment: str) -> None:
     if moment == "handled":
         take = RedisSeat.take
 
-        async def die_before_it_is_acknowledged(seat: Any, token: int, done: Any, count: int) -> Any:
-            return await (die() if done else take(seat, token, done, count))
+        async def die_before_it_is_acknowledged(seat: Any, token: int, done: Any, count: int, **more: Any) -> Any:
+            return await (die() if done else take(seat, token, done, count, **more))
 
-        RedisSeat.take = die_before_it_is_acknowledged  # type: ignore[method-assign, assignment]
+        RedisSeat.take = die_before_it_is_acknowledged  # type: ignore[method-assign]
+        RedisSeat.acknowledge = die  # type: ignore[method-assign]
     if moment != "delivered":  # it would handle the event before it dies, or not
         await at.subscribe("sub", handle, reclaim=0.5)
     await at.relay()

@@ -4,24 +4,23 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from runtime.services.ai.failures import Failure, of_status
-from runtime.services.ai.provider import RemoteProvider, bodies
+from runtime.services.ai.adapters.endpoint import SdkEndpoint
+from runtime.services.ai.provider import RemoteProvider
 from runtime.services.ai.wire.parts import Unsupported
-from runtime.services.retry_after import retry_after
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    import httpx2
     import msgspec
 
-    from runtime.services.ai.adapters.transport import Reply
     from runtime.services.ai.pieces import Answer
     from runtime.services.ai.spec import AnthropicProvider
 
 ADDRESS: Final = "https://api.anthropic.com"
 
 
-class AnthropicEndpoint:
+class AnthropicEndpoint(SdkEndpoint):
     """Where Anthropic is and how to sign in, as its SDK has it.
 
     Args:
@@ -29,18 +28,14 @@ class AnthropicEndpoint:
         spec: its section.
     """
 
-    models_path = "/v1/models"
-
     def __init__(self, name: str, spec: AnthropicProvider) -> None:
         from anthropic import AsyncAnthropic
 
-        self.name = name
         self._client = AsyncAnthropic(
             api_key=spec.api_key.get_secret_value(), base_url=spec.base_url or ADDRESS, max_retries=0
         )
         self._client.auth_token = None  # the SDK would take one from the environment's variables
-        self.base = str(self._client.base_url).rstrip("/")
-        self._headers = self._signed(self._client)
+        super().__init__(name, str(self._client.base_url), self._signed(self._client))
 
     @staticmethod
     def _signed(client: object) -> dict[str, str]:
@@ -50,22 +45,7 @@ class AnthropicEndpoint:
     def headers(self, key: str | None) -> Mapping[str, str]:
         return self._headers if key is None else self._signed(self._client.copy(api_key=key))
 
-    def failure(self, reply: Reply, *, own_key: bool) -> Failure:
-        failure = of_status(
-            reply.status,
-            bodies(reply.body),
-            retry_after=retry_after(reply.headers),
-            own_key=own_key,
-            provider=self.name,
-        )
-        failure.__cause__ = self._error(reply)
-        return failure
-
-    def _error(self, reply: Reply) -> Exception:
-        import httpx2
-
-        request = httpx2.Request("POST", self.base)
-        response = httpx2.Response(reply.status, headers=dict(reply.headers), content=reply.body, request=request)
+    def _error(self, response: httpx2.Response) -> Exception:
         return self._client._make_status_error_from_response(response)  # noqa: SLF001 - the SDK's only way to its errors
 
     async def close(self) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
 from runtime.errors import Fault
@@ -16,14 +17,21 @@ from runtime.services.ai.nano import DOLLAR
 from runtime.services.ai.prices import LONGEST, Price, Rates, rate
 
 if TYPE_CHECKING:
-    from decimal import Decimal
-
     from genai_prices.data_snapshot import DataSnapshot
     from genai_prices.types import ModelPrice
 
 MILLION: Final = 1_000_000
 KINDS: Final = {"openai": "openai", "anthropic": "anthropic", "mistral": "mistral"}
 """Our kinds of provider by the table's; of an `openai-compatible` one the address tells."""
+
+_TENTH: Final = rate(Decimal("0.1"))
+BESIDES: Final = {
+    "mistral": ("mistral-moderation", Price([Rates(-1, _TENTH, _TENTH, _TENTH, output=0, reasoning=0)], "mistral.ai"))
+}
+"""What the table leaves out, by kind of provider: how the model's name begins, and its price.
+
+Source: mistral.ai/pricing; 0.10 dollars for a million tokens of a moderation since its release in November 2024.
+"""
 
 
 class PublishedPrices:
@@ -46,7 +54,8 @@ class PublishedPrices:
         try:
             _, found = table.find_provider_model(model, None, KINDS.get(kind), None if kind in KINDS else base_url)
         except LookupError:
-            return None
+            begin, price = BESIDES.get(kind, ("", None))
+            return price if price is not None and model.startswith(begin) else None
         priced = found.get_prices(datetime.now(UTC))
         if not _by_tokens(priced):
             return None

@@ -6,21 +6,21 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from runtime.services.ai.failures import Failure, of_status
+from runtime.services.ai.adapters.endpoint import SdkEndpoint
+from runtime.services.ai.failures import Failure
+from runtime.services.ai.moderations import MODERATIONS
 from runtime.services.ai.pieces import Answer
 from runtime.services.ai.provider import RemoteProvider, bodies
-from runtime.services.retry_after import retry_after
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from runtime.services.ai.adapters.transport import Reply
+    import httpx2
+
     from runtime.services.ai.spec import MistralProvider
 
-MODERATION = "mistral-moderation-latest"
 
-
-class MistralEndpoint:
+class MistralEndpoint(SdkEndpoint):
     """Where Mistral is and how to sign in, as its SDK has it.
 
     Args:
@@ -28,44 +28,19 @@ class MistralEndpoint:
         spec: its section.
     """
 
-    models_path = "/v1/models"
-
     def __init__(self, name: str, spec: MistralProvider) -> None:
         from mistralai.client import Mistral
         from mistralai.client.utils import get_security
 
-        self.name = name
         self._client = Mistral(api_key=spec.api_key.get_secret_value(), server_url=spec.base_url)
         settings = self._client.sdk_configuration
-        self.base = settings.get_server_details()[0].rstrip("/")
         signed, _ = get_security(settings.security)
-        self._headers = {
-            "Accept": "application/json",
-            "Content-Type": "application/json",
-            "User-Agent": settings.user_agent,
-            **signed,
-        }
+        about = {"Accept": "application/json", "Content-Type": "application/json", "User-Agent": settings.user_agent}
+        super().__init__(name, settings.get_server_details()[0], {**about, **signed})
 
-    def headers(self, key: str | None) -> Mapping[str, str]:
-        return self._headers if key is None else {**self._headers, "Authorization": f"Bearer {key}"}
-
-    def failure(self, reply: Reply, *, own_key: bool) -> Failure:
-        failure = of_status(
-            reply.status,
-            bodies(reply.body),
-            retry_after=retry_after(reply.headers),
-            own_key=own_key,
-            provider=self.name,
-        )
-        failure.__cause__ = self._error(reply)
-        return failure
-
-    def _error(self, reply: Reply) -> Exception:
-        import httpx2
+    def _error(self, response: httpx2.Response) -> Exception:
         from mistralai.client.errors import SDKError
 
-        request = httpx2.Request("POST", self.base)
-        response = httpx2.Response(reply.status, headers=dict(reply.headers), content=reply.body, request=request)
         return SDKError("the provider refused", response, response.text)
 
     async def close(self) -> None:
@@ -80,7 +55,7 @@ class MistralRemote(RemoteProvider):
     moderations_path = "/v1/moderations"
 
     async def moderate(self, fields: Mapping[str, msgspec.Raw], model: str | None, *, key: str | None = None) -> Answer:
-        body = msgspec.json.encode({"model": model or MODERATION, "input": fields["input"]})
+        body = msgspec.json.encode({"model": model or MODERATIONS["mistral"], "input": fields["input"]})
         reply = await self._post(self.moderations_path, body, key)
         data = bodies(reply.body)
         if not isinstance(data, dict) or not isinstance(data.get("results"), list):

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from runtime.services.ai.failures import Failure, of_status
-from runtime.services.ai.provider import bodies
-from runtime.services.retry_after import retry_after
+from runtime.services.ai.adapters.endpoint import SdkEndpoint
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    import httpx2
 
-    from runtime.services.ai.adapters.transport import Reply
     from runtime.services.ai.spec import CompatibleProvider, OpenAiProvider
 
 ADDRESS: Final = "https://api.openai.com/v1"
@@ -19,7 +16,7 @@ NO_KEY: Final = "none"
 """Stands in for the key of a server that asks for none: the SDK insists on one."""
 
 
-class OpenAiEndpoint:
+class OpenAiEndpoint(SdkEndpoint):
     """Where OpenAI is and how to sign in, as its SDK has it.
 
     Args:
@@ -33,35 +30,16 @@ class OpenAiEndpoint:
         from openai import AsyncOpenAI
 
         key = spec.api_key.get_secret_value() if spec.api_key is not None else NO_KEY
-        self.name = name
         # Retries belong to the gateway, which knows the deadline, the budget and the other models.
         self._client = AsyncOpenAI(api_key=key, base_url=spec.base_url or ADDRESS, max_retries=0)
         # The SDK would take these from the environment's variables, behind the spec's back.
         self._client.organization = getattr(spec, "organization", None)
         self._client.project = getattr(spec, "project", None)
-        self.base = str(self._client.base_url).rstrip("/")
         headers = {k: v for k, v in self._client.default_headers.items() if isinstance(v, str)}
-        self._headers = headers | (self._client.auth_headers if spec.api_key is not None else {})
+        signed = self._client.auth_headers if spec.api_key is not None else {}
+        super().__init__(name, str(self._client.base_url), headers | signed)
 
-    def headers(self, key: str | None) -> Mapping[str, str]:
-        return self._headers if key is None else {**self._headers, "Authorization": f"Bearer {key}"}
-
-    def failure(self, reply: Reply, *, own_key: bool) -> Failure:
-        failure = of_status(
-            reply.status,
-            bodies(reply.body),
-            retry_after=retry_after(reply.headers),
-            own_key=own_key,
-            provider=self.name,
-        )
-        failure.__cause__ = self._error(reply)
-        return failure
-
-    def _error(self, reply: Reply) -> Exception:
-        import httpx2
-
-        request = httpx2.Request("POST", self.base)
-        response = httpx2.Response(reply.status, headers=dict(reply.headers), content=reply.body, request=request)
+    def _error(self, response: httpx2.Response) -> Exception:
         return self._client._make_status_error_from_response(response)  # noqa: SLF001 - the SDK's only way to its errors
 
     async def close(self) -> None:

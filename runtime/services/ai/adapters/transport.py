@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from runtime.services.ai.failures import Failure
 from runtime.services.ai.sse import Events
+from runtime.telemetry.context import traceparent
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
@@ -38,8 +39,9 @@ class Opened:
     """A stream whose head has come: 200 and Server-Sent Events."""
 
     def __init__(self, response: aiohttp.ClientResponse) -> None:
-        self._response = response
-        self._events = Events()
+        self._host = response.url.host or ""
+        self._read = response.content.readany
+        self._feed = Events().feed
 
     async def read(self) -> list[bytes]:
         """The data of the events that one read brings, perhaps none; empty at the end: see `ended`.
@@ -48,11 +50,15 @@ class Opened:
             Failure: the connection broke (`truncated`), or what came is no stream of events (`malformed`).
         """
         while True:
-            with _explained(self._response.url.host or "", begun=True):
-                data = await self._response.content.readany()
+            try:
+                data = await self._read()
+            except Exception as error:
+                if (failure := _failure(error, self._host, begun=True)) is None:
+                    raise
+                raise failure from error
             if not data:
                 raise Failure("truncated", "the stream ended without its last event")
-            if events := self._events.feed(data):
+            if events := self._feed(data):
                 return events
 
 
@@ -87,7 +93,9 @@ class Transport:
             Failure: there is none (`connection`, `timeout`), or it broke off (`truncated`).
         """
         with _explained(url, begun=False):
-            response = await self._session.request(method, url, data=body, headers=headers, allow_redirects=False)
+            response = await self._session.request(
+                method, url, data=body, headers=_traced(headers), allow_redirects=False
+            )
         try:
             return await _whole(response, LARGEST_ANSWER)
         finally:
@@ -101,7 +109,7 @@ class Transport:
             Failure: as `send`.
         """
         with _explained(url, begun=False):
-            response = await self._session.post(url, data=body, headers=headers, allow_redirects=False)
+            response = await self._session.post(url, data=body, headers=_traced(headers), allow_redirects=False)
         try:
             if response.status == 200 and "event-stream" in response.headers.get("Content-Type", "event-stream"):
                 yield Opened(response)
@@ -110,6 +118,12 @@ class Transport:
         finally:
             # What has not been read to its end is thrown away with its connection: the provider stops at once.
             response.close()
+
+
+def _traced(headers: Mapping[str, str]) -> Mapping[str, str]:
+    """With the name of the span that the request belongs to, so that a provider of one's own can go on with it."""
+    span = traceparent.get()
+    return headers if span is None else {**headers, "traceparent": span}
 
 
 async def _whole(response: aiohttp.ClientResponse, most: int) -> Reply:

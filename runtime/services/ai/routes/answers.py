@@ -7,6 +7,7 @@ from collections.abc import Callable, Coroutine, Iterable
 from contextlib import aclosing, suppress
 from typing import TYPE_CHECKING, Any, Final
 
+import anyio
 import msgspec
 from litestar import Litestar, Request, Response
 from litestar.background_tasks import BackgroundTask, BackgroundTasks
@@ -15,7 +16,10 @@ from litestar.enums import MediaType
 from litestar.response.base import ASGIResponse
 from litestar.types import Receive, Scope, Send, TypeEncodersMap
 
+from runtime.errors import Unauthenticated
+from runtime.http.access import Caller, caller_of
 from runtime.http.body import ClientGone
+from runtime.http.revoked import revocation_of
 from runtime.services.ai.patience import Patience
 from runtime.services.ai.ports import Completion
 from runtime.services.ai.request import ChatRequest
@@ -33,7 +37,7 @@ AGAIN: Final = 0.1
 """Seconds after which a task that goes on for a caller that is gone is cancelled once more."""
 
 Headers = list[tuple[bytes, bytes]]
-Sending = Callable[[Send, "Present"], Coroutine[Any, Any, None]]
+Sending = Callable[[Scope, Send, "Present"], Coroutine[Any, Any, None]]
 
 
 class Present:
@@ -44,22 +48,31 @@ class Present:
 
     Raises at the end of the block:
         ClientGone: the caller has, before its answer was `begun`.
+        Unauthenticated: it may not go on, before its answer was `begun`.
     """
 
     def __init__(self, receive: Receive) -> None:
         self._receive = receive
         self._cancelled = 0
-        self.begun = False
+        self._refused = ""
+        self._watching: list[asyncio.Task[None]] = []
+        self.begun: Callable[[str], None] | None = None
+        """Once the answer has begun, what ends it with an error event of this message."""
+
+    def unless(self, revoked: anyio.Event, caller: Caller) -> None:
+        """Ends the answer when the caller's key or session is revoked, or runs out."""
+        self._watching.append(asyncio.create_task(self._watch_revocation(revoked, caller)))
 
     async def __aenter__(self) -> Present:
         task = asyncio.current_task()
         assert task is not None  # noqa: S101 - a coroutine runs in one
         self._task = task
-        self._watching = asyncio.create_task(self._watch())
+        self._watching.append(asyncio.create_task(self._watch()))
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> bool:
-        self._watching.cancel()
+        for watching in self._watching:
+            watching.cancel()
         if not self._cancelled:
             return False
         if error is None:  # it left in the very moment in which all was done: the cancellation is still to come
@@ -68,13 +81,26 @@ class Present:
         others = [self._task.uncancel() for _ in range(self._cancelled)][-1]
         if others or not isinstance(error, asyncio.CancelledError):
             return False
-        if not self.begun:
-            raise ClientGone("the caller hung up") from None
+        if self.begun is None:
+            raise Unauthenticated(self._refused) if self._refused else ClientGone("the caller hung up") from None
         return True
 
     async def _watch(self) -> None:
         while (await self._receive())["type"] != "http.disconnect":
             pass
+        await self._leave()
+
+    async def _watch_revocation(self, revoked: anyio.Event, caller: Caller) -> None:
+        await revoked.wait()
+        message = "you were signed out" if caller.session else "the key has been revoked"
+        message = "the key has run out" if caller.expired else message
+        if self.begun is not None:
+            self.begun(message)
+        else:
+            self._refused = message
+            await self._leave()
+
+    async def _leave(self) -> None:
         while True:  # a cancellation can get lost in the Redis client: see `runtime.services.ending`
             self._cancelled += 1
             self._task.cancel()
@@ -118,13 +144,13 @@ class _Watched(ASGIResponse):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async with Present(receive) as present:
-            await self._sending(send, present)
+            await self._sending(scope, send, present)
 
 
 def whole(answer: Coroutine[Any, Any, Completion]) -> Deferred:
     """An answer that comes in one."""
 
-    async def sending(send: Send, _: Present) -> None:
+    async def sending(_scope: Scope, send: Send, _: Present) -> None:
         await _whole(await answer, send)
 
     return Deferred(sending)
@@ -138,9 +164,12 @@ def chat(gateway: Gateway, body: bytes, *, user: str, key: str, key_credits: Dec
     """
     request = ChatRequest(body)
 
-    async def sending(send: Send, present: Present) -> None:
+    async def sending(scope: Scope, send: Send, present: Present) -> None:
         if request.stream:
-            await _stream(await gateway.stream(request, user=user, key=key, key_credits=key_credits), send, present)
+            with revocation_of(scope) as revoked:
+                present.unless(revoked, caller_of(scope))
+                asked = gateway.stream(request, user=user, key=key, key_credits=key_credits)
+                await _stream(await asked, send, present)
         else:
             await _whole(await gateway.complete(request, user=user, key=key, key_credits=key_credits), send)
 
@@ -167,7 +196,7 @@ async def _stream(streaming: Streaming, send: Send, present: Present) -> None:
             (b"x-accel-buffering", b"no"),
             *_told(candidate.provider, candidate.model, streaming.attempts, streaming.ignored, streaming.flagged),
         ]
-        present.begun = True
+        present.begun = streaming.refuse
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         patience = Patience(STALL)
         try:

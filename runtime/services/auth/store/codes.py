@@ -72,6 +72,11 @@ async def take(connection: AsyncConnection, purpose: str, subject: str, code: st
     return row if right and not over else None
 
 
+async def remove_of(connection: AsyncConnection, user: str) -> None:
+    """Removes those of an account."""
+    await connection.execute(delete(codes).where(codes.c.user == user))
+
+
 async def forget(connection: AsyncConnection) -> None:
     """Removes those that are over."""
     await connection.execute(delete(codes).where(codes.c.expires_at < datetime.now(UTC)))

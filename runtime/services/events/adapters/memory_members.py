@@ -127,21 +127,17 @@ class Members:
             changed.add(to)
         return lost
 
-    def take(self, worker: int, token: int, done: Sequence[Place], count: int) -> Taken | None:
-        """Acknowledges and takes; what is in another's partition goes into that one's box."""
-        for place in done:
-            self.pending.pop(place, None)
+    def take(self, worker: int, token: int, count: int) -> Taken | None:
+        """Takes; what is in another's partition goes into that one's box."""
         seat = self.seats.get(worker)
-        if count == 0:
-            return Taken([])
         if seat is None or seat.token != token:
             return None
         box = self.boxes.setdefault(worker, deque())
         taken = [box.popleft() for _ in range(min(count, len(box)))]
         for place in taken:
             self.pending[place].tries = 1
-        missed = 0
-        if all(len(other) < MOST_AHEAD for name, other in self.boxes.items() if name != worker):
+        missed, held = 0, any(len(other) >= MOST_AHEAD for name, other in self.boxes.items() if name != worker)
+        if not held:
             fresh = self.log.after(self.last, count - len(taken))
             missed = self.log.number(fresh[0]) - self.given - 1 if fresh else 0
             self.given += missed
@@ -154,7 +150,7 @@ class Members:
                     taken.append(place)
                 else:
                     self.boxes.setdefault(owner, deque()).append(place)
-        return Taken([(written(place), self._stored(place)) for place in taken], missed)
+        return Taken([(written(place), self._stored(place)) for place in taken], missed, held and not taken)
 
     def mine(self, worker: int, token: int) -> list[Given] | None:
         """All that is pending for a worker, what is in its box included."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 from runtime.services.events.adapters.memory_members import Letter, Members
@@ -9,9 +10,9 @@ from runtime.services.events.backend import LONGEST_ERROR, Entry, Given, Standin
 from runtime.services.events.positions import first_of, parsed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Iterable, Sequence
 
-    from runtime.services.events.adapters.memory_log import Log
+    from runtime.services.events.adapters.memory_log import Log, Place
 
 
 class MemorySeat:
@@ -31,6 +32,9 @@ class MemorySeat:
         self._worker = worker
         self._lease = lease
         self._keyed = keyed
+        self._grown = asyncio.Event()
+        self._known: Place = (0, 0)
+        """What came after it may wait in this worker's box."""
 
     async def create(self, start: str) -> None:
         first = first_of(start)
@@ -43,14 +47,25 @@ class MemorySeat:
     async def sit(self, release: Iterable[int]) -> Standing:
         return self._members.sit(self._worker, self._lease, frozenset(release))
 
-    async def take(self, token: int, done: Sequence[str], count: int) -> Taken | None:
-        return self._members.take(self._worker, token, [parsed(position) for position in done], count)
+    async def take(self, token: int, done: Sequence[str], count: int, *, wait: bool = False) -> Taken | None:
+        await self.acknowledge(done)
+        if wait:
+            self._grown.clear()
+            self._log.notify(self._known, self._grown.set)
+            await self._grown.wait()
+        taken = self._members.take(self._worker, token, count)
+        self._known = self._members.last
+        return taken
+
+    def call_off(self) -> None:
+        self._grown.set()
+
+    async def acknowledge(self, done: Sequence[str]) -> None:
+        for position in done:
+            self._members.pending.pop(parsed(position), None)
 
     async def mine(self, token: int) -> list[Given] | None:
         return self._members.mine(self._worker, token)
-
-    def notify(self, call: Callable[[], None]) -> None:
-        self._log.notify(self._members.last, call)
 
     async def count(self, position: str, tries: int) -> bool:
         given = self._members.pending.get(parsed(position))

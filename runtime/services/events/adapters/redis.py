@@ -7,8 +7,8 @@ The keys of a stream, all with one hash tag, so that a cluster keeps them togeth
     seen:<id>    string  the position of an event of the publisher's own id, for a day
     dead:<s>     stream  events that a subscription could not handle, with the error
 
-and those of a subscription's group, which `redis_scripts` tells. Whoever waits for events shares one connection for
-each stream, and nothing else ever waits on it.
+and those of a subscription's group, which `redis_scripts` tells. Those who follow a stream wait over one connection
+together, each worker over one of its own, and nothing else ever waits on them.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ import secrets
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-from msgspec.structs import replace
+from msgspec.structs import force_setattr, replace
 
 from runtime.services.away import answering
 from runtime.services.events.adapters import redis_scripts
 from runtime.services.events.adapters.redis_bell import Bell
-from runtime.services.events.adapters.redis_seat import RedisSeat, packed
+from runtime.services.events.adapters.redis_seat import RedisSeat
 from runtime.services.events.backend import Consumer, Draft, Figures, GroupFigures, Handler, Retention, Terms
-from runtime.services.events.envelope import event_of, pack, unpack
+from runtime.services.events.envelope import event_of, pack, pack_all, unpack
 from runtime.services.events.group import Group
 from runtime.services.events.partitions import partition_of
 from runtime.services.events.ports import Announcement, DeadEvent
@@ -59,9 +59,6 @@ class RedisStreams:
         self._prefix = prefix
         self._source = source
         self._instance = instance
-        self._append = redis.register_script(redis_scripts.APPEND)
-        self._sweep = redis.register_script(redis_scripts.SWEEP)
-        self._replay = redis.register_script(redis_scripts.REPLAY)
         self._bells: dict[str, Bell] = {}
 
     def key(self, stream: str, part: str) -> str:
@@ -70,25 +67,34 @@ class RedisStreams:
 
     async def append(self, stream: str, drafts: Sequence[Draft], retention: Retention) -> list[Event]:
         log, batch = self.key(stream, "log"), self.key(stream, f"batch:{drafts[0].event.id}:{secrets.token_hex(8)}")
-        keys = [log, batch]
-        guard = 0 if all(draft.once for draft in drafts) else MOMENT
-        terms = [retention.max_length, int(retention.max_age * 1000), guard]
-        events: list[str | int] = []
-        for draft in drafts:
-            event = draft.event
-            partition = "" if event.key is None else partition_of(event.key)
-            events += [pack(event, self._source, draft.data).decode(), partition, DAY if draft.once else ""]
+        keys, guard = [log, batch], MOMENT
+        events: list[bytes | str] = []
+        for draft, stored in zip(drafts, pack_all(drafts, self._source), strict=True):
+            key = draft.event.key
+            about = "" if key is None else str(partition_of(key))
             if draft.once:
-                keys.append(self.key(stream, f"seen:{event.id}"))
+                about += "!"
+                keys.append(self.key(stream, f"seen:{draft.event.id}"))
+            events += (stored, about)
+        if len(keys) == len(drafts) + 2:
+            guard = 0
+        terms = [retention.max_length, int(retention.max_age * 1000), guard, DAY]
         with answering(self.redis):
-            positions = await self._append(keys=keys, args=[*terms, packed(events)])
-            stored = []
-            for draft, answer in zip(drafts, positions, strict=True):
-                position = answer.decode()
-                made = replace(draft.event, position=position.lstrip("="))
-                first = [] if made.position == position else await self.redis.xrange(log, made.position, made.position)
-                stored += self.parse(stream, first) or [made]
-        return stored
+            answer: bytes = await self.redis.evaluate(redis_scripts.APPEND, keys, [*terms, *events])
+            published = []
+            for draft, position in zip(drafts, answer.decode().split(" "), strict=True):
+                event = draft.event
+                if position[0] == "=":
+                    event = await self._known(stream, replace(event, position=position[1:]))
+                else:
+                    force_setattr(event, "position", position)
+                published.append(event)
+        return published
+
+    async def _known(self, stream: str, event: Event) -> Event:
+        """What is stored at an event's position; the event itself where the stream no longer keeps that."""
+        stored = await self.redis.xrange(self.key(stream, "log"), event.position, event.position)
+        return next(iter(self.parse(stream, stored)), event)
 
     def entry(self, stream: str, draft: Draft, retention: Retention) -> Announcement | None:
         fields = ["event", pack(draft.event, self._source, draft.data).decode()]
@@ -98,7 +104,7 @@ class RedisStreams:
 
     async def sweep(self, stream: str, max_age: float) -> int:
         with answering(self.redis):
-            return int(await self._sweep(keys=[self.key(stream, "log")], args=[int(max_age * 1000)]))
+            return int(await self.redis.evaluate(redis_scripts.SWEEP, [self.key(stream, "log")], [int(max_age * 1000)]))
 
     async def read(self, stream: str, after: str, limit: int) -> list[Event]:
         with answering(self.redis):
@@ -144,7 +150,6 @@ class RedisStreams:
             self.redis,
             partial(self.key, stream),
             name,
-            self.bell(stream),
             instance=self._instance,
             lease=terms.reclaim,
             keyed=terms.key_order,
@@ -158,10 +163,8 @@ class RedisStreams:
 
     async def replay(self, stream: str, subscription: str, letters: list[str]) -> list[str]:
         with answering(self.redis):
-            again = await self._replay(
-                keys=[self.key(stream, "log"), self.key(stream, f"dead:{subscription}")],
-                args=[subscription, *letters],
-            )
+            keys = [self.key(stream, "log"), self.key(stream, f"dead:{subscription}")]
+            again = await self.redis.evaluate(redis_scripts.REPLAY, keys, [subscription, *letters])
         return [letter.decode() for letter in again]
 
     async def close(self) -> None:

@@ -1,11 +1,9 @@
 """What the server does in one step, in Lua. The rules of seats are told in `backend.Seat`.
 
-Long lists come as one argument, packed by msgpack: a client takes longer to write many arguments than one.
-
 The keys of a subscription's group, beside the stream's `log`:
 
     seats  hash  worker -> "token lease's end in ms"
-    parts  hash  partition -> worker that owns it; `token` counts the tokens, `read` the events
+    parts  hash  partition -> worker that owns it; `token` counts the tokens
     box    list  (one for each worker) positions in its partitions that another worker has come across
 """
 
@@ -14,35 +12,38 @@ from __future__ import annotations
 from typing import Final
 
 APPEND: Final = """
--- KEYS log batch seen...   ARGV max_length max_age_ms batch_s [event, partition, once_s, ...]
--- Stores events, all in one step. `batch` keeps the answer for when the same command is sent again; with a batch_s
--- of 0 the events' own ids do.
+-- KEYS log batch seen...   ARGV max_length max_age_ms batch_s once_s [event, about ...]
+-- Stores events, all in one step: their positions, a blank between two, and = before one that was known already.
+-- `about` is an event's partition, if it has one, and ! where its id is the publisher's own. `batch` keeps the answer
+-- for when the same command is sent again; with a batch_s of 0 the events' own ids do.
 local guarded = ARGV[3] ~= '0'
 local known = guarded and redis.call('GET', KEYS[2])
-if known then return cjson.decode(known) end
-local log, stored, seen, events = KEYS[1], {}, 3, cmsgpack.unpack(ARGV[4])
-for place = 1, #events, 3 do
-  local once, first = events[place + 2] ~= '', nil
-  if once then first = redis.call('GET', KEYS[seen]) end
-  if first then
-    stored[#stored + 1] = '=' .. first
-  else
-    local position
-    if events[place + 1] == '' then
-      position = redis.call('XADD', log, 'MAXLEN', '~', ARGV[1], '*', 'event', events[place])
-    else
-      position = redis.call('XADD', log, 'MAXLEN', '~', ARGV[1], '*', 'event', events[place], 'part', events[place + 1])
-    end
-    if once then redis.call('SET', KEYS[seen], position, 'EX', events[place + 2]) end
-    stored[#stored + 1] = position
+if known then return known end
+local call, log, stored, seen = redis.call, KEYS[1], {}, 3
+for place = 5, #ARGV, 2 do
+  local about, first, own, position = ARGV[place + 1], nil, nil, nil
+  local part = about
+  if string.sub(about, -1) == '!' then
+    part, own = string.sub(about, 1, -2), KEYS[seen]
+    first, seen = call('GET', own), seen + 1
   end
-  if once then seen = seen + 1 end
+  if first then
+    position = '=' .. first
+  elseif part == '' then
+    position = call('XADD', log, '*', 'event', ARGV[place])
+  else
+    position = call('XADD', log, '*', 'event', ARGV[place], 'part', part)
+  end
+  if own and not first then call('SET', own, position, 'EX', ARGV[4]) end
+  stored[#stored + 1] = position
 end
-local time = redis.call('TIME')
+local time = call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
-redis.call('XTRIM', log, 'MINID', '~', string.format('%.0f', math.max(0, now - ARGV[2])))
-if guarded then redis.call('SET', KEYS[2], cjson.encode(stored), 'EX', ARGV[3]) end
-return stored
+call('XTRIM', log, 'MAXLEN', '~', ARGV[1])
+call('XTRIM', log, 'MINID', '~', string.format('%.0f', math.max(0, now - ARGV[2])))
+local answer = table.concat(stored, ' ')
+if guarded then call('SET', KEYS[2], answer, 'EX', ARGV[3]) end
+return answer
 """
 
 SWEEP: Final = """
@@ -72,14 +73,27 @@ end
 return again
 """
 
+GUARD: Final = """
+-- KEYS log seats parts box   ARGV worker token known
+-- Whether the worker may read the stream by itself: its token holds, nothing waits in its box, and nothing behind the
+-- position that is known to have been given out has been dropped. If not, the transaction that watches `parts` fails.
+local seat = redis.call('HGET', KEYS[2], ARGV[1])
+if seat and string.match(seat, '^%d+') == ARGV[2] and redis.call('EXISTS', KEYS[4]) == 0
+   and #redis.call('XRANGE', KEYS[1], '-', ARGV[3], 'COUNT', 1) > 0 then
+  return 1
+end
+redis.call('EXPIRE', KEYS[3], 1000000000) -- is written even where memory is full
+redis.call('PERSIST', KEYS[3])
+return 0
+"""
+
 TAKE: Final = """
--- KEYS log seats parts   ARGV group worker token count most box [done, ...]
--- Acknowledges and takes: how many were missed, the stream's last position where there is nothing new, and then
--- position, event, position, event ... An old token: false.
+-- KEYS log seats parts   ARGV group worker token count most box known
+-- Takes events: how many were missed, the position up to which everything has been given out, and then position,
+-- event, position, event ... Instead of those missed -1 where another worker has to empty its box before anything more
+-- is read. An old token: false.
 local log, group, me, box = KEYS[1], ARGV[1], ARGV[2], ARGV[6]
-if ARGV[7] then redis.call('XACK', log, group, unpack(cmsgpack.unpack(ARGV[7]))) end
 local count, taken = tonumber(ARGV[4]), {0, ''}
-if count == 0 then return taken end
 local seat = redis.call('HGET', KEYS[2], me)
 if not seat or string.match(seat, '^%d+') ~= ARGV[3] then return false end
 for _, position in ipairs(redis.call('LPOP', box .. me, count) or {}) do
@@ -89,29 +103,27 @@ for _, position in ipairs(redis.call('LPOP', box .. me, count) or {}) do
   taken[#taken + 1] = entry and entry[2][2] or false
 end
 count = count - (#taken - 2) / 2
-local alone = redis.call('HLEN', KEYS[2]) == 1
+local alone, held = redis.call('HLEN', KEYS[2]) == 1, false
 if not alone then
   for _, name in ipairs(redis.call('HKEYS', KEYS[2])) do
-    if name ~= me and redis.call('LLEN', box .. name) >= tonumber(ARGV[5]) then count = 0 end
+    if name ~= me and redis.call('LLEN', box .. name) >= tonumber(ARGV[5]) then held, count = true, 0 end
   end
 end
+if held and #taken == 2 then return {-1, ''} end
+local function given() -- how many events of the stream the group has been given, those that were dropped included
+  for _, known in ipairs(redis.call('XINFO', 'GROUPS', log)) do
+    if known[2] == group then return type(known[10]) == 'number' and known[10] end
+  end
+end
+local before = count > 0 and #redis.call('XRANGE', log, '-', ARGV[7], 'COUNT', 1) == 0 and given()
 local fresh = count > 0 and redis.call('XREADGROUP', 'GROUP', group, me, 'COUNT', count, 'STREAMS', log, '>')
-if fresh then -- what it read and what it should have read differ where the stream was cut before it
-  local entries = fresh[1][2]
-  local read = redis.call('HINCRBY', KEYS[3], 'read', #entries)
-  local first = redis.call('XRANGE', log, '-', '+', 'COUNT', 1)[1]
-  if read == #entries or not first or first[1] == entries[1][1] then
-    for _, known in ipairs(redis.call('XINFO', 'GROUPS', log)) do
-      if known[2] == group and type(known[10]) == 'number' then
-        if read ~= #entries then taken[1] = math.max(0, known[10] - read) end
-        redis.call('HSET', KEYS[3], 'read', known[10])
-      end
-    end
-  end
-end
+local entries = fresh and fresh[1][2] or {}
+local after = fresh and before and before > 0 and given()
+if after then taken[1] = math.max(0, after - before - #entries) end
 local owners = {}
-for _, entry in ipairs(fresh and fresh[1][2] or {}) do
+for _, entry in ipairs(entries) do
   local position, fields, owner = entry[1], entry[2], me
+  taken[2] = position
   if not alone and fields[3] == 'part' then
     owner = owners[fields[4]] or redis.call('HGET', KEYS[3], fields[4]) or me
     owners[fields[4]] = owner

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from runtime.services.jobs.adapters.saq_worker import KeepingWorker
     from runtime.services.jobs.backend import Limits, Outcome
+    from runtime.services.jobs.ports import Author
 
 
 class Held:
@@ -62,6 +63,14 @@ class Held:
     @property
     def owner(self) -> str | None:
         return self.record.meta.owner
+
+    @property
+    def by(self) -> Author | None:
+        return self.record.meta.by
+
+    @property
+    def trace(self) -> str | None:
+        return self.record.meta.trace
 
     @property
     def premium(self) -> bool:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from runtime.services.jobs.ports import Author  # noqa: TC001 - msgspec reads the annotations
+
 if TYPE_CHECKING:
     from runtime.services.jobs.backend import NewJob
     from runtime.services.jobs.ports import JobStatus
@@ -42,6 +44,8 @@ class Meta(msgspec.Struct, omit_defaults=True):
     group: str = ""
     priority: int | None = None
     owner: str | None = None
+    by: Author | None = None
+    trace: str | None = None
     premium: bool = False
     timeout: float | None = None
     backoff: float | None = None
@@ -110,6 +114,8 @@ def record_of(job: NewJob) -> Record:
             group=job.group,
             priority=job.priority,
             owner=job.owner,
+            by=job.by,
+            trace=job.trace,
             premium=job.premium,
             timeout=job.timeout,
             backoff=job.backoff,

@@ -12,7 +12,7 @@ from runtime.services.away import answering
 from runtime.services.jobs.adapters import scripts
 from runtime.services.jobs.adapters.lease import Leases
 from runtime.services.jobs.adapters.record import ENDED, Parent, Record, decoded, encoded, moment, record_of
-from runtime.services.jobs.adapters.saq_queue import KeptQueue, base_of, dead_before
+from runtime.services.jobs.adapters.saq_queue import KeptQueue, base_of, dead_before, encoded_parent
 from runtime.services.jobs.backend import Claimer, Counts, Limits, NewJob, Runner, Stored
 from runtime.services.jobs.ports import JobView
 
@@ -52,8 +52,9 @@ class SaqBackend:
             args += [base_of(self._prefix, name), job.usual]
         for job in jobs:
             priority = "" if job.priority is None else job.priority
-            args += [numbers[job.queue], job.id, encoded(self._record(job)), job.delay, priority, job.group]
-            args.append(self._options(job))
+            record = self._record(job)
+            args += [numbers[job.queue], job.id, encoded(record), job.delay, priority, job.group]
+            args.append(self._options(job, encoded_parent(record)))
         with answering(self._redis):
             said, *rest = await self._queue(jobs[0].queue).evaluate(scripts.ENQUEUE, *args)
         if said == b"taken":
@@ -87,6 +88,8 @@ class SaqBackend:
                     case "ended":
                         break
         ended = await self.get(queue, job_id)
+        if ended is not None and ended.status == "cancelled":
+            return ended
         raise Conflict(
             f"the job {job_id} has ended, it is {ended.status if ended else 'no longer kept'}",
             remedy="Only a job that waits or runs is cancelled.",
@@ -147,7 +150,7 @@ class SaqBackend:
             record.meta.parent = Parent(self._base(queue), id_, usual, job.runs_anyway)
         return record
 
-    def _options(self, job: NewJob) -> str:
+    def _options(self, job: NewJob, parent: str) -> str:
         """What the script is asked beyond storing a job; '' for nothing."""
         options: dict[str, Any] = {}
         if job.key:
@@ -156,6 +159,8 @@ class SaqBackend:
             options |= {"once": job.once, "once_for": max(1, int(job.once_ttl * 1000))}
         if job.awaits:
             options["awaits"] = job.awaits
+        if parent:
+            options["parent"] = parent
         return json.dumps(options) if options else ""
 
     def _queue(self, name: str) -> KeptQueue:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import secrets
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
@@ -230,7 +231,8 @@ class KeptQueue(RedisQueue):
             sha1 = hashlib.sha1(stored[id_], usedforsecurity=False).hexdigest()
             priority = "" if meta.priority is None else meta.priority
             args += [id_, sha1, encoded(_anew(record)), meta.key or "", priority, meta.group]
-        answers = _texts(await self.evaluate(scripts.REPLAY, self.base, limits.priority, *args)) if failed else []
+        call = (self.base, limits.priority, secrets.token_hex(8))
+        answers = _texts(await self.evaluate(scripts.REPLAY, *call, *args)) if failed else []
         reasons: dict[str, str | None] = dict.fromkeys(ids, "it is not there any more")
         reasons |= dict.fromkeys(records, "it has not failed")
         for (id_, record), owner in zip(failed.items(), answers, strict=True):

@@ -10,6 +10,7 @@ keeps them together:
     resting          zset    jobs that were laid aside one by one; the score is when
     awaits           hash    jobs that wait for others -> for how many
     broken           hash    jobs of these that must fail -> the child that has failed
+    parents          hash    unfinished jobs for which another one waits -> that one, as JSON
     place            hash    priority and group of unfinished jobs that were given one
     turns            hash    the fair tags: the one that is served, and the last of each group
     parked:<group>   zset    jobs of a group that has reached its limit, as in `waiting`
@@ -20,6 +21,7 @@ keeps them together:
     pulse            hash    when a worker was last seen, and until when silence is forgiven
     signals          hash    held jobs whose holder is told something: `cancel`, `pause`
     buried           hash    jobs of dead workers that another one ends -> why: `cancel`, or how many were lost
+    replayed:<token> string  what a replay has answered, for a call that comes again; it has a time to live
     void:<token>     string  a claim that was given up; it has a time to live
     stalls           hash    how often an unfinished job has lost its worker
     keys             hash    the key of an unfinished job -> its id

@@ -7,20 +7,19 @@ import time
 from base64 import urlsafe_b64encode
 from collections import Counter
 from datetime import UTC, datetime
-from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 import anyio.to_thread
 
 from runtime.health import Health
+from runtime.services.addresses import OwnNetworkError, public_socket
 from runtime.services.notifications.adapters.vapid import VapidKeys
 from runtime.services.notifications.channels.port import Receipt
-from runtime.services.notifications.endpoints import fault_of, is_own
+from runtime.services.notifications.endpoints import fault_of
 from runtime.services.retry_after import retry_after
 
 if TYPE_CHECKING:
-    import socket
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
@@ -39,10 +38,6 @@ LONGEST_WAIT: Final = 3600.0
 MOST_SAID: Final = 300
 """Bytes that are read of an answer."""
 _TAKEN: Final = frozenset({200, 201, 202, 204})
-
-
-class OwnNetworkError(OSError):
-    """A name stands for an address of the own network."""
 
 
 class WebPush:
@@ -91,6 +86,10 @@ class WebPush:
     @property
     def private_endpoints(self) -> bool:
         return self._spec.private_endpoints
+
+    async def rotate(self) -> None:
+        """Makes a new current key; the one before goes on signing for its subscriptions."""
+        await anyio.to_thread.run_sync(self._keys.rotate)
 
     def id_of(self, public: str) -> str | None:
         key = self._keys.by_public(public)
@@ -157,7 +156,7 @@ class WebPush:
         import aiohttp
 
         if self._client is None:
-            guarded = None if self._spec.private_endpoints else _public_socket
+            guarded = None if self._spec.private_endpoints else public_socket
             self._client = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(limit=CONNECTIONS, socket_factory=guarded),
                 timeout=aiohttp.ClientTimeout(total=self._spec.timeout),
@@ -210,15 +209,3 @@ def _sealed(
     body: bytes = WebPusher({"endpoint": subscription.endpoint, "keys": keys}).encode(payload)["body"]
     signed = Vapid02(key.private, {"no-strict": True}).sign({**claims, "exp": int(time.time()) + CLAIMED})
     return body, str(signed["Authorization"])
-
-
-def _public_socket(address: Any) -> socket.socket:
-    """A socket for an address that a name stands for; refuses those of the own network."""
-    import socket
-
-    family, kind, protocol, _, where = address
-    if is_own(ip_address(where[0].partition("%")[0])):
-        raise OwnNetworkError("an address of the own network")
-    made = socket.socket(family, kind, protocol)
-    made.setblocking(False)
-    return made

@@ -8,10 +8,10 @@ from litestar import Controller, delete, get, post
 from litestar.params import JSONBody, QueryParameter
 
 from runtime.errors import Invalid, Pointer
-from runtime.http.access import Caller, scope
+from runtime.http.access import ADMIN, Caller, scope
 from runtime.http.ports import Port
 from runtime.services.notifications.devices import Asked
-from runtime.services.notifications.ports import Notifications, PushSubscription
+from runtime.services.notifications.ports import Devices, Notifications, PushSubscription
 from runtime.services.notifications.routes.shown import READ, WRITE, declared, user_of
 
 User = Annotated[str | None, QueryParameter(max_length=40, description="Another's, which needs `runtime:admin`.")]
@@ -76,6 +76,25 @@ class VapidShown(msgspec.Struct):
     public_key: str
 
 
+class KeyShown(msgspec.Struct):
+    """A key that subscriptions were made with.
+
+    Args:
+        current: whether new ones are.
+        subscriptions: how many there are.
+    """
+
+    id: str
+    current: bool
+    subscriptions: int
+
+
+class KeysShown(msgspec.Struct):
+    """The keys, the current one first."""
+
+    items: list[KeyShown]
+
+
 class PushRoutes(Controller):
     """Push subscriptions."""
 
@@ -85,6 +104,21 @@ class PushRoutes(Controller):
     @get("/vapid", opt=scope(READ), summary="The key that browsers subscribe with")
     async def vapid(self, notifications: Port[Notifications | None]) -> VapidShown:
         return VapidShown(*declared(notifications).devices.vapid)
+
+    @get("/vapid/keys", opt=scope(ADMIN), summary="The keys, and how many subscriptions were made with each")
+    async def keys(self, notifications: Port[Notifications | None]) -> KeysShown:
+        return await _keys(declared(notifications).devices)
+
+    @post(
+        "/vapid/rotate",
+        opt=scope(ADMIN),
+        status_code=200,
+        summary="Make a new key; subscriptions of older ones go on until their browsers renew them",
+    )
+    async def rotate(self, notifications: Port[Notifications | None]) -> KeysShown:
+        devices = declared(notifications).devices
+        await devices.rotate()
+        return await _keys(devices)
 
     @get("/push-subscriptions", opt=scope(READ), summary="The browsers that get push messages")
     async def all(
@@ -111,6 +145,12 @@ class PushRoutes(Controller):
         self, subscription: Id, notifications: Port[Notifications | None], caller: Port[Caller], user: User = None
     ) -> None:
         await declared(notifications).devices.unsubscribe(user_of(caller, user), subscription)
+
+
+async def _keys(devices: Devices) -> KeysShown:
+    counts = await devices.keys()
+    current, _ = devices.vapid
+    return KeysShown([KeyShown(id_, id_ == current, count) for id_, count in counts.items()])
 
 
 def _asked(data: SubscriptionBody) -> Asked:

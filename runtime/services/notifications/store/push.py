@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import delete, func, select, update
 
 from runtime.services.notifications.ports import PushSubscription
 from runtime.services.notifications.store.tables import push_subscriptions as table
@@ -43,6 +43,12 @@ async def of_user(connection: AsyncConnection, user: str) -> list[PushSubscripti
 async def find(connection: AsyncConnection, id_: str) -> PushSubscription | None:
     row = (await connection.execute(select(table).where(table.c.id == id_))).mappings().one_or_none()
     return _of(row) if row is not None else None
+
+
+async def by_key(connection: AsyncConnection) -> dict[str, int]:
+    """How many subscriptions were made with each key."""
+    query = select(table.c.vapid_key, func.count().label("number")).group_by(table.c.vapid_key)
+    return {row.vapid_key: row.number for row in await connection.execute(query.order_by(table.c.vapid_key))}
 
 
 async def remove(connection: AsyncConnection, user: str, id_: str) -> bool:

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from runtime.services.ai.accounting import Account, Call, Candidate
     from runtime.services.ai.usage import Attempt, Usage
     from runtime.storage.wire import WiredRedis
+    from runtime.telemetry.tracing import Tracing
 
 
 class Books:
@@ -134,7 +135,12 @@ async def launch(client: WiredRedis) -> AsyncIterator[Launch]:
     async with AsyncExitStack() as stack:
 
         async def start(
-            providers: Mapping[str, Any], *, keys: Any = None, over: WiredRedis | None = None, **section: Any
+            providers: Mapping[str, Any],
+            *,
+            keys: Any = None,
+            over: WiredRedis | None = None,
+            tracing: Tracing | None = None,
+            **section: Any,
         ) -> Running:
             written = {name: _section(name, about) for name, about in providers.items()}
             data = {"providers": written, **section}
@@ -148,6 +154,7 @@ async def launch(client: WiredRedis) -> AsyncIterator[Launch]:
                 Figures(),
                 keys=keys,
                 metrics=metrics,
+                tracing=tracing,
             )
             parts: list[Any] = [*clients.values(), service]
             for each in parts:
@@ -166,6 +173,7 @@ async def launch(client: WiredRedis) -> AsyncIterator[Launch]:
                 controllers=[AiRoutes],
                 dependencies={"ai": service},
                 metrics=metrics,
+                tracing=tracing,
             )
             server = await stack.enter_async_context(serving(api))
             running = Running(service, books, server, key, metrics)

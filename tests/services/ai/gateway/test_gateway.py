@@ -121,7 +121,13 @@ async def test_figures_of_what_was_asked(launch: Launch) -> None:
         figures = (await gateway.http.get("/metrics")).text
         assert 'runtime_ai_attempts_total{model="m-1",outcome="ok",provider="openai"} 2.0' in figures
         assert 'runtime_ai_tokens_total{model="m-1",provider="openai",type="input"} 18.0' in figures
-        assert 'runtime_ai_first_content_seconds_count{model="m-1",provider="openai"} 1.0' in figures
+        named = 'gen_ai_operation_name="chat",gen_ai_provider_name="openai",gen_ai_request_model="m-1"'
+        assert f'gen_ai_client_operation_time_to_first_chunk_seconds_count{{{named},provider="openai"}} 1.0' in figures
+        assert (
+            f'gen_ai_client_operation_duration_seconds_count{{error_type="",{named},provider="openai"}} 2.0' in figures
+        )
+        token = 'gen_ai_token_type="input",provider="openai"'
+        assert f"gen_ai_client_token_usage_sum{{{named},{token}}} 18.0" in figures
 
 
 async def test_prompts_are_in_no_log_unless_asked_for(launch: Launch, caplog: pytest.LogCaptureFixture) -> None:

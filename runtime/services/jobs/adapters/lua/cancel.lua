@@ -20,5 +20,8 @@ redis.call('HDEL', base .. 'place', id)
 redis.call('HDEL', base .. 'stalls', id)
 redis.call('HDEL', base .. 'broken', id)
 redis.call('HINCRBY', base .. 'stats', 'cancelled', 1)
-if ARGV[7] ~= '' then tell_parent(cjson.decode(ARGV[7]), id, 'cancelled') end
+if ARGV[7] ~= '' then
+  redis.call('HDEL', base .. 'parents', id)
+  tell_parent(cjson.decode(ARGV[7]), id, 'cancelled')
+end
 return 'cancelled'

@@ -2,7 +2,7 @@
 --
 -- ARGV  number of queues, then base and usual priority of each;
 --       of each job: its queue's number, id, record, delay in seconds, priority or '', group, options as JSON or ''
--- The options: key, policy, window (ms), once, once_for (ms), awaits, parent.
+-- The options: key, policy, window (ms), once, once_for (ms), awaits, parent (as JSON).
 --
 -- Answers {'stored', number, id, how, ...} with those that another job stands for (`replaced`, `throttled`), numbers
 -- from 0; or {'taken', number, id of the owner, 'key' or 'once', ...}. The same jobs sent again, because the answer to
@@ -92,6 +92,7 @@ for i = 1, count do
     records[#records + 1] = base .. 'job:' .. id
     records[#records + 1] = ARGV[at + 2]
     if priority ~= '' or group ~= '' then redis.call('HSET', base .. 'place', id, priority .. ':' .. group) end
+    if asked and asked.parent then redis.call('HSET', base .. 'parents', id, asked.parent) end
     if asked and asked.awaits then
       redis.call('HSET', base .. 'awaits', id, asked.awaits)
     elseif delay > 0 then

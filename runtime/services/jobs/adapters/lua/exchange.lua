@@ -41,6 +41,11 @@ local function settle(id, kind, record, number, asked)
     if group ~= '' then leave_group(base, group) end
     redis.call('HDEL', base .. 'place', id)
     redis.call('HDEL', base .. 'broken', id)
+    local parent = redis.call('HGET', base .. 'parents', id) -- its own record does not say it any more
+    if parent then
+      redis.call('HDEL', base .. 'parents', id)
+      tell_parent(cjson.decode(parent), id, kind)
+    end
     if redis.call('PTTL', name) == -1 then redis.call('PEXPIRE', name, dead_ttl) end
   else
     if record ~= '' then redis.call('SET', name, record) end
@@ -63,7 +68,10 @@ local function settle(id, kind, record, number, asked)
   if ENDS[kind] then
     if asked.key then free_key(base, asked.key, id) end
     if asked.placed then redis.call('HDEL', base .. 'place', id) end
-    if asked.parent then tell_parent(asked.parent, id, kind) end
+    if asked.parent then
+      redis.call('HDEL', base .. 'parents', id)
+      tell_parent(asked.parent, id, kind)
+    end
   end
 end
 

@@ -1,0 +1,1 @@
+"""The page at `/`: accounts and inbox for people. `page/` holds what a browser gets, as it stands there."""

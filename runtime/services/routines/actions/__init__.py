@@ -1,0 +1,1 @@
+"""What the steps of a routine do, one file for each kind."""
