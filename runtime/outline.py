@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 Data = Mapping[str, Any]
 
-DELIVERING = {"notifications.email": "smtp", "notifications.push": "webpush"}
+DELIVERING = {"notifications.email": "smtp", "notifications.push": "webpush", "notifications.sms": "http"}
 """Built-in handlers that deliver through a channel, and the kind of that channel."""
 
 INBOX = "notifications.in_app"

@@ -24,6 +24,7 @@ class StateFolder:
         self.operator_key = path / "operator.key"
         self.redis = path / "redis"
         self.mail = path / "mail"
+        self.texts = path / "sms"
         self.journal = self.own / "journal"
 
     @classmethod

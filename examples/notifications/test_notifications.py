@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from runtime.services.notifications.textbox import texts
 from runtime.testing import RunningEnvironment, running
 
 if TYPE_CHECKING:
@@ -105,7 +106,7 @@ def real(shop: Shop) -> Shop:
 def test_one_event_reaches_inbox_and_mail_once(shop: Shop) -> None:
     first, again = shop.ship("1"), shop.ship("1")
     assert {kind: receipt["status"] for kind, receipt in first.items()} == {
-        "in_app": "sent", "email": "sent", "push": "suppressed",
+        "in_app": "sent", "email": "sent", "push": "suppressed", "sms": "suppressed",
     }  # fmt: skip
     assert again == first
     (mail,) = shop.mails()
@@ -134,7 +135,9 @@ def test_it_reaches_a_browser_that_decrypts(real: Shop) -> None:
     ask, ada, url = real.script["ask"], real.ada, real.at.url
     there = real.script["browser"](url, real.at.key, ada, real.push)
     receipts = real.ship("3")
-    assert {kind: receipt["status"] for kind, receipt in receipts.items()} == dict.fromkeys(receipts, "sent")
+    assert {kind: receipt["status"] for kind, receipt in receipts.items()} == {
+        "in_app": "sent", "email": "sent", "push": "sent", "sms": "suppressed",
+    }  # fmt: skip
     (message,) = ask(f"{real.push}/get-notifications", {"clientHash": there})["data"]["messages"]
     shown = json.loads(message)
     assert (shown["title"], shown["link"]) == ("Your 2 parcels are on their way", "https://parcels.example.com/3")
@@ -145,9 +148,10 @@ def test_it_reaches_a_browser_that_decrypts(real: Shop) -> None:
 
 
 def test_the_script_prints_receipts_and_what_arrived(real: Shop, capsys: pytest.CaptureFixture[str]) -> None:
-    real.script["main"](real.at.url, real.at.key, real.maildev, real.push)
+    real.script["main"](real.at.url, real.at.state.path, real.maildev, real.push)
     said = capsys.readouterr().out
     for line in (r"in_app +sent", r"email +sent +ada@example\.com", r"push +sent +\w+", r"The mail:  Your 2 parcels",
+                 r"sms +sent +\+43", r"The text:  parcels: your 2",
                  r'The push:  \{.*"title":"Your 2 parcels are on their way"'):  # fmt: skip
         assert re.search(rf"^{line}", said, re.MULTILINE), said
 
@@ -159,6 +163,19 @@ def test_the_link_in_the_mail_ends_them(shop: Shop) -> None:
     with urllib.request.urlopen(request, timeout=10) as answer:
         assert answer.status == 200
     assert shop.ship("7")["email"]["reason"] == "the channel is switched off for the category"
+
+
+def test_it_reaches_a_phone(shop: Shop) -> None:
+    bob = shop.script["user"](shop.at.url, shop.at.key, "bob@example.com")
+    before = len(texts(shop.at.state.texts))
+    for _ in range(2):  # once more changes nothing
+        shop.script["phone"](shop.at.url, shop.at.key, bob, "+436601234568", shop.at.state.texts)
+    assert len(texts(shop.at.state.texts)) == before + 1
+    found = {each["kind"]: each for each in shop.script["ship"](shop.at.url, shop.at.key, bob, "9")}
+    assert (found["sms"]["status"], found["sms"]["address"]) == ("sent", "+436601234568")
+    assert texts(shop.at.state.texts)[-1].body == (
+        "parcels: your 2 parcels are on their way. https://parcels.example.com/9"
+    )
 
 
 def test_it_speaks_french(shop: Shop) -> None:

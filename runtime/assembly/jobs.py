@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from runtime.assembly.site import Made, Site
 from runtime.outline import DELIVERING, EXECUTING, INBOX, RUNNING, channel_for
@@ -11,13 +11,16 @@ from runtime.services.jobs.adapters.saq import SaqBackend
 from runtime.services.jobs.service import JobQueues
 from runtime.services.jobs.spec import QueueSpec
 from runtime.services.jobs.worker import QueueWorker
-from runtime.services.notifications.workers import deliver, email_task, in_app
+from runtime.services.notifications.workers import deliver, email_task, in_app, sms_task
 from runtime.services.routines.workers import run
 from runtime.services.sandbox.workers import execution_task
 from runtime.spec.fields import live_fields
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from runtime.kernel.component import Ports, Service
+    from runtime.storage.ports import Cache
 
 
 def component(site: Site, name: str) -> Made:
@@ -30,9 +33,7 @@ def _queues(site: Site) -> Made:
         tasks = Registry(site.registry)
         for handler in DELIVERING:
             if channel := channel_for(handler, site.data):
-                mails = DELIVERING[handler] == "smtp"
-                task = email_task(ports[channel], ports["storage.cache"].held) if mails else deliver
-                tasks.add(Mark("task", handler, task))
+                tasks.add(Mark("task", handler, _delivery(handler, ports[channel], ports["storage.cache"].held)))
         if site.spec.notifications is not None:
             tasks.add(Mark("task", INBOX, in_app))
         if sandbox := ports.get("sandbox"):
@@ -43,6 +44,16 @@ def _queues(site: Site) -> Made:
         return JobQueues(site.spec.queues, tasks, backend, site.tracing)
 
     return Made("Job queues", make, {"queues": sorted(site.data["queues"])})
+
+
+def _delivery(handler: str, channel: Any, notes: Cache) -> Callable[..., Any]:
+    """The task of a built-in handler that delivers through a channel."""
+    match DELIVERING[handler]:
+        case "smtp":
+            return email_task(channel, notes)
+        case "http":
+            return sms_task(notes)
+    return deliver
 
 
 def _worker(site: Site, name: str) -> Made:

@@ -2,23 +2,39 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final
 
 from runtime.assembly.site import Made, Site
 from runtime.outline import DELIVERING, INBOX, channel_for
 from runtime.services.auth.people import UserDirectory
+from runtime.services.notifications.adapters.sms_gateway import SmsGateway
 from runtime.services.notifications.adapters.smtp import SmtpSender
 from runtime.services.notifications.adapters.webpush import WebPush
 from runtime.services.notifications.channels.mail import MailChannel
 from runtime.services.notifications.channels.port import KINDS, Channel
 from runtime.services.notifications.channels.push import PushChannel
+from runtime.services.notifications.channels.sms import SmsChannel
+from runtime.services.notifications.channels.spec import (
+    GenericSmsChannel,
+    SmsSection,
+    SmtpChannel,
+    TwilioChannel,
+    VonageChannel,
+    WebPushChannel,
+)
 from runtime.services.notifications.mailbox import Mailbox
 from runtime.services.notifications.service import NotificationService
-from runtime.services.notifications.spec import NotificationsSpec, SmtpChannel, WebPushChannel
+from runtime.services.notifications.spec import NotificationsSpec
+from runtime.services.notifications.textbox import Textbox
 from runtime.spec.fields import live_fields
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from runtime.kernel.component import Ports, Service
+
+SMS_SECRETS: Final = frozenset({"account", "token", "key", "secret", "callback_secret", "headers"})
+"""Of the sections of text messages, what changes without a restart."""
 
 
 def component(site: Site, name: str) -> Made:
@@ -42,8 +58,8 @@ def _notifications(site: Site) -> Made:
                 channels[name] = MailChannel(ports[f"notifications.{name}"])
             elif isinstance(channel, WebPushChannel):
                 channels[name] = PushChannel(ports[f"notifications.{name}"], ports["storage.database"])
-            elif channel.kind in DELIVERING.values():
-                channels[name] = ports[f"notifications.{name}"]
+            elif isinstance(channel, SmsSection):
+                channels[name] = SmsChannel(channel, ports[f"notifications.{name}"])
         outbox, events = ports["outbox"], ports["events"]
         service = NotificationService(
             spec,
@@ -76,6 +92,8 @@ def _channel(site: Site, name: str) -> Made:
     fields = site.data["notifications"]["channels"][channel_name]
     if isinstance(channel, WebPushChannel):
         return Made("Web push", lambda _: _web_push(site, channel), fields)
+    if isinstance(channel, SmsSection):
+        return _sms(site, channel_name, channel, fields)
     if not isinstance(channel, SmtpChannel):
         return site.absent(f"notifications.{name}", f'the channel "{channel_name}" ({channel.kind})', {})
     if part == "mailbox":
@@ -88,6 +106,32 @@ def _channel(site: Site, name: str) -> Made:
 
     live = site.live_secrets("notifications", "channels", channel_name)
     return Made("E-mail", make, fields, frozenset({"username", "password"} if live else ()))
+
+
+def _sms(site: Site, name: str, channel: SmsSection, fields: Mapping[str, Any]) -> Made:
+    public = site.spec.api.public_url  # no other address is one that a provider reaches
+    callback_url = f"{public.rstrip('/')}/v1/notifications/callbacks/{name}" if public else None
+
+    live = SMS_SECRETS & frozenset(fields) if site.live_secrets("notifications", "channels", name) else frozenset()
+    return Made("Text messages", lambda _: _carrier(site, channel, callback_url), fields, live)
+
+
+def _carrier(site: Site, channel: SmsSection, callback_url: str | None) -> Service:
+    """What brings text messages to phones; of the providers only the one that is used is loaded."""
+    match channel:
+        case TwilioChannel():
+            from runtime.services.notifications.adapters.twilio import Twilio
+
+            return SmsGateway(channel, lambda spec: Twilio(spec, callback_url))
+        case VonageChannel():
+            from runtime.services.notifications.adapters.vonage import Vonage
+
+            return SmsGateway(channel, lambda spec: Vonage(spec, callback_url))
+        case GenericSmsChannel():
+            from runtime.services.notifications.adapters.generic_sms import GenericSms
+
+            return SmsGateway(channel, lambda spec: GenericSms(spec, callback_url))
+    return Textbox(site.state.texts, channel.from_)
 
 
 def _web_push(site: Site, channel: WebPushChannel) -> Service:

@@ -1,4 +1,4 @@
-"""`runtime notify`: notifications by hand: send, preview, receipts, the mails that were caught, the key of push."""
+"""`runtime notify`: notifications by hand: send, preview, receipts, what was caught, the key of push."""
 
 from __future__ import annotations
 
@@ -45,15 +45,20 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     mails = actions.add_parser("mails", help="the mails caught by `channels.….host: embedded`, newest last")
     _spec(mails)
     mails.add_argument("id", nargs="?", help="show one mail whole; `last` for the newest")
+    texts = actions.add_parser("texts", help="the text messages caught by `provider: embedded`, newest last")
+    _spec(texts)
+    texts.add_argument("id", nargs="?", help="show one whole; `last` for the newest")
     vapid = actions.add_parser("vapid", help="the public key that browsers subscribe to push messages with")
     _spec(vapid)
-    for each in (send, preview, receipts, mails, vapid):
+    for each in (send, preview, receipts, mails, texts, vapid):
         each.add_argument("--json", action="store_true", help="JSON")
 
 
 def run(args: argparse.Namespace) -> int:
     if args.action == "mails":
         return _mails(args)
+    if args.action == "texts":
+        return _texts(args)
     from runtime.cli.calls import Caller
 
     caller = Caller.of(args.spec)
@@ -139,6 +144,28 @@ def _mails(args: argparse.Namespace) -> int:
         print("No mails yet.")
     for mail in caught:
         print(f"{mail.id}  {mail.date:%Y-%m-%d %H:%M:%S}  {', '.join(mail.to):<28}  {mail.subject}")
+    return 0
+
+
+def _texts(args: argparse.Namespace) -> int:
+    from runtime.errors import NotFound
+    from runtime.running import state_of
+    from runtime.services.notifications.textbox import texts
+
+    caught = texts(state_of(args.spec).texts)
+    if args.id:
+        wanted = [text for text in caught if text.id == args.id] or (caught[-1:] if args.id == "last" else [])
+        if not wanted:
+            raise NotFound(f'no text message "{args.id}"', remedy=f"List them: runtime notify texts {args.spec}")
+        print(f"To: {wanted[0].to}\nFrom: {wanted[0].from_}\n\n{wanted[0].body}")
+        return 0
+    if args.json:
+        print(json.dumps({"texts": [text.to_data() for text in caught]}, indent=2))
+        return 0
+    if not caught:
+        print("No text messages yet.")
+    for text in caught:
+        print(f"{text.id}  {text.date:%Y-%m-%d %H:%M:%S}  {text.to:<16}  {' '.join(text.body.split())[:80]}")
     return 0
 
 

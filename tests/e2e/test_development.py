@@ -85,6 +85,16 @@ def test_a_posted_mail_is_delivered_over_smtp_and_shown(environment: RunningEnvi
     assert "Grüße" in shown
 
 
+def test_a_posted_text_message_is_caught_and_shown(environment: RunningEnvironment) -> None:
+    job = environment.run_job("sms", {"to": ["+1 202 555 0123"], "body": "It arrives 🎉"})
+    assert (job["status"], job["result"]) == ("completed", {"sent": 1})
+    command = [sys.executable, "-m", "runtime", "notify", "texts", str(_root_spec(environment))]
+    shown = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert "+12025550123      It arrives 🎉" in shown
+    whole = subprocess.run([*command, "last"], capture_output=True, text=True, check=True).stdout
+    assert whole == "To: +12025550123\nFrom: +15550100\n\nIt arrives 🎉\n"
+
+
 def test_an_event_reaches_a_follower_and_the_plugins_subscriber(environment: RunningEnvironment) -> None:
     request = urllib.request.Request(environment.url + "/v1/streams/billing/subscribe")
     request.add_header("Authorization", f"Bearer {environment.key}")
@@ -126,7 +136,6 @@ def test_all_is_declared_and_what_is_absent_says_so(environment: RunningEnvironm
     assert {"billing", "security", "system", "user"} <= {
         stream["name"] for stream in environment.get("/v1/streams").body["items"]
     }
-    assert environment.post("/v1/queues/sms/jobs", {"payload": {"to": ["+15550100"], "body": "x"}}).status == 501
     asked = {"model": "default", "messages": [{"role": "user", "content": "Hello"}]}
     answered = environment.post("/v1/chat/completions", asked)
     assert answered.body["choices"][0]["message"]["content"] == "[echo] Hello"

@@ -353,7 +353,7 @@ def test_by_hand(environment: RunningEnvironment) -> None:
 
 def test_health_and_metrics_tell_of_it(environment: RunningEnvironment) -> None:
     details = environment.get("/healthz").body["services"]["notifications"]["details"]["notifications"]
-    assert details["breakers"] == {"email": "closed", "push": "closed"}
+    assert details["breakers"] == {"email": "closed", "push": "closed", "sms": "closed"}
     assert details["ended"]["email sent"] >= 1
     figures = environment.get("/metrics").body
     assert re.search(r'^runtime_notification_deliveries_total\{kind="email",status="sent"\} \d', figures, re.MULTILINE)

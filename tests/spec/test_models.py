@@ -14,7 +14,8 @@ from runtime.services.ai.spec import AiSpec, BudgetSpec, PriceSpec
 from runtime.services.auth.spec import AuthSpec, JwtSpec
 from runtime.services.events.spec import EventTypeSpec, SubscriptionSpec
 from runtime.services.jobs.spec import BUILT_IN_QUEUES, ConcurrencyRange, QueueSpec, ScheduleSpec
-from runtime.services.notifications.spec import NotificationsSpec, SmtpChannel, TwilioChannel
+from runtime.services.notifications.channels.spec import SmtpChannel, TwilioChannel
+from runtime.services.notifications.spec import NotificationsSpec
 from runtime.services.routines.spec import RoutineSpec
 from runtime.services.sandbox.spec import SandboxSpec
 from runtime.services.secrets.spec import AppRoleAuth, SecretsSpec, VaultSpec

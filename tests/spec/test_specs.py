@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from runtime.plugins import Registry
 from runtime.services.jobs.spec import BUILT_IN_QUEUES, ConcurrencyRange
-from runtime.services.notifications.spec import SmtpChannel
+from runtime.services.notifications.channels.spec import EmbeddedSmsChannel, SmtpChannel
 from runtime.spec.defaults import filled
 from runtime.spec.load import load
 from runtime.spec.overlay import compose
@@ -112,7 +112,7 @@ def test_development_catches_its_mails_and_echoes_its_questions() -> None:
     email = spec.notifications.channels["email"]
     assert isinstance(email, SmtpChannel)
     assert email.host == "embedded"
-    assert "sms" not in spec.notifications.channels
+    assert isinstance(spec.notifications.channels["sms"], EmbeddedSmsChannel)
     assert list(spec.ai.providers) == ["echo"]
     assert (spec.secrets.vault, spec.secrets.encryption) == (None, None)
 

@@ -155,7 +155,7 @@ def test_words(queue: dict[str, Any], words: str) -> None:
         ),
         (
             {"kind": "http", "provider": "twillio"},
-            'a.provider: expected one of twilio, vonage or http, found the text "twillio", did you mean '
+            'a.provider: expected one of twilio, vonage, generic or embedded, found the text "twillio", did you mean '
             '"twilio"? [twilio]',
         ),
         ({"kind": "in_app", "host": "x"}, "a.host: unknown key; the keys here are kind or fallback [None]"),

@@ -13,9 +13,9 @@ from runtime.services.ai.attempt import Try
 from runtime.services.ai.failures import Failure, falls_back
 from runtime.services.ai.faults import exhausted
 from runtime.services.ai.registry import Closed
-from runtime.services.ai.retry_after import NEVER
 from runtime.services.ai.spans import UNTRACED, Untraced
 from runtime.services.ai.wire.parts import Unsupported
+from runtime.services.retry_after import NEVER
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, cast
 
 import msgspec
 
-from runtime.services.ai.retry_after import NEVER
+from runtime.services.retry_after import NEVER
 
 if TYPE_CHECKING:
     from runtime.services.ai.spec import FallbackSpec

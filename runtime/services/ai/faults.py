@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from runtime.errors import Invalid, NotFound, RequestFault, TooLarge, TooMany
-from runtime.services.ai.retry_after import NEVER
+from runtime.services.retry_after import NEVER
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

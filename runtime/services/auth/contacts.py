@@ -6,10 +6,9 @@ import re
 from typing import Final
 
 from runtime.errors import Invalid, Pointer
+from runtime.services.phones import e164
 
 _EMAIL: Final = re.compile(r"[^@\s<>(),;:\\\"\x00-\x1f]{1,64}@[^@\s<>(),;:\\\"\x00-\x1f]{1,250}")
-_PHONE: Final = re.compile(r"\+[1-9][0-9]{6,14}")
-_WRITTEN: Final = str.maketrans("", "", " -./()\u00a0")
 
 
 def normal_email(email: str, pointer: str = "/email") -> str:
@@ -29,16 +28,17 @@ def normal_email(email: str, pointer: str = "/email") -> str:
 
 
 def normal_phone(phone: str, pointer: str = "/phone") -> str:
-    """A number in its international form (ITU-T E.164), whatever stands between its digits.
+    """A number in its international form (ITU-T E.164), whatever stands between its digits. It names its country.
 
     Raises:
         Invalid: it is none.
 
     Example:
-        >>> normal_phone("+43 (1) 234-567")
+        >>> normal_phone("+43 (0)1 234-567")
         '+431234567'
     """
-    found = phone.translate(_WRITTEN)
-    if not _PHONE.fullmatch(found):
-        raise Invalid("this is no phone number", errors=[Pointer(pointer, "with its country, such as +43 1 234567")])
-    return found
+    try:
+        return e164(phone)
+    except ValueError as error:
+        wanted = "with its country, such as +43 1 234567"
+        raise Invalid("this is no phone number", errors=[Pointer(pointer, f"{error}: {wanted}")]) from None

@@ -26,7 +26,8 @@ class UserDirectory:
     async def find(self, ids: Sequence[str]) -> dict[str, Person]:
         async with self._database.reading() as connection:
             found = await users.several(connection, ids)
-            further = await users.further_of(connection, [user.id for user in found])
+            ids = [user.id for user in found]
+            further, phones = await users.further_of(connection, ids), await users.phones_of_several(connection, ids)
         return {
             user.id: Person(
                 user.id,
@@ -34,6 +35,7 @@ class UserDirectory:
                 user.time_zone,
                 user.languages,
                 ((user.email, user.verified_at is not None), *further.get(user.id, ())),
+                phones.get(user.id, ()),
             )
             for user in found
         }

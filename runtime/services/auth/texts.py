@@ -19,4 +19,4 @@ class QueuedTexts:
         self._queue = queue
 
     async def send(self, tx: Transaction, to: str, text: str) -> None:
-        await tx.enqueue(self._queue, {"to": to, "text": text})
+        await tx.enqueue(self._queue, {"to": [to], "body": text})

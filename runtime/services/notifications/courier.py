@@ -184,7 +184,7 @@ class Courier:
         except Fault as error:  # the templates have changed since it was taken
             return await self._end(case.delivery, "failed", error.message)
         used, receipt = await self._chains.send(delivery.channel, message)
-        self._figures.tried(used, receipt.outcome)
+        self._figures.tried(used, receipt)
         return await self._settle(case, used, receipt, now)
 
     def _against(self, case: Case) -> str:
@@ -246,6 +246,8 @@ class Courier:
                 return await self._later(case, used, receipt, now)
             case "bounced":
                 return await self._end(case.delivery, "bounced", receipt.reason, used, receipt)
+            case "stopped":
+                return await self._end(case.delivery, "suppressed", receipt.reason, used, receipt)
             case "gone":
                 return await self._end(case.delivery, "failed", receipt.reason or "the device is gone", used, receipt)
             case _:
@@ -291,6 +293,10 @@ class Courier:
                 limits = self._declared.spec.suppression
                 await addresses.count_against(
                     tx.connection, delivery.kind, delivery.address, "bounces", limits.bounces, reason, limits.ttl
+                )
+            elif outcome == "stopped":
+                await addresses.count_against(
+                    tx.connection, delivery.kind, delivery.address, "complaints", 1, reason, None
                 )
             elif outcome == "gone" and delivery.kind == "push":
                 await addresses.remove_device(tx.connection, delivery.address)

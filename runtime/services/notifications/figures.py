@@ -10,6 +10,8 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
+    from runtime.services.notifications.channels.port import Receipt
+
 Family = GaugeMetricFamily | CounterMetricFamily
 
 OPEN = {"closed": 0, "probing": 1, "open": 2}
@@ -27,6 +29,7 @@ class Figures:
         self.statuses: Counter[tuple[str, str]] = Counter()
         self.outcomes: Counter[tuple[str, str]] = Counter()
         self.notified: Counter[str] = Counter()
+        self.segments: Counter[str] = Counter()
 
     def took(self, category: str) -> None:
         """A notification was taken."""
@@ -36,9 +39,11 @@ class Figures:
         """Deliveries have come to a status."""
         self.statuses[kind, status] += count
 
-    def tried(self, channel: str, outcome: str) -> None:
+    def tried(self, channel: str, receipt: Receipt) -> None:
         """A provider was given a message."""
-        self.outcomes[channel, outcome] += 1
+        self.outcomes[channel, receipt.outcome] += 1
+        if receipt.outcome == "sent" and (segments := receipt.details.get("segments")):
+            self.segments[channel] += segments
 
     def collect(self) -> Iterator[Family]:
         taken = CounterMetricFamily("runtime_notifications", "Notifications that were taken.", labels=["category"])
@@ -54,7 +59,12 @@ class Figures:
         )
         for (channel, outcome), count in self.outcomes.items():
             calls.add_metric([channel, outcome], count)
+        segments = CounterMetricFamily(
+            "runtime_notification_segments", "Segments of text messages that providers took.", labels=["channel"]
+        )
+        for channel, count in self.segments.items():
+            segments.add_metric([channel], count)
         breakers = GaugeMetricFamily("runtime_notification_breaker", "0 closed, 1 probing, 2 open.", labels=["channel"])
         for channel, state in self._breakers().items():
             breakers.add_metric([channel], OPEN[state])
-        yield from (taken, ended, calls, breakers)
+        yield from (taken, ended, calls, segments, breakers)

@@ -1,4 +1,4 @@
-"""A mail as the mail server is handed it, and what the server may say."""
+"""A mail as the mail server is handed it, and what it, or another provider, may say."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ class Letter:
 
 
 class Undeliverable(Exception):  # noqa: N818 - an outcome
-    """The mail server has refused a letter for good (5xx), or it cannot be written: no further try can help.
+    """The provider has refused a message for good, or it cannot be written: no further try can help.
 
     Args:
-        address: whether it is the address that the server refuses, and not the letter.
+        address: whether it is the address that the provider refuses, and not the message.
     """
 
     def __init__(self, said: str, *, address: bool = False) -> None:
@@ -42,17 +42,19 @@ class Undeliverable(Exception):  # noqa: N818 - an outcome
 
 
 class Undelivered(Exception):  # noqa: N818 - an outcome
-    """The mail server could not take a letter now (4xx, no connection, no answer in time): another try may help.
+    """The provider could not take a message now (no connection, no answer in time, too many): another try may help.
 
     Args:
-        down: it is the server that does not work, or refuses us; not this letter.
+        down: it is the provider that does not work, or refuses us; not this message.
         refused: it refuses us: an operator has to look.
+        after: seconds that it asked to wait.
     """
 
-    def __init__(self, said: str, *, down: bool = False, refused: bool = False) -> None:
+    def __init__(self, said: str, *, down: bool = False, refused: bool = False, after: float | None = None) -> None:
         super().__init__(said)
         self.down = down
         self.refused = refused
+        self.after = after
 
 
 class Mailer(Protocol):

@@ -22,12 +22,17 @@ KEPT: Final = 7 * 86_400.0
 """Seconds for which a report is known that is sent again."""
 
 STATUSES: Final[Mapping[Event, tuple[str, tuple[str, ...]]]] = {
-    "delivered": ("delivered", ("sent",)),
-    "bounced": ("bounced", ("sent", "delivered", "failed")),
+    "delivered": ("delivered", ("sent", "sending", "queued")),
+    "bounced": ("bounced", ("sent", "sending", "delivered", "failed")),
     "complained": ("complained", ("sent", "delivered", "read")),
-    "failed": ("failed", ("sent",)),
+    "failed": ("failed", ("sent", "sending")),
+    "stopped": ("failed", ("sent", "sending")),
 }
-"""The status of a delivery after a report, and those before it that the report may change."""
+"""The status of a delivery after a report, and those before it that the report may change.
+
+A report that names our own delivery may come before we have noted what the provider answered (`sending`), and of a
+message whose answer was lost, so that it waits for another try (`queued`), which it then no longer needs.
+"""
 
 
 class Reports:
@@ -81,6 +86,9 @@ class Reports:
         return True
 
     async def _delivery(self, tx: Transaction, channel: str, report: Report) -> Delivery | None:
+        if report.delivery is not None:
+            found = await deliveries.find(tx.connection, report.delivery)
+            return found if found is not None and found.kind == self._channels[channel].kind else None
         if report.id is None:
             return None
         return await deliveries.of_provider(tx.connection, report.id, [channel])
@@ -95,3 +103,5 @@ class Reports:
             )
         elif report.event == "stopped":
             await addresses.count_against(tx.connection, kind, address, "complaints", 1, reason, None)
+        elif report.event == "started":
+            await addresses.absolve(tx.connection, kind, address)

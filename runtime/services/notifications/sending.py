@@ -14,7 +14,7 @@ from runtime.services.notifications.recipients import STRANGER, people_of
 from runtime.services.notifications.requests import fingerprint, normal, operation, require_good
 from runtime.services.notifications.store import deliveries, digests, inbox, leaving, notices
 from runtime.services.notifications.store.notices import Kept
-from runtime.services.notifications.templates import kinds_of
+from runtime.services.notifications.templates import all_kinds_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -106,10 +106,7 @@ class Sending:
         return Notified(before.id, count, known=True)
 
     def _kinds(self, category: CategorySpec) -> list[Kind]:
-        kinds = kinds_of(category, self._declared.spec)
-        if category.escalation is not None:
-            more = category.model_copy(update={"channels": category.escalation.channels})
-            kinds = list(dict.fromkeys([*kinds, *kinds_of(more, self._declared.spec)]))
+        kinds = all_kinds_of(category, self._declared.spec)
         return [kind for kind in kinds if kind == "in_app" or self._planner.available(kind)]
 
     def _named(self, to: Audience) -> list[str]:

@@ -28,6 +28,7 @@ from runtime.services.notifications.reports import Reports
 from runtime.services.notifications.sending import Sending
 from runtime.services.notifications.store import AWAY, addresses, deliveries, digests, notices, preferences
 from runtime.services.notifications.templates import Templates
+from runtime.services.notifications.texting import Texting
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -129,6 +130,7 @@ class NotificationService:
             declared, database, outbox, self._planner, self._chains, self._people, self._presence,
             self._retries, links.link, self.figures, self._ended,
         )  # fmt: skip
+        self.texting = Texting(declared, database, outbox, self._chains, self.figures)
         self.inboxes = Inboxes(database, outbox, self._presence, self._bell, self.figures)
         self.choices = Choices(declared, database, outbox, self._people, links, self._platform)
         self.devices = Devices(database, outbox, self._people, self._push_keys)

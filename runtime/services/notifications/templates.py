@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, Final
 
-from runtime.errors import Fault, Invalid, NotFound
+from runtime.errors import Fault, Invalid, NotFound, Pointer
 from runtime.services.names import unknown
 from runtime.services.notifications.channels.port import KINDS, MailContent, PushContent, SmsContent
+from runtime.services.notifications.channels.sms import fault_of
 from runtime.services.notifications.plain import text_of
 
 if TYPE_CHECKING:
@@ -54,6 +55,7 @@ class Templates:
         self._folders: dict[Path, Folder] = {}
         self._of: dict[str, Folder] = {}
         self._digests: dict[str, Folder] = {}
+        self._longest: dict[str, int] = {}
 
         def opened(path: Path) -> Folder:
             if path not in self._folders:
@@ -64,7 +66,9 @@ class Templates:
         for category, section in spec.categories.items():
             path = root / section.template
             self._of[category] = opened(path)
-            _require(category, self._of[category], kinds_of(section, spec))
+            _require(category, self._of[category], all_kinds_of(section, spec))
+            if "sms" in all_kinds_of(section, spec):
+                self._longest[category] = getattr(spec.channels[channel_of(section, spec, "sms")], "max_segments", 1)
             if section.digest is not None:
                 own = path / "digest"
                 self._digests[category] = opened(own if own.is_dir() else path.parent / DIGEST)
@@ -78,15 +82,21 @@ class Templates:
         """Renders every message that may have to be sent, in every language.
 
         Raises:
-            Invalid: a variable is missing, or the templates cannot show a value.
+            Invalid: a variable is missing, the templates cannot show a value, or a text message becomes too long.
         """
         folder = self._folder(category)
         for language in folder.languages:
             for kind in kinds:
                 if kind == "in_app":
                     self.title(category, data, language, link)
-                else:
-                    self.content(category, kind, data, language, link=link)
+                    continue
+                content = self.content(category, kind, data, language, link=link)
+                if isinstance(content, SmsContent) and (wrong := fault_of(content.body, self._longest[category])):
+                    raise Invalid(
+                        f'the text message of "{category}" ({language}) cannot be sent: {wrong}',
+                        errors=[Pointer("/data", wrong)],
+                        remedy="Send less, shorten sms.txt, or let the channel take more.",
+                    )
 
     def content(
         self,
@@ -138,6 +148,12 @@ class Templates:
 def kinds_of(category: CategorySpec, spec: NotificationsSpec) -> list[Kind]:
     """The kinds of a category's channels, each once and in their order."""
     return list(dict.fromkeys(KINDS[spec.channels[name].kind] for name in category.channels if name in spec.channels))
+
+
+def all_kinds_of(category: CategorySpec, spec: NotificationsSpec) -> list[Kind]:
+    """The same with the channels that it may be escalated to."""
+    further = category.escalation.channels if category.escalation is not None else ()
+    return kinds_of(category.model_copy(update={"channels": (*category.channels, *further)}), spec)
 
 
 def channel_of(category: CategorySpec, spec: NotificationsSpec, kind: Kind) -> str:

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
-import hashlib
-import logging
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, cast
 
 import msgspec
 
-from runtime.errors import Fault
-from runtime.services.jobs.ports import JobContext, Reject
-from runtime.services.notifications.letters import Letter, Mailer, Undeliverable, Undelivered
+from runtime.services.jobs.ports import JobContext
+from runtime.services.notifications.ledger import Ledger
+from runtime.services.notifications.letters import Letter, Mailer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,13 +16,11 @@ if TYPE_CHECKING:
     from runtime.services.notifications.service import NotificationService
     from runtime.storage.ports import Cache
 
-logger = logging.getLogger("runtime.notifications")
-
-LEDGER_TTL: Final = 14 * 86_400.0
-"""Seconds for which it is remembered who has got a mail: longer than a failed job is kept for a replay."""
 MOST_RECIPIENTS: Final = 50
+LONGEST_SMS: Final = 2000
 
 Address = Annotated[str, msgspec.Meta(min_length=3, max_length=320)]
+Number = Annotated[str, msgspec.Meta(min_length=3, max_length=40)]
 Ids = Annotated[list[Annotated[str, msgspec.Meta(max_length=40)]], msgspec.Meta(max_length=100)]
 
 
@@ -67,6 +61,29 @@ class Email(msgspec.Struct, forbid_unknown_fields=True):
                 raise ValueError(f"Object missing required field `{name}`")
 
 
+class Sms(msgspec.Struct, forbid_unknown_fields=True):
+    """The payload of `notifications.sms`.
+
+    Args:
+        to: numbers; each gets a message of its own.
+        body: what it says.
+        deliveries: instead of all that: what a notification has planned.
+    """
+
+    to: Annotated[list[Number], msgspec.Meta(min_length=1, max_length=MOST_RECIPIENTS)] | None = None
+    body: Annotated[str, msgspec.Meta(min_length=1, max_length=LONGEST_SMS)] | None = None
+    deliveries: Ids = []
+
+    def __post_init__(self) -> None:
+        if self.deliveries:
+            if self.to or self.body is not None:
+                raise ValueError("`deliveries` stand alone")
+            return
+        for name in ("to", "body"):
+            if getattr(self, name) is None:
+                raise ValueError(f"Object missing required field `{name}`")
+
+
 class InApp(msgspec.Struct, forbid_unknown_fields=True):
     """The payload of `notifications.in_app`: an item for an inbox, or work on a notification.
 
@@ -97,40 +114,47 @@ class InApp(msgspec.Struct, forbid_unknown_fields=True):
                     raise ValueError(f"Object missing required field `{name}`")
 
 
-@dataclass(slots=True)
-class Sending:
-    """What the tries of one job have come to so far.
-
-    Args:
-        refused: recipients that never get it, with what the mail server said.
-        failed: recipients that may get it at the next try, with what it said.
-    """
-
-    sent: int = 0
-    refused: dict[str, str] = field(default_factory=dict)
-    failed: dict[str, str] = field(default_factory=dict)
-
-
-def email_task(mailer: Mailer, ledger: Cache) -> Callable[..., Any]:
+def email_task(mailer: Mailer, notes: Cache) -> Callable[..., Any]:
     """The task `notifications.email`.
-
-    Every recipient gets a message of its own. Who has got it is kept in the ledger, so that a further try of the job
-    goes only to those who have not. A recipient gets a second copy only where the process dies, or the ledger cannot be
-    reached for a minute, in the moment between the mail server's acceptance and the note of it. The copy has the same
-    Message-ID.
 
     Args:
         mailer: the channel.
-        ledger: remembers who has got what.
+        notes: remembers who has got what; see `Ledger`.
     """
-    sender = EmailTask(mailer, ledger)
+    ledger = Ledger(notes, "mail")
 
     async def email(job: JobContext, payload: Email) -> Any:
         if payload.deliveries:
             return await _service(job).courier.deliver(job.id, payload.deliveries)
-        return await sender.send(job, payload)
+
+        async def send(id_: str, to: str) -> None:
+            await mailer.send(Letter(id_, to, payload.subject or "", payload.text or "", payload.html))
+
+        return await ledger.send_to_each(job, payload.to or (), send)
 
     return email
+
+
+def sms_task(notes: Cache) -> Callable[..., Any]:
+    """The task `notifications.sms`.
+
+    Args:
+        notes: remembers who has got what; see `Ledger`.
+    """
+    ledger = Ledger(notes, "sms")
+
+    async def sms(job: JobContext, payload: Sms) -> Any:
+        service = _service(job)
+        if payload.deliveries:
+            return await service.courier.deliver(job.id, payload.deliveries)
+
+        async def send(id_: str, to: str) -> None:
+            await service.texting.send(id_, to, payload.body or "")
+
+        numbers = [service.texting.number(to) for to in payload.to or ()]
+        return await ledger.send_to_each(job, numbers, send)
+
+    return sms
 
 
 async def deliver(job: JobContext, payload: Deliveries) -> Any:
@@ -162,73 +186,3 @@ async def in_app(job: JobContext, payload: InApp) -> Any:
 
 def _service(job: JobContext) -> NotificationService:
     return cast("NotificationService", job.notifications)
-
-
-class EmailTask:
-    """Sends what jobs ask for; see `email_task`.
-
-    Args:
-        mailer: the channel.
-        ledger: remembers who has got what.
-    """
-
-    def __init__(self, mailer: Mailer, ledger: Cache) -> None:
-        self._mailer = mailer
-        self._ledger = ledger
-
-    async def send(self, job: JobContext, payload: Email) -> dict[str, Any]:
-        """Sends to everybody who has not got it.
-
-        Raises:
-            Reject: none of those who are left will ever get it.
-            Undelivered: some may get it at the next try.
-        """
-        sending = Sending()
-        recipients = list(dict.fromkeys(payload.to or ()))
-        for number, to in enumerate(recipients, 1):
-            await self._send_one(job, payload, to, sending)
-            await job.progress(number / len(recipients))
-        if sending.failed:
-            raise Undelivered(_sentence("not delivered yet", sending.failed))
-        if sending.refused:
-            raise Reject(_sentence("refused for good", sending.refused))
-        return {"sent": sending.sent}
-
-    async def _send_one(self, job: JobContext, payload: Email, to: str, sending: Sending) -> None:
-        digest = hashlib.sha256(f"{job.id}\0{to}".encode()).hexdigest()[:32]
-        key = f"mail:{digest}"
-        known = await self._ledger.get(key)
-        if known is not None:
-            if known == b"sent":
-                sending.sent += 1
-            else:
-                sending.refused[to] = known.decode().removeprefix("refused ")
-            return
-        letter = Letter(digest, to, payload.subject or "", payload.text or "", payload.html)
-        try:
-            await self._mailer.send(letter)
-        except Undelivered as error:
-            sending.failed[to] = str(error)
-            return
-        except Undeliverable as error:
-            sending.refused[to] = str(error)
-            await self._note(key, f"refused {error}".encode())
-            return
-        sending.sent += 1
-        await self._note(key, b"sent")
-
-    async def _note(self, key: str, what: bytes) -> None:
-        """Keeps trying for a minute: a lost note is a second mail."""
-        for pause in (0.1, 0.2, 0.5, *[1.0] * 59):
-            try:
-                await self._ledger.set(key, what, ttl=LEDGER_TTL)
-            except Fault as error:
-                logger.warning("cannot note that a mail was sent, trying again: %s", error.message)
-                await asyncio.sleep(pause)
-            else:
-                return
-        await self._ledger.set(key, what, ttl=LEDGER_TTL)
-
-
-def _sentence(what: str, by_recipient: dict[str, str]) -> str:
-    return "; ".join(f"{to}: {what}: {said}" for to, said in by_recipient.items())

@@ -36,7 +36,7 @@ class Site(Auth):
 
     async def code(self, email: str) -> str:
         """The code in the last mail to an address, or text message to a phone."""
-        text = [mail["text"] for mail in await self.mails() if mail["to"] in ([email], email)][-1]
+        text = [mail.get("text") or mail["body"] for mail in await self.mails() if mail["to"] == [email]][-1]
         found = re.search(r"code(?: for your phone)? is (\w+-\w+)", text)
         assert found is not None, text
         return found[1]

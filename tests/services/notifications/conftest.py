@@ -13,7 +13,7 @@ import pytest
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, Session
 
 from runtime.services.notifications.adapters.smtp import SmtpSender
-from runtime.services.notifications.spec import SmtpChannel
+from runtime.services.notifications.channels.spec import SmtpChannel
 from tests.services.notifications.site import Site
 
 if TYPE_CHECKING:

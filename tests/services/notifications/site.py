@@ -22,13 +22,27 @@ from runtime.services.jobs.adapters.saq import SaqBackend
 from runtime.services.jobs.service import JobQueues
 from runtime.services.jobs.spec import QueueSpec
 from runtime.services.jobs.worker import QueueWorker
+from runtime.services.notifications.adapters.generic_sms import GenericSms
+from runtime.services.notifications.adapters.sms_gateway import SmsGateway
 from runtime.services.notifications.adapters.smtp import SmtpSender
+from runtime.services.notifications.adapters.twilio import Twilio
+from runtime.services.notifications.adapters.vonage import Vonage
 from runtime.services.notifications.channels.mail import MailChannel
+from runtime.services.notifications.channels.port import Callback
 from runtime.services.notifications.channels.push import PushChannel
+from runtime.services.notifications.channels.signature import signed
+from runtime.services.notifications.channels.sms import SmsChannel
+from runtime.services.notifications.channels.spec import (
+    GenericSmsChannel,
+    SmsProviderChannel,
+    SmtpChannel,
+    TwilioChannel,
+    VonageChannel,
+)
 from runtime.services.notifications.ports import Audience, Notice
 from runtime.services.notifications.service import NotificationService
-from runtime.services.notifications.spec import NotificationsSpec, SmtpChannel
-from runtime.services.notifications.workers import deliver, email_task, in_app
+from runtime.services.notifications.spec import NotificationsSpec
+from runtime.services.notifications.workers import deliver, email_task, in_app, sms_task
 from runtime.services.outbox.service import Outbox
 from runtime.storage.cache import RedisCache
 from runtime.storage.database import Database
@@ -37,8 +51,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from runtime.services.jobs.ports import JobView
     from runtime.services.notifications.adapters.webpush import WebPush
-    from runtime.services.notifications.channels.port import Callback, Kind, Message, Receipt, Report
+    from runtime.services.notifications.channels.port import Kind, Message, Receipt, Report
     from runtime.services.notifications.ports import Delivery, Notified
     from runtime.storage.wire import WiredRedis
 
@@ -115,12 +130,19 @@ class Site:
             "push": QueueSpec.model_validate({"handler": "notifications.push", "retry": retry or RETRY}),
             "notification": QueueSpec.model_validate({"handler": "notifications.in_app", "retry": RETRY}),
         }
+        names: dict[Kind, str] = {"email": "email", "push": "push", "in_app": "notification"}
+        texts = {name: each for name, each in self.spec.channels.items() if isinstance(each, SmsProviderChannel)}
+        if texts:
+            self.queues["sms"] = QueueSpec.model_validate({"handler": "notifications.sms", "retry": retry or RETRY})
+            names["sms"] = "sms"
+        self.gateways = {name: gateway(each, name) for name, each in texts.items()}
         section_ = self.spec.channels["email"]
         assert isinstance(section_, SmtpChannel)
         self.mailer = SmtpSender(section_)
         tasks = [
             Mark("task", "notifications.email", email_task(self.mailer, RedisCache(client, "rt:test:cache:"))),
             Mark("task", "notifications.push", deliver),
+            Mark("task", "notifications.sms", sms_task(RedisCache(client, "rt:test:cache:"))),
             Mark("task", "notifications.in_app", in_app),
         ]
         self.client = client
@@ -130,13 +152,13 @@ class Site:
             RedisStreams(client, "rt:test:", source="test", instance=""),
         )
         self.outbox = Outbox(self.database, self.jobs, self.events, check=self.jobs.check)
-        names: dict[Kind, str] = {"email": "email", "push": "push", "in_app": "notification"}
         self.service = NotificationService(
             self.spec, self.database, self.outbox, self.outbox, client, self.events.platform,
             UserDirectory(self.database),
             channels={
                 "email": MailChannel(self.mailer),
                 **({"push": PushChannel(push, self.database)} if push else {}),
+                **{name: SmsChannel(each, self.gateways[name]) for name, each in texts.items()},
                 **channels,
             },
             push_keys=push,
@@ -158,6 +180,8 @@ class Site:
         await self.service.start()
         self._ends.push_async_callback(self.service.stop)
         self._ends.push_async_callback(self.mailer.stop)
+        for each in self.gateways.values():
+            self._ends.push_async_callback(each.stop)
 
     async def work(self, *queues: str) -> None:
         """Lets the outbox deliver and workers run, from now on."""
@@ -171,14 +195,22 @@ class Site:
             await worker.start()
             self._ends.push_async_callback(worker.stop)
 
-    async def user(self, id_: str, *, verified: bool = True, **columns: Any) -> str:
-        """Adds a user whose address is `<id>@example.com`."""
+    async def user(self, id_: str, *phones: str, verified: bool = True, proven: bool = True, **columns: Any) -> str:
+        """Adds a user whose address is `<id>@example.com`.
+
+        Args:
+            proven: whether the phones are verified.
+        """
         now = datetime.now(UTC)
         made = User(id_, f"{id_}@example.com", now if verified else None, (), None, None, (), now, False)
         async with self.outbox.transaction() as tx:
             await users.add(tx.connection, made, None)
             if columns:
                 await users.change(tx.connection, id_, **columns)
+            for phone in phones:
+                await users.add_phone(tx.connection, id_, phone)
+                if proven:
+                    await users.verify_phone(tx.connection, id_, phone)
         return id_
 
     async def notify(self, category: str, *users: str, thing: str = "news", **more: Any) -> Notified:
@@ -200,6 +232,21 @@ class Site:
                     return found
                 await asyncio.sleep(0.01)
 
+    async def reported(self, channel: str, *events: dict[str, Any], id_: str = "c1") -> int:
+        """Lets a provider report as Standard Webhooks has it; returns how many reports told something new."""
+        body = json.dumps({"events": list(events)}).encode()
+        url = f"https://core.example.com/v1/notifications/callbacks/{channel}"
+        callback = Callback(url, signed("whsec_c2VjcmV0", id_, body), body)
+        return await self.service.reports.called(channel, callback)
+
+    async def job(self, queue: str, **payload: Any) -> JobView:
+        """A job, once it has ended."""
+        job = await self.jobs.enqueue(queue, payload)
+        async with asyncio.timeout(20):
+            while (seen := await self.jobs.get(job.id)).status not in ("completed", "failed"):
+                await asyncio.sleep(0.01)
+        return seen
+
     async def sql(self, statement: str, **parameters: Any) -> list[Any]:
         async with self.database.transaction() as connection:
             found = await connection.execute(text(statement), parameters)
@@ -213,6 +260,19 @@ class Site:
     async def close(self) -> None:
         await self._ends.aclose()
         await self.events.stop()
+
+
+def gateway(section: SmsProviderChannel, name: str) -> SmsGateway[Any]:
+    """The component of a channel of text messages."""
+    url = f"https://core.example.com/v1/notifications/callbacks/{name}"
+    match section:
+        case TwilioChannel():
+            return SmsGateway(section, lambda spec: Twilio(spec, url))
+        case VonageChannel():
+            return SmsGateway(section, lambda spec: Vonage(spec, url))
+        case GenericSmsChannel():
+            return SmsGateway(section, lambda spec: GenericSms(spec, url))
+    raise AssertionError(section)
 
 
 def write(folder: Path, files: Mapping[str, str]) -> None:

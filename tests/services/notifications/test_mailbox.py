@@ -9,9 +9,9 @@ import pytest
 
 from runtime.errors import StartFailed
 from runtime.services.notifications.adapters.smtp import SmtpSender
+from runtime.services.notifications.channels.spec import SmtpChannel
 from runtime.services.notifications.letters import Letter, Undelivered
 from runtime.services.notifications.mailbox import Mailbox, mails, text_of
-from runtime.services.notifications.spec import SmtpChannel
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

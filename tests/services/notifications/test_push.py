@@ -19,9 +19,9 @@ from runtime.services.notifications.adapters.vapid import VapidKeys
 from runtime.services.notifications.adapters.webpush import WebPush
 from runtime.services.notifications.channels.port import Message, PushContent
 from runtime.services.notifications.channels.push import LARGEST, LARGEST_BODY, payload_of
+from runtime.services.notifications.channels.spec import WebPushChannel
 from runtime.services.notifications.devices import MOST, Asked
 from runtime.services.notifications.ports import PushSubscription
-from runtime.services.notifications.spec import WebPushChannel
 from tests.services.notifications.push_service import push_service
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from runtime.services.ai.failures import Failure, of_status
 from runtime.services.ai.provider import bodies
-from runtime.services.ai.retry_after import retry_after
+from runtime.services.retry_after import retry_after
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -148,6 +148,15 @@ async def phones_of(connection: AsyncConnection, id_: str) -> dict[str, datetime
     return {row.phone: utc(row.verified_at) if row.verified_at else None for row in rows}
 
 
+async def phones_of_several(connection: AsyncConnection, ids: Sequence[str]) -> dict[str, list[tuple[str, bool]]]:
+    """The phones of users, and whether each is verified: those that are first, as the first is the one that is used."""
+    found: dict[str, list[tuple[str, bool]]] = {}
+    query = select(phones).where(phones.c.user.in_(ids)).order_by(phones.c.verified_at.is_(None), phones.c.phone)
+    for row in await connection.execute(query):
+        found.setdefault(row.user, []).append((row.phone, row.verified_at is not None))
+    return found
+
+
 async def add_phone(connection: AsyncConnection, id_: str, phone: str) -> None:
     await add_row(connection, phones, {"user": id_, "phone": phone, "verified_at": None})
 

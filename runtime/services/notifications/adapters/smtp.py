@@ -18,8 +18,8 @@ from runtime.services.notifications.letters import Letter, Undeliverable, Undeli
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from runtime.services.notifications.channels.spec import SmtpChannel
     from runtime.services.notifications.mailbox import Mailbox
-    from runtime.services.notifications.spec import SmtpChannel
 
 logger = logging.getLogger("runtime.notifications")
 

@@ -7,7 +7,6 @@ import time
 from base64 import urlsafe_b64encode
 from collections import Counter
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
@@ -18,6 +17,7 @@ from runtime.services.addresses import OwnNetworkError, public_socket
 from runtime.services.notifications.adapters.vapid import VapidKeys
 from runtime.services.notifications.channels.port import Receipt
 from runtime.services.notifications.endpoints import fault_of
+from runtime.services.retry_after import retry_after
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
     from runtime.services.notifications.adapters.vapid import VapidKey
     from runtime.services.notifications.channels.port import Message
+    from runtime.services.notifications.channels.spec import WebPushChannel
     from runtime.services.notifications.ports import PushSubscription
-    from runtime.services.notifications.spec import WebPushChannel
 
 CLAIMED: Final = 3600
 """Seconds for which a push service may take a token as ours; at most a day (RFC 8292, section 2)."""
@@ -177,24 +177,14 @@ def _receipt(status: int, headers: Mapping[str, str], said: str, origin: str) ->
     if status in (401, 403):
         return Receipt("refused", reason=reason)
     if status in (429, 503):
-        return Receipt("later", reason=reason, after=_after(headers.get("Retry-After")))
+        return Receipt("later", reason=reason, after=_after(headers))
     return Receipt("later" if status >= 500 or status == 408 else "unfit", reason=reason)
 
 
-def _after(value: str | None) -> float | None:
-    """Seconds of a `Retry-After`, which is a number or a date (RFC 9110, section 10.2.3)."""
-    if not value:
-        return None
-    try:
-        if value.strip().isdecimal():
-            seconds = float(value)
-        else:
-            until = parsedate_to_datetime(value)
-            until = until if until.tzinfo else until.replace(tzinfo=UTC)
-            seconds = (until - datetime.now(UTC)).total_seconds()
-    except ValueError:
-        return None
-    return min(max(seconds, 0.0), LONGEST_WAIT)
+def _after(headers: Mapping[str, str]) -> float | None:
+    """Seconds of a `Retry-After`, an hour at most."""
+    wait = retry_after(headers)
+    return min(wait, LONGEST_WAIT) if wait is not None else None
 
 
 def _ttl(longest: float, message: Message) -> int:

@@ -7,6 +7,7 @@ and the service does the rest.
     later    not now                                tried again, after `after` seconds where it says so
     bounced  this address never takes it            counted; after `suppression.bounces` of them it gets nothing more
     gone     this device or subscription is no more it is deleted
+    stopped  the recipient wants none of them       it gets nothing more until it says otherwise
     refused  the provider refuses *us*              the next provider of the chain is tried, and health says so
     unfit    this message cannot be sent as it is   it fails; the address is as good as before
 """
@@ -28,7 +29,7 @@ Kind = Literal["email", "push", "sms", "in_app"]
 KINDS: Final[Mapping[str, Kind]] = {"smtp": "email", "webpush": "push", "http": "sms", "in_app": "in_app"}
 """By `kind` of the channel in the spec."""
 
-Outcome = Literal["sent", "later", "bounced", "gone", "refused", "unfit"]
+Outcome = Literal["sent", "later", "bounced", "gone", "stopped", "refused", "unfit"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,8 +116,9 @@ class Receipt:
     details: Mapping[str, Any] = field(default_factory=dict)
 
 
-Event = Literal["delivered", "bounced", "complained", "failed", "stopped"]
-"""What a provider reports later. `stopped`: the recipient answered STOP, and gets nothing more."""
+Event = Literal["delivered", "bounced", "complained", "failed", "stopped", "started"]
+"""What a provider reports later. `stopped`: the recipient answered STOP, and gets nothing more; `started`: wants it
+again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +143,8 @@ class Report:
     Args:
         event: what happened.
         id: the provider's name of the message (`Receipt.id`); None where it tells of an address alone.
-        address: whom it is about; needed without an `id`.
+        delivery: our own name of the message (`Message.id`), where the provider repeats it: known before `id` is.
+        address: whom it is about; needed without an `id` or a `delivery`.
         reason: in its words.
         unique: names the report, so that one that is sent again counts once; None where the provider has no such name.
     """
@@ -151,6 +154,7 @@ class Report:
     address: str | None = None
     reason: str = ""
     unique: str | None = None
+    delivery: str | None = None
 
 
 class Channel(Protocol):

@@ -9,13 +9,29 @@ import hmac
 import time
 from typing import TYPE_CHECKING, Final
 
-from runtime.errors import Forbidden
+from runtime.errors import Forbidden, NotFound
 
 if TYPE_CHECKING:
+    from pydantic import SecretStr
+
     from runtime.services.notifications.channels.port import Callback
 
 TOLERANCE: Final = 300.0
 """Seconds by which a signature may be old, or ahead."""
+
+
+def secret_of(given: SecretStr | None) -> str:
+    """The secret that callbacks are signed with.
+
+    Raises:
+        NotFound: there is none, so that nobody can report anything.
+    """
+    if given is None:
+        raise NotFound(
+            "this channel takes no reports",
+            remedy="Set `callback_secret` of the channel to what the provider signs its reports with.",
+        )
+    return given.get_secret_value()
 
 
 def require_signed(callback: Callback, secret: str, *, now: float | None = None) -> str:

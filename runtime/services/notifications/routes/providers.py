@@ -3,7 +3,7 @@
 from typing import Any
 
 import msgspec
-from litestar import Controller, Request, post
+from litestar import Controller, Request, Response, post
 from litestar.params import FromPath
 from litestar.status_codes import HTTP_200_OK
 
@@ -13,7 +13,11 @@ from runtime.services.notifications.channels.port import Callback
 from runtime.services.notifications.ports import Notifications
 from runtime.services.notifications.routes.shown import declared
 
-MEDIA = frozenset({"application/json", "application/x-www-form-urlencoded"})
+FORM = "application/x-www-form-urlencoded"
+MEDIA = frozenset({"application/json", FORM})
+NO_ANSWER = "<Response/>"
+"""What Twilio, which sends forms, would otherwise send to the recipient as an answer
+(https://www.twilio.com/docs/messaging/twiml)."""
 
 
 class ReportsTaken(msgspec.Struct):
@@ -33,7 +37,10 @@ class CallbackRoutes(Controller):
     )
     async def called(
         self, channel: FromPath[str], request: Request[Any, Any, Any], notifications: Port[Notifications | None]
-    ) -> ReportsTaken:
+    ) -> Response[ReportsTaken | str]:
         headers = {name.lower(): value for name, value in request.headers.items()}
         callback = Callback(str(request.url), headers, await request.body())
-        return ReportsTaken(await declared(notifications).reports.called(channel, callback))
+        taken = await declared(notifications).reports.called(channel, callback)
+        if headers.get("content-type", "").startswith(FORM):
+            return Response(NO_ANSWER, media_type="text/xml")
+        return Response(ReportsTaken(taken))

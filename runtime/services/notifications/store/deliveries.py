@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection
 
 LONGEST_REASON = 500
+REPORTED = ("delivered", "bounced", "complained", "failed")
+"""Where a provider's report may take a delivery before it is noted as sent."""
 
 
 def name_of(notification: str, recipient: str, kind: str, address: str, step: str) -> str:
@@ -86,7 +88,8 @@ async def record(
     details: Mapping[str, Any] | None = None,
     sent: bool = False,
 ) -> None:
-    """Writes what became of a delivery that is in hand."""
+    """Writes what became of a delivery that is in hand; of one that a report has moved on meanwhile, only how it went
+    out."""
     now = datetime.now(UTC)
     values: dict[str, Any] = {
         "status": status,
@@ -100,9 +103,13 @@ async def record(
     }
     if sent:
         values["sent_at"] = now
-    await connection.execute(
-        update(deliveries).where(deliveries.c.id == id_, deliveries.c.status == "sending").values(**values)
-    )
+    mine = update(deliveries).where(deliveries.c.id == id_)
+    if (await connection.execute(mine.where(deliveries.c.status == "sending").values(**values))).rowcount or not sent:
+        return
+    ahead = mine.where(deliveries.c.claim.is_not(None), deliveries.c.status.in_(REPORTED))
+    for name in ("status", "reason", "due_at", "updated_at"):
+        del values[name]
+    await connection.execute(ahead.values(**values))
 
 
 async def move(connection: AsyncConnection, id_: str, status: str, reason: str, allowed: Collection[str]) -> bool:

@@ -10,13 +10,13 @@ import pytest
 from runtime.errors import Invalid
 from runtime.services.ai.failures import of_event, of_status
 from runtime.services.ai.request import ChatRequest
-from runtime.services.ai.retry_after import NEVER, retry_after
 from runtime.services.ai.sse import Events
 from runtime.services.ai.usage import Usage
 from runtime.services.ai.wire.anthropic import AnthropicWire
 from runtime.services.ai.wire.mistral import MistralWire
 from runtime.services.ai.wire.openai import OpenAiWire
 from runtime.services.ai.wire.parts import Unsupported
+from runtime.services.retry_after import NEVER, retry_after
 
 PICTURE = "data:image/png;base64,iVBORw0KGgo="
 TOOL = {"type": "function", "function": {"name": "add", "description": "Adds.", "parameters": {"type": "object"}}}
