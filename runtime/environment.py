@@ -32,6 +32,7 @@ from runtime.view import View
 from runtime.vitals import Vitals
 
 if TYPE_CHECKING:
+    from runtime.services.notifications.ports import Audience, Notice, Notifications, Notified
     from runtime.spec.load import Loaded
 
 logger = logging.getLogger("runtime.environment")
@@ -181,6 +182,25 @@ class Environment:
             self.url = kernel.service("http").url
         self.boot_seconds = time.monotonic() - self._begun
         return assembly
+
+    async def notify(self, notice: Notice, to: Audience, *, by: str = "python") -> Notified:
+        """Tells people something, from code in this process that is no job; as `job.notify`.
+
+        Args:
+            by: who asks for it: what `notice.key` names is its own.
+
+        Raises:
+            Fault: it does not run, or the spec declares no notifications.
+
+        Example:
+            >>> await environment.notify(                                                  # doctest: +SKIP
+            ...     Notice("system-alert", {"title": "Disk", "text": "It is full."}), Audience(users=("u1",))
+            ... )
+        """
+        if self.kernel is None or not self.url:
+            raise Fault("nobody can be told anything: the environment does not run", remedy="Wait for `on_ready`.")
+        notifications: Notifications = self.kernel.service("notifications")
+        return await notifications.sending.notify(notice, to, by=by)
 
     def stop(self) -> None:
         """Asks it to drain and end."""

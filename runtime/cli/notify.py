@@ -28,7 +28,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     send.add_argument("--except", action="append", default=[], metavar="ID", dest="but", help="a user to leave out")
     send.add_argument("--key", help="names it: sent again, it is told once")
     send.add_argument("--at", metavar="TIME", help="when, such as 2026-01-05T08:00:00Z")
+    send.add_argument("--delay", action="append", metavar="1d", dest="delays", help="tell it again while it is unread")
     send.add_argument("--urgency", choices=("low", "normal", "high"))
+    send.add_argument("--mode", choices=("default", "forced", "prefer_socket"))
     _data(send)
     preview = actions.add_parser("preview", help="what it would look like; nothing is sent")
     _spec(preview)
@@ -61,7 +63,13 @@ def run(args: argparse.Namespace) -> int:
 def _send(args: argparse.Namespace, caller: Any) -> int:
     to = {"users": args.user, "emails": args.email, "topic": args.topic, "all": args.all, "except": args.but}
     body = {"category": args.category, "to": {name: value for name, value in to.items() if value}, **_shown(args)}
-    body.update({name: value for name in ("key", "at", "urgency") if (value := getattr(args, name)) is not None})
+    body.update(
+        {
+            name: value
+            for name in ("key", "at", "delays", "urgency", "mode")
+            if (value := getattr(args, name)) is not None
+        }
+    )
     taken = caller.post("/v1/notifications", body)
     if args.json:
         print(json.dumps(taken))

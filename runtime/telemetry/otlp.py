@@ -37,6 +37,8 @@ FLUSH: Final = 2.0
 PATH: Final = "/v1/traces"
 INTERVAL: Final = 1.0
 """Seconds between two sendings."""
+PATIENCE: Final = 5.0
+"""Seconds that a sending may take, its repetitions included."""
 
 _KINDS: Final = {
     "server": trace.SpanKind.SERVER,
@@ -179,7 +181,7 @@ class _Collector(SpanExporter):
         if address is not None and not address.endswith(PATH):
             address += PATH
         headers = {name: secret.get_secret_value() for name, secret in spec.headers.items()}
-        self._exporter = OTLPSpanExporter(address, headers=headers or None)
+        self._exporter = OTLPSpanExporter(address, headers=headers or None, timeout=PATIENCE)
         self._address = address or "the address in OTEL_EXPORTER_OTLP_ENDPOINT"
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from tests.dashboard.chromium import ProtocolError, until
+from tests.dashboard.conftest import sign_in
 from tests.dashboard.relay import relay
 from tests.services.notifications.push_service import push_service
 
@@ -121,6 +122,33 @@ def test_a_break_loses_nothing_and_doubles_nothing(site: Site) -> None:
             page.reads(said)
 
 
+def test_whoever_does_not_look_is_told_otherwise(site: Site) -> None:
+    lena = site.user("lena")
+
+    def mailed() -> bool:
+        """Whether a further notification goes out by mail too, and not to an open connection alone."""
+        path = f"/v1/notifications/{site.tell(lena, 'Far')}/deliveries"
+
+        def settled() -> Any:
+            (mail,) = [each for each in site.at.get(path).body["items"] if each["kind"] == "email"]
+            return mail["status"] in ("sent", "suppressed") and mail
+
+        return bool(until(settled, "the mail is decided on")["status"] == "sent")
+
+    with site.browser.profile() as page:
+        page.send("Page.addScriptToEvaluateOnNewDocument", source=_SOON)
+        page.open(site.at.url)
+        sign_in(page, lena)
+        assert not mailed()
+        site.browser.page(page.context)  # a tab in front of it
+        until(mailed, "mails come again")
+        before = page.text()
+        page.front()
+        until(lambda: page.text().count("Far") > before.count("Far"), "what came meanwhile is there")
+        page.reads("Live")
+        assert not mailed()
+
+
 def test_what_is_chosen_is_kept(site: Site) -> None:
     carl = site.user("carl")
 
@@ -203,6 +231,10 @@ _TOO_WIDE = """
 [...document.querySelectorAll('body *')]
   .filter((each) => each.getBoundingClientRect().right > innerWidth + 1 && !each.closest('.unseen'))
   .map((each) => each.outerHTML)
+"""
+_SOON = """
+const later = window.setTimeout;
+window.setTimeout = (act, time) => later(act, time >= 300000 ? 0 : time);
 """
 _FAST = {"latency": 0, "downloadThroughput": -1, "uploadThroughput": -1}
 

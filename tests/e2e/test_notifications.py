@@ -342,7 +342,9 @@ def test_by_hand(environment: RunningEnvironment) -> None:
     shown = notify("preview", spec, "system-alert", "--data", data)
     assert "Alert: Disk" in shown
     assert "It is almost full." in shown
-    sent = json.loads(notify("send", spec, "system-alert", "--email", "eve@example.com", "--data", data, "--json"))
+    words = ["--email", "eve@example.com", "--data", data, "--key", "by-hand", "--delay", "1d", "--mode", "forced"]
+    sent = json.loads(notify("send", spec, "system-alert", *words, "--json"))
+    assert json.loads(notify("send", spec, "system-alert", *words, "--json")) == {**sent, "known": True}
     settled(environment, sent["id"])
     assert re.search(r"^email +sent +eve@example\.com$", notify("receipts", spec, sent["id"]), re.MULTILINE)
     assert "eve@example.com" in notify("mails", spec)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 from opentelemetry import trace
 
+from runtime.telemetry import otlp
 from runtime.telemetry.context import traceparent
 from runtime.telemetry.traces import Traces
 from runtime.telemetry.tracing import NEW, Tracing
@@ -92,8 +93,10 @@ async def test_a_share_is_taken_and_it_changes_while_it_runs(there: Collector) -
 
 
 async def test_a_collector_that_is_away_is_told_of_once_and_slows_nothing(
-    there: Collector, caplog: pytest.LogCaptureFixture
+    there: Collector, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(otlp, "PATIENCE", 0.5)
+    monkeypatch.setattr(otlp, "INTERVAL", 0.1)
     caplog.set_level(logging.INFO, "runtime.tracing")
     tracing = Tracing()
     traces = Traces(section(nowhere()), tracing, ABOUT)
@@ -125,7 +128,8 @@ async def test_a_collector_that_is_away_is_told_of_once_and_slows_nothing(
     await traces.stop()
 
 
-async def test_an_end_does_not_wait_for_a_collector_that_is_away() -> None:
+async def test_an_end_does_not_wait_for_a_collector_that_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(otlp, "FLUSH", 0.2)
     tracing = Tracing()
     traces = Traces(section(nowhere()), tracing, ABOUT)
     await traces.start()

@@ -62,9 +62,8 @@ class Group:
         self._loop: asyncio.Task[None] | None = None
         self._claim: asyncio.Task[Taken | None] | None = None
         """What waits for new events."""
-        self._claimed = 0
         self._dry = False
-        """The last call came back with less than it asked for: the next one waits."""
+        """The last call came back with few: the next one waits, where there is nothing."""
         self._stir = asyncio.Event()
         self._alarm: asyncio.TimerHandle | None = None
         self._alarm_at: float | None = None
@@ -158,12 +157,11 @@ class Group:
         claim = self._claim
         if claim is not None and claim.done():
             self._claim = None
-            return self._given(claim.result(), self._claimed)
+            return self._given(claim.result(), BATCH)
         count = self._room() if claim is None else 0
         if count and not self._dry:
             return self._given(await self._exchange(count), count)
         if count:
-            self._claimed = count
             self._claim = asyncio.create_task(self._exchange(count, wait=True), name=f"wait for {self._name}")
             self._claim.add_done_callback(lambda _: self._stir.set())
         elif self._handling.done and not self._handling.hand.ready:
@@ -171,11 +169,15 @@ class Group:
             return True
         return False
 
-    def _given(self, taken: Taken | None, count: int) -> bool:
-        """Takes what a call has brought; False where it is too early for the next one."""
+    def _given(self, taken: Taken | None, many: int) -> bool:
+        """Takes what a call has brought; False where it is too early for the next one.
+
+        Args:
+            many: with so many events more are likely to be there, and the next call does not wait.
+        """
         if taken is None:
             return True
-        self._dry = len(taken.entries) < count
+        self._dry = len(taken.entries) < many
         self._handling.add(taken)
         if taken.held:
             self._dry = False
@@ -215,7 +217,7 @@ class Group:
             self._seat.call_off()
             await asyncio.wait({claim}, timeout=AGAIN)  # it may not have begun to wait
         self._claim = None
-        self._given(claim.result(), self._claimed)
+        self._given(claim.result(), BATCH)
 
     async def _sit(self) -> None:
         """Renews the lease; where what is pending has changed, looks at all of it."""

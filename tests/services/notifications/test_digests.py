@@ -32,6 +32,8 @@ DIGEST = {
     "title.txt": "{{ count }}",
 }
 RUNS = count()
+TICK = timedelta(seconds=10)
+"""Coarse, so that the end of a window is often met exactly."""
 BEGIN = datetime(2026, 1, 1, tzinfo=UTC)
 
 
@@ -68,29 +70,29 @@ def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[asyncio
 
 steps = st.lists(
     st.one_of(
-        st.tuples(st.just("gather"), st.sampled_from(["ada", "bob"]), st.sampled_from(["", "k"]), st.integers(-30, 90)),
-        st.tuples(st.just("close"), st.integers(0, 30), st.just(""), st.integers(0, 90)),
+        st.tuples(st.just("gather"), st.sampled_from(["ada", "bob"]), st.sampled_from(["", "k"]), st.integers(-3, 9)),
+        st.tuples(st.just("close"), st.integers(0, 30), st.just(""), st.integers(0, 9)),
     ),
     max_size=30,
 )
 
 
 @settings(max_examples=60)
-@given(steps, st.integers(1, 60))
+@given(steps, st.integers(1, 6))
 def test_the_model_agrees_over_random_clocks(
     database: tuple[asyncio.Runner, Database], moves: list[Any], window: int
 ) -> None:
-    """Clocks of several machines go back and forth; windows close late, early and twice."""
+    """Clocks of several machines go back and forth; windows close late, early, twice and on the second."""
     runner, made = database
     model, known, run = Windows(), list[str](), f"run{next(RUNS)}"
 
     async def play() -> None:
         now = BEGIN
         for number, (what, who, key, passed) in enumerate(moves):
-            now += timedelta(seconds=passed)
+            now += passed * TICK
             async with made.transaction() as connection:
                 if what == "gather":
-                    fresh, closes = f"{run}-{number}", now + timedelta(seconds=window)
+                    fresh, closes = f"{run}-{number}", now + window * TICK
                     known.append(fresh)
                     opened = await digests.gather(
                         connection, f"{run}{who}", "news", key, f"n{number}", fresh=fresh, now=now, closes_at=closes

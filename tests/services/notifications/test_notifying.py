@@ -43,7 +43,7 @@ async def test_one_event_reaches_inbox_and_mail_with_a_receipt_each(site: Build,
     assert (item.title, item.text, await at.service.inboxes.unread("ada")) == ("Grüße", "b", 1)
 
 
-async def test_no_mail_ever_has_two_recipients(site: Build, post: Any) -> None:
+async def test_reference_fault_3_no_mail_has_two_recipients(site: Build, post: Any) -> None:
     """The third fault of the reference: all recipients stood in one `To:`."""
     at = await site()
     people = [await at.user(f"u{number}") for number in range(30)]
@@ -55,7 +55,7 @@ async def test_no_mail_ever_has_two_recipients(site: Build, post: Any) -> None:
         assert not {"cc", "bcc"} & {name.lower() for name in message}
 
 
-async def test_the_inbox_has_it_before_anybody_is_told(site: Build) -> None:
+async def test_reference_fault_3_nobody_is_told_of_what_is_not_stored(site: Build) -> None:
     """The third fault of the reference: the socket message went out although the row was not stored."""
     at = await site({"news": {"channels": ["in_app"]}})
     await at.user("ada")
@@ -153,7 +153,7 @@ async def test_who_does_not_want_it_is_recorded_and_is_no_error(site: Build, pos
     assert [to for to, _ in post.received] == [["ada@example.com"]]
 
 
-async def test_a_channel_switched_off_reaches_no_device_at_all(site: Build) -> None:
+async def test_reference_fault_4_a_channel_that_is_off_reaches_no_device(site: Build) -> None:
     """The fourth fault of the reference: a channel switched off globally delivered to *all* devices."""
     push = Recorder("push")
     at = await site({"news": {"channels": ["push"]}}, channels={"push": push})
@@ -183,7 +183,7 @@ async def test_a_change_of_mind_holds_for_what_is_already_queued(site: Build, po
     assert post.received == []
 
 
-async def test_the_daily_limit_is_of_the_users_day_and_atomic(site: Build, post: Any) -> None:
+async def test_reference_fault_4_the_daily_limit_is_of_the_calendar_day_and_atomic(site: Build, post: Any) -> None:
     """The fourth fault of the reference: the daily limit was a rolling window with a race."""
     at = await site({"news": {"channels": ["in_app", "email"], "daily_limit": 5}})
     await at.user("ada", time_zone="Pacific/Auckland")

@@ -110,9 +110,10 @@ async def test_each_push_service_gets_claims_of_its_own(service: PushService, pu
 
 
 @pytest.mark.parametrize("status", [404, 410])
-async def test_a_subscription_that_is_gone_is_deleted(
+async def test_reference_fault_3_a_dead_subscription_is_deleted_at_once(
     site: Any, service: PushService, pusher: Any, status: int
 ) -> None:
+    """The third fault of the reference: 404 and 410 were tried five times, and the dead subscription was kept."""
     at = await site(NEWS, push=await pusher())
     await at.user("ada")
     gone, there = service.browser("gone"), service.browser("there")

@@ -50,7 +50,7 @@ async def main(socket: str, url: str, folder: Path, moment: str) -> None:
         async def die_before_it_is_acknowledged(seat: Any, token: int, done: Any, count: int, **more: Any) -> Any:
             return await (die() if done else take(seat, token, done, count, **more))
 
-        RedisSeat.take = die_before_it_is_acknowledged  # type: ignore[method-assign]
+        RedisSeat.take = die_before_it_is_acknowledged  # type: ignore[method-assign, assignment]
         RedisSeat.acknowledge = die  # type: ignore[method-assign]
     if moment != "delivered":  # it would handle the event before it dies, or not
         await at.subscribe("sub", handle, reclaim=0.5)

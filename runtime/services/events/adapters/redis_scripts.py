@@ -136,7 +136,7 @@ for _, entry in ipairs(entries) do
     redis.call('RPUSH', box .. owner, position)
   end
 end
-if #taken == 2 then
+if #taken == 2 and #entries == 0 then
   local last = redis.call('XREVRANGE', log, '+', '-', 'COUNT', 1)[1]
   taken[2] = last and last[1] or '0-0'
 end

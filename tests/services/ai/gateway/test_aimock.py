@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
-from openai import APIStatusError, AsyncOpenAI
+from openai import AsyncOpenAI
 from pydantic import BaseModel
 
 from tests.npm import node, npm_package
@@ -159,7 +159,7 @@ async def test_moderation_and_embeddings(caller: AsyncOpenAI, gateway: Running, 
 @pytest.mark.parametrize("fault", OUTCOMES)
 @pytest.mark.parametrize("kind", KINDS)
 async def test_chaos_is_named_rightly_and_the_next_model_answers(
-    caller: AsyncOpenAI, gateway: Running, mock: Aimock, kind: str, fault: str
+    gateway: Running, mock: Aimock, kind: str, fault: str
 ) -> None:
     mock.answers({"match": {"userMessage": "weather"}, "response": {"content": TEXT}})
     mock.breaks(fault)
@@ -173,5 +173,3 @@ async def test_chaos_is_named_rightly_and_the_next_model_answers(
         assert (provider, last) == (kind, ("echo", "ok"))
         assert outcome in OUTCOMES[fault]
         assert mock.asked() == asked + 1
-    with pytest.raises(APIStatusError):
-        await caller.chat.completions.create(model=f"{kind}/m-1", messages=ASKED)
