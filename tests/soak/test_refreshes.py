@@ -100,11 +100,15 @@ async def test_ten_thousand_parallel_refreshes_over_http(tmp_path: Path) -> None
 
         async def tab(client: aiohttp.ClientSession) -> None:
             headers = {"Cookie": f"__Host-refresh={first['__Host-refresh']}", "Sec-Fetch-Site": "same-origin"}
-            async with client.post(f"{at.url}/v1/auth/refresh", headers=headers) as answer:
-                await answer.read()
+            while True:
+                async with client.post(f"{at.url}/v1/auth/refresh", headers=headers) as answer:
+                    await answer.read()
                 came[answer.status] += 1
-                if answer.status == 200:
-                    children[answer.cookies["__Host-refresh"].value] += 1
+                if answer.status != 503:
+                    break
+                await asyncio.sleep(int(answer.headers["Retry-After"]))  # more wait for the database than it serves
+            if answer.status == 200:
+                children[answer.cookies["__Host-refresh"].value] += 1
 
         connector, patience = aiohttp.TCPConnector(limit=AT_ONCE), aiohttp.ClientTimeout(total=150)
         began = time.perf_counter()
@@ -113,7 +117,9 @@ async def test_ten_thousand_parallel_refreshes_over_http(tmp_path: Path) -> None
         ) as client:
             await asyncio.gather(*[tab(client) for _ in range(TABS)])
         print(f"{TABS} refreshes over HTTP in {time.perf_counter() - began:.1f} s: {dict(came)}")
-        assert came == {200: TABS}
+        assert set(came) <= {200, 503}
+        assert came[200] == TABS  # each in the end
+        assert came[503] < TABS // 100
         (child,) = children
         browser.cookies["__Host-refresh"] = child
         (device,) = browser.send("GET", "/v1/auth/sessions").json()["items"]
