@@ -12,7 +12,8 @@ from runtime.errors import Fault
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
+    from email.message import Message
 
 EXAMPLE = "runtime ai chat specs/development.yaml 'Say hello'"
 
@@ -62,10 +63,10 @@ def _chat(args: argparse.Namespace) -> int:
         if args.json:
             sys.stdout.write(json.dumps(json.load(answer), indent=2, ensure_ascii=False) + "\n")
             return 0
-        return _show_stream(answer, dict(answer.headers.items()))
+        return _show_stream(answer, answer.headers)
 
 
-def _show_stream(lines: Iterable[bytes], headers: Mapping[str, str]) -> int:
+def _show_stream(lines: Iterable[bytes], headers: Message) -> int:
     """Writes the text of a stream as it comes; who answered goes to standard error."""
     cost = 0
     for line in lines:

@@ -144,6 +144,18 @@ def test_all_is_declared_and_what_is_absent_says_so(environment: RunningEnvironm
     assert (executed.status, executed.body["output"]) == (200, 2)
 
 
+def test_a_model_is_asked_by_hand(environment: RunningEnvironment) -> None:
+    def said(*words: str) -> tuple[str, str]:
+        action, *rest = words
+        command = [sys.executable, "-m", "runtime", "ai", action, str(_root_spec(environment)), *rest]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        return done.stdout, done.stderr
+
+    assert said("chat", "Hello by hand") == ("[echo] Hello by hand\n", "echo/echo, $0.000000\n")
+    assert "echo  active" in said("providers")[0]
+    assert "0.00" in said("usage")[0]
+
+
 def test_nothing_but_health_answers_without_the_key(environment: RunningEnvironment) -> None:
     for path in ("/livez", "/readyz", "/healthz", "/openapi.json", "/docs"):
         with urllib.request.urlopen(environment.url + path, timeout=10) as response:
