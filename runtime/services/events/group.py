@@ -228,7 +228,7 @@ class Group:
             await self._acknowledge()
         now = time.monotonic()
         standing = await self._seat.sit(free)
-        self._handling.lease_until, self._due = now + self._terms.reclaim, now + self._terms.reclaim / 4
+        self._due = now + self._terms.reclaim / 4
         self.partitions = standing.partitions
         self._handling.leaving = (self._handling.leaving - free) & standing.partitions
         if standing.lost:
@@ -236,6 +236,7 @@ class Group:
         if standing.token != self._token or not self._sure:
             self._token = standing.token
             await self._look()
+        self._handling.lease_until = now + self._terms.reclaim  # not before it is known what is still its own
         if standing.surplus > 0 and not self._handling.leaving:
             self._give_up(standing.surplus, standing.partitions)
         self._handling.wake(len(self._handling.hand.ready))

@@ -78,18 +78,20 @@ class Workers:
         most: dict[str, int] = {}
         last: dict[str, tuple[int, str]] = {}
         ended: dict[str, str] = {}
+        begun: dict[str, str] = {}
         for what, key, n, pid in self.lines():
             if what == "begin":
                 number = int(n)
                 before, by = last.get(key, (-1, pid))
                 assert number >= before or by != pid or fallen is None, f"{n} of {key} after {before} in {pid}"
                 known = n in ended or number <= most.get(key, -1)
-                assert not known or number == before or fallen is None or int(ended.get(n, by)) in fallen, (
-                    f"{n} of {key} began in {pid} when {ended.get(n, by)} had ended it"
-                )
+                assert (
+                    not known or number == before or fallen is None or int(ended.get(n, begun.get(n, by))) in fallen
+                ), f"{n} of {key} began in {pid}; ended in {ended.get(n)}, begun in {begun.get(n)} before"
                 if not known:
                     most[key] = number
                 last[key] = (number, pid)
+                begun[n] = pid
             elif what == "end":
                 ended[n] = pid
         firsts: dict[str, list[int]] = {}
