@@ -1,6 +1,6 @@
-"""One event to a thousand users through four channels, beside the libraries that send the same messages alone.
+"""One event to many users through four channels, beside the libraries that send the same messages alone.
 
-    python benchmarks/notifications.py [--users 1000] [--rounds 3]
+    python benchmarks/notifications.py [--users 500] [--rounds 5]
 
 Ours is `runtime apply` on SQLite and the embedded server. Rounds are interleaved, medians are shown; what has arrived
 is counted after each run, and a single message too many or too few ends it. See `benchmarks/README.md` for the method.
@@ -76,6 +76,7 @@ class Rounds:
         self.read += browser.require_read(there.samples(), there.origin)
         assert libraries.inbox() == (self.users if "in_app" in kinds else 0)
         self.note(self.bare[way], rate=self.users / seconds, received=received / seconds)
+        print(f"{way}: {told['seconds']:.2f} s, alone {seconds:.2f} s", file=sys.stderr, flush=True)
 
     def show(self) -> None:
         print(f"{self.users} users; users a second, medians of {len(self.ours['all']['rate'])} rounds")
@@ -84,8 +85,8 @@ class Rounds:
             ratio = statistics.median(ours["rate"]) / statistics.median(bare["rate"])
             cpu = statistics.median(ours["cpu"]) / self.users * 1000
             print(
-                f"{name:<26} ours {_spread(ours['rate'])}  alone {_spread(bare['rate'])}  ours is {ratio:.2f} of it; "
-                f"CPU a user {cpu:.2f} ms; receivers busy {_share(ours)}, {_share(bare)}"
+                f"{name:<26} ours {_spread(ours['rate'])}  alone {_spread(bare['rate'])}  {ratio:.2f} of it; "
+                f"CPU a user {cpu:.2f} ms; the busier receiver {_share(ours)}, {_share(bare)}"
             )
         taken = statistics.median(self.ours["all"]["taken"]) * 1000
         print(f"the call to everybody answered in {taken:.0f} ms; {self.read} pushes decrypted")
@@ -101,8 +102,8 @@ def _share(figures: Figures) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else None)
-    parser.add_argument("--users", type=int, default=1000)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--users", type=int, default=500)
+    parser.add_argument("--rounds", type=int, default=5)
     asked = parser.parse_args()
     rounds, browser = Rounds(asked.users), Browser()
     with tempfile.TemporaryDirectory(prefix="runtime-bench-") as name, doors() as there:

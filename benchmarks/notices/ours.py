@@ -49,7 +49,7 @@ def spec(folder: Path, doors: Doors, ways: Mapping[str, Sequence[str]], places: 
         "queues": {
             "email": {"concurrency": places["email"]},
             "push": {"concurrency": places["push"]},
-            "sms": {"concurrency": places["sms"], "rate": None},
+            "sms": {"concurrency": places["sms"], "rate": "1000000/m"},
         },
         "notifications": {
             "channels": {"email": mail, "push": {"private_endpoints": True}, "sms": {"kind": "http", **sms}},
