@@ -1,172 +1,126 @@
-"""Mails a second, from one call to the last receipt, beside the raw library that sends the same mails.
+"""One event to many users through four channels, beside the libraries that send the same messages alone.
 
-Ours is `runtime apply` on SQLite and the embedded server: one call to an audience of USERS users, each of whom gets
-an item in the inbox and a mail: two receipts, preferences asked twice, templates rendered for each, List-Unsubscribe
-signed for each, nothing that a crash would lose. Beside it aiosmtplib alone sends mails of the same size over as many
-connections, rendered beforehand. Both send to the same mail server, aiosmtpd in a process of its own, which keeps none.
+    python benchmarks/notifications.py [--users 500] [--rounds 5]
 
-Rounds are interleaved; medians.
+Ours is `runtime apply` on SQLite and the embedded server. Rounds are interleaved, medians are shown; what has arrived
+is counted after each run, and a single message too many or too few ends it. See `benchmarks/README.md` for the method.
 """
 
 from __future__ import annotations
 
-import asyncio
-import json
-import re
-import socket
+import argparse
 import statistics
-import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
-from typing import Any
 
-import aiosmtplib
-import psutil
+import uvloop
 
-from runtime.testing import RunningEnvironment, running
+if __package__ in (None, ""):
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-USERS = 2000
-ROUNDS = 5
-CONNECTIONS = 8
-ROOT = Path(__file__).parents[1]
-SINK = """
-import asyncio, sys
-from aiosmtpd.smtp import SMTP
-class Sink:
-    async def handle_DATA(self, server, session, envelope):
-        return "250 taken"
-async def main():
-    server = await asyncio.get_running_loop().create_server(lambda: SMTP(Sink()), "127.0.0.1", int(sys.argv[1]))
-    print("ready", flush=True)
-    await server.serve_forever()
-asyncio.run(main())
-"""
-MAIL = """From: Core <no-reply@example.com>
-To: {to}
-Subject: Alert: Disk
-MIME-Version: 1.0
-Content-Type: text/html; charset="utf-8"
+from benchmarks.notices.doors import Browser, Doors, doors
+from benchmarks.notices.libraries import Libraries
+from benchmarks.notices.ours import Ours, spec
+from runtime.testing import running
 
-{body}
-"""
+PLACES = {"email": 8, "push": 10, "sms": 10}
+"""Messages under way at once, for both."""
+WAYS = {
+    "all": ("in_app", "email", "push", "sms"),
+    "email": ("email",),
+    "push": ("push",),
+    "sms": ("sms",),
+    "in_app": ("in_app",),
+}
+NAMES = {
+    "all": "all four",
+    "email": "e-mail (aiosmtplib)",
+    "push": "web push (pywebpush)",
+    "sms": "SMS (httpx)",
+    "in_app": "inbox (sqlite3, redis-py)",
+}
+
+Figures = dict[str, list[float]]
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+class Rounds:
+    """What was measured so far.
+
+    Args:
+        rates: by way, users a second: ours and the libraries'.
+        more: further figures of ours by way.
+    """
+
+    def __init__(self, users: int) -> None:
+        self.users = users
+        self.ours: dict[str, Figures] = {way: {} for way in WAYS}
+        self.bare: dict[str, Figures] = {way: {} for way in WAYS}
+        self.read = 0
+
+    def note(self, found: Figures, **figures: float) -> None:
+        for name, value in figures.items():
+            found.setdefault(name, []).append(value)
+
+    def measure(self, way: str, ours: Ours, libraries: Libraries, there: Doors, browser: Browser) -> None:
+        """One round of one way: ours, then the libraries."""
+        kinds = WAYS[way]
+        there.forget()
+        told = ours.tell(way, kinds, self.users)
+        received = there.require_exact(kinds, self.users)
+        self.read += browser.require_read(there.samples(), there.origin)
+        self.note(self.ours[way], **told, rate=self.users / told["seconds"], received=received / told["seconds"])
+        there.forget()
+        seconds = uvloop.run(libraries.send(kinds, self.users))
+        received = there.require_exact(kinds, self.users)
+        self.read += browser.require_read(there.samples(), there.origin)
+        assert libraries.inbox() == (self.users if "in_app" in kinds else 0)
+        self.note(self.bare[way], rate=self.users / seconds, received=received / seconds)
+        print(f"{way}: {told['seconds']:.2f} s, alone {seconds:.2f} s", file=sys.stderr, flush=True)
+
+    def show(self) -> None:
+        print(f"{self.users} users; users a second, medians of {len(self.ours['all']['rate'])} rounds")
+        for way, name in NAMES.items():
+            ours, bare = self.ours[way], self.bare[way]
+            ratio = statistics.median(ours["rate"]) / statistics.median(bare["rate"])
+            cpu = statistics.median(ours["cpu"]) / self.users * 1000
+            print(
+                f"{name:<26} ours {_spread(ours['rate'])}  alone {_spread(bare['rate'])}  {ratio:.2f} of it; "
+                f"CPU a user {cpu:.2f} ms; the busier receiver {_share(ours)}, {_share(bare)}"
+            )
+        taken = statistics.median(self.ours["all"]["taken"]) * 1000
+        print(f"the call to everybody answered in {taken:.0f} ms; {self.read} pushes decrypted")
 
 
-def spec(folder: Path, port: int) -> Path:
-    """The development environment with a real mail server and a category of inbox and mail."""
-    overlay = {
-        "extends": str(ROOT / "specs" / "development.yaml"),
-        "api": {"public_url": "https://core.example.com", "rate_limit": "1000000/m"},
-        "observability": {"logs": {"level": "warning"}},
-        "queues": {"email": {"concurrency": CONNECTIONS}},
-        "notifications": {
-            "channels": {"email": {"host": "127.0.0.1", "port": port, "tls": "none", "connections": CONNECTIONS}},
-            "categories": {"system-alert": {"channels": ["in_app", "email"]}},
-        },
-    }
-    path = folder / "spec.yaml"
-    path.write_text(json.dumps(overlay))
-    return path
+def _spread(rates: list[float]) -> str:
+    return f"{statistics.median(rates):6.0f} ({min(rates):.0f}–{max(rates):.0f})"
 
 
-def figure(at: RunningEnvironment, status: str, kind: str) -> float:
-    pattern = rf'^runtime_notification_deliveries_total{{kind="{kind}",status="{status}"}} (\S+)$'
-    found = re.search(pattern, str(at.get("/metrics").body), re.MULTILINE)
-    return float(found[1]) if found else 0.0
-
-
-def ours(at: RunningEnvironment) -> dict[str, float]:
-    """One call to everybody: seconds until the last mail is receipted, and the CPU of the main process a mail."""
-    before, process = figure(at, "sent", "email"), psutil.Process(at.process.pid)
-    cpu, begin = sum(process.cpu_times()[:2]), time.perf_counter()
-    body = {"category": "system-alert", "to": {"all": True}, "data": {"title": "Disk", "text": "It is almost full."}}
-    answer = at.post("/v1/notifications", body)
-    assert answer.status == 202, answer
-    taken = time.perf_counter() - begin
-    while figure(at, "sent", "email") - before < USERS:
-        time.sleep(0.05)
-    seconds = time.perf_counter() - begin
-    used = sum(process.cpu_times()[:2]) - cpu
-    memory = process.memory_info().rss / 1e6
-    return {"taken": taken, "rate": USERS / seconds, "cpu": used / USERS, "memory": memory}
-
-
-def single(at: RunningEnvironment, rounds: int = 200) -> list[float]:
-    """Seconds of a call to one person: stored, with its receipts."""
-    found = []
-    for number in range(rounds):
-        body = {
-            "category": "user-invite",
-            "to": {"emails": [f"p{number}@example.com"]},
-            "data": {"sender": "Ada", "place": "Team"},
-        }
-        begin = time.perf_counter()
-        at.post("/v1/notifications", body)
-        found.append(time.perf_counter() - begin)
-    return found
-
-
-async def raw(port: int, body: str) -> float:
-    """Mails a second of the library alone."""
-    queue: asyncio.Queue[int] = asyncio.Queue()
-    for number in range(USERS):
-        queue.put_nowait(number)
-
-    async def sender() -> None:
-        async with aiosmtplib.SMTP(hostname="127.0.0.1", port=port, start_tls=False) as client:
-            while not queue.empty():
-                to = f"u{queue.get_nowait()}@example.com"
-                await client.sendmail("no-reply@example.com", [to], MAIL.format(to=to, body=body))
-
-    begin = time.perf_counter()
-    await asyncio.gather(*[sender() for _ in range(CONNECTIONS)])
-    return USERS / (time.perf_counter() - begin)
+def _share(figures: Figures) -> str:
+    return f"{statistics.median(figures['received']):.0%}"
 
 
 def main() -> None:
-    port = free_port()
-    rows: list[dict[str, float]] = []
-    bare: list[float] = []
-    with (
-        tempfile.TemporaryDirectory(prefix="runtime-bench-") as folder,
-        subprocess.Popen([sys.executable, "-c", SINK, str(port)], stdout=subprocess.PIPE) as sink,
-    ):
-        assert sink.stdout is not None
-        sink.stdout.readline()
-        try:
-            with running(spec(Path(folder), port), timeout=60) as at:
-                for number in range(USERS):
-                    made = at.post("/v1/users", {"email": f"u{number}@example.com", "verified": True})
-                    assert made.status == 201, made
-                preview: Any = at.post(
-                    "/v1/notifications/preview",
-                    {"category": "system-alert", "data": {"title": "Disk", "text": "It is almost full."}},
-                ).body
-                rounds = int(sys.argv[1]) if len(sys.argv) > 1 else ROUNDS
-                for _ in range(rounds):
-                    rows.append(ours(at))
-                    bare.append(asyncio.run(raw(port, preview["html"])))
-                calls = sorted(single(at))
-        finally:
-            sink.terminate()
-    rates = [row["rate"] for row in rows]
-    print(f"{USERS} users, inbox and mail each, {CONNECTIONS} connections; medians of {len(rows)}")
-    print(f"ours       {statistics.median(rates):7.0f} mails/s ({min(rates):.0f}–{max(rates):.0f}), as many inbox rows")
-    print(f"aiosmtplib {statistics.median(bare):7.0f} mails/s ({min(bare):.0f}–{max(bare):.0f}), nothing kept")
-    cpu = statistics.median(row["cpu"] for row in rows) * 1000
-    print(f"CPU a recipient {cpu:.2f} ms, main process {rows[-1]['memory']:.0f} MB")
-    print(f"a call to everybody taken in {statistics.median(row['taken'] for row in rows) * 1000:.0f} ms")
-    print(
-        f"a call to one: p50 {calls[len(calls) // 2] * 1000:.1f} ms, p99 {calls[int(len(calls) * 0.99)] * 1000:.1f} ms"
-    )
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else None)
+    parser.add_argument("--users", type=int, default=500)
+    parser.add_argument("--rounds", type=int, default=5)
+    asked = parser.parse_args()
+    rounds, browser = Rounds(asked.users), Browser()
+    with tempfile.TemporaryDirectory(prefix="runtime-bench-") as name, doors() as there:
+        folder = Path(name)
+        with running(spec(folder, there, WAYS, PLACES), timeout=60) as at:
+            ours = Ours(at, there)
+            ours.settle(asked.users, browser.keys)
+            libraries = Libraries(
+                there, PLACES, browser.keys, ours.preview(), folder / "inbox.db", ours.tables(), ours.cache
+            )
+            for _ in range(asked.rounds):
+                for way in WAYS:
+                    rounds.measure(way, ours, libraries, there, browser)
+            rounds.show()
+            calls = ours.single()
+            middle, late = calls[len(calls) // 2] * 1000, calls[int(len(calls) * 0.99)] * 1000
+            print(f"a call to one: p50 {middle:.1f} ms, p99 {late:.1f} ms; main process {ours.memory():.0f} MB")
 
 
 if __name__ == "__main__":
