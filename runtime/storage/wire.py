@@ -202,6 +202,9 @@ class Line(asyncio.Protocol):
     Args:
         connection: is open and signed in; its transport is taken over.
         limit: see `Wire`.
+
+    Raises:
+        redis.exceptions.ConnectionError: the connection has been lost meanwhile.
     """
 
     def __init__(self, connection: AbstractConnection, limit: float | None) -> None:
@@ -214,8 +217,11 @@ class Line(asyncio.Protocol):
         taken: Any = connection
         self._writer, taken._reader, taken._writer = taken._writer, None, None  # noqa: SLF001
         self._transport: asyncio.Transport = self._writer.transport
-        self._transport.set_protocol(self)
-        self._transport.resume_reading()
+        try:
+            self._transport.set_protocol(self)
+            self._transport.resume_reading()
+        except RuntimeError as error:
+            raise _gone() from error
 
     @property
     def open(self) -> bool:
@@ -224,7 +230,7 @@ class Line(asyncio.Protocol):
 
     def send(self, command: Command) -> Answer:
         """Writes a command; what it gives will hold the answer."""
-        self._transport.write(packed(command))
+        self._write(packed(command))
         answer: Answer = self._loop.create_future()
         self._await(answer)
         return answer
@@ -235,7 +241,7 @@ class Line(asyncio.Protocol):
         Returns:
             The answer of each; an exception where it failed.
         """
-        self._transport.write(b"".join(map(packed, commands)))
+        self._write(b"".join(map(packed, commands)))
         answers = _Answers(len(commands), self._loop.create_future())
         for _ in commands:
             self._await(answers)
@@ -271,6 +277,12 @@ class Line(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._fail(Broken(f"the connection was lost: {exc}" if exc else "the server closed the connection"))
 
+    def _write(self, data: bytes) -> None:
+        try:
+            self._transport.write(data)
+        except RuntimeError as error:
+            raise _gone() from error
+
     def _await(self, answer: Answer | _Answers) -> None:
         deadline = 0.0
         if self._limit is not None:
@@ -298,6 +310,11 @@ class Line(asyncio.Protocol):
         for future, _ in answers:
             if not future.done():
                 future.set_exception(reason)
+
+
+def _gone() -> Broken:
+    """What a transport of uvloop means that refuses everything: it is closed, and nobody has been told yet."""
+    return Broken("the connection was lost")
 
 
 class _Answers:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
 import socket
 import ssl
@@ -205,4 +206,19 @@ async def test_a_connection_that_was_cut_while_idle_is_no_outage(valkey: ValkeyS
     assert (await remote.health()).status == "operational"
     await remote.client.execute_command("CLIENT", "KILL", "TYPE", "normal")
     assert (await remote.health()).status == "operational"
+    await remote.stop()
+
+
+async def test_a_connection_that_is_gone_says_so_before_anybody_was_told(valkey: ValkeyServer) -> None:
+    remote = RemoteRedis(valkey.url)
+    await remote.start()
+    line = await remote.client.wire.opened()
+    line._transport.abort()
+    for _ in range(3):  # uvloop refuses with an error of its own from the next turn of the loop on
+        with pytest.raises(Broken):
+            await line.send(("PING",))
+        with contextlib.suppress(Broken):
+            assert isinstance((await line.send_all(("PING",)))[0], Broken)
+        await asyncio.sleep(0)
+    assert await remote.client.execute_command("PING")
     await remote.stop()
