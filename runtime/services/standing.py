@@ -7,6 +7,7 @@ one waits, and runs them in the moment in which the sign comes. That saves the w
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import TYPE_CHECKING, Any, Final
 
 from runtime.services.away import AWAY
@@ -39,6 +40,8 @@ class Standing:
         self._line: Line | None = None
         self._id: Any = None
         self._waiting: object | None = None
+        self._unwanted: object | None = None
+        """The wait that is to end."""
         self._calling_off: asyncio.Task[None] | None = None
 
     async def send(self, *commands: Command, waits: bool = True) -> Sequence[Any]:
@@ -57,6 +60,7 @@ class Standing:
         try:
             line = await self.client.wire.opened()
             if line is not self._line:
+                self._id = None  # at another server it would be another's
                 self._id = await line.send(("CLIENT", "ID"))
                 self._line = line
             return await line.send_all(*commands)
@@ -65,16 +69,18 @@ class Standing:
 
     def call_off(self) -> None:
         """Ends the wait, where there is one: the commands behind it are run now."""
-        if self._waiting is not None and (self._calling_off is None or self._calling_off.done()):
-            self._calling_off = asyncio.create_task(self._call_off(self._waiting), name=f"call off {self._name}")
+        if self._waiting is None:
+            return
+        self._unwanted = self._waiting
+        if self._calling_off is None or self._calling_off.done():
+            self._calling_off = asyncio.create_task(self._call_off(), name=f"call off {self._name}")
 
-    async def _call_off(self, waiting: object) -> None:
-        while self._waiting is waiting:
-            try:
-                if self._id is not None and await self._shared.execute_command("CLIENT UNBLOCK", self._id):
-                    return
-            except AWAY:
-                return  # its own connection is lost as well, or will be
+    async def _call_off(self) -> None:
+        # Until it has ended: what was sent may not have reached the server yet, or stand behind an abandoned wait.
+        while self._waiting is not None and self._waiting is self._unwanted:
+            with contextlib.suppress(*AWAY):  # then its own connection is lost as well, or will be
+                if self._id is not None:
+                    await self._shared.execute_command("CLIENT UNBLOCK", self._id)
             await asyncio.sleep(AGAIN)
 
     async def close(self) -> None:
