@@ -196,10 +196,15 @@ class Handling:
             self.hand.pause(work)
             await self._spent(work, "its worker died while it was handled")
             return False
-        if await self._reach.until(lambda: self._seat.count(work.event.position, work.tries)):
-            return True
-        self.hand.remove(work)
-        return False
+        if not await self._reach.until(lambda: self._seat.count(work.event.position, work.tries)):
+            self.hand.remove(work)
+            return False
+        if time.monotonic() > self.lease_until:  # the answer is old: somebody else may have taken over since
+            self.hand.pause(work)
+            self.hand.ready.appendleft(work)
+            self._stir()
+            return False
+        return True
 
     def _settle(self, work: Work, failure: BaseException | None) -> None:
         """A try has ended."""

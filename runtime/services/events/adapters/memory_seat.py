@@ -54,7 +54,8 @@ class MemorySeat:
             self._log.notify(self._known, self._grown.set)
             await self._grown.wait()
         taken = self._members.take(self._worker, token, count)
-        self._known = self._members.last
+        if not self._members.boxes.get(self._worker):  # else what is in it would wait for the stream to grow
+            self._known = self._members.last
         return taken
 
     def call_off(self) -> None:

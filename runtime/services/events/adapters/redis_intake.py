@@ -92,7 +92,8 @@ class Intake:
     def _reading(self, token: int, count: int) -> list[Command]:
         guard = (*self._keys, self._box + self._worker, self._worker, token, self._known)
         return [
-            ("WATCH", self._keys[2], self._log),
+            # Others may come between: one that puts older events into the box, too.
+            ("WATCH", self._keys[2], self._log, self._box + self._worker),
             ("EVAL", redis_scripts.GUARD, 4, *guard),  # by its text: where it is not known, the events would be read
             ("MULTI",),
             ("XREADGROUP", "GROUP", self._group, self._worker, "COUNT", count, "STREAMS", self._log, ">"),
