@@ -28,7 +28,7 @@ run: install  ## boots specs/development.yaml (SPEC=… for another) and stays i
 test: install  ## unit, contract, end-to-end and fault tests
 	@failed=0; \
 	$(BIN)/python -m pytest -m "not soak" $(FIXED_PORTS) || failed=1; \
-	$(BIN)/python -m pytest -m "not soak" -n 2 --dist loadfile --durations=15 tests $(addprefix --ignore=,$(FIXED_PORTS)) || failed=1; \
+	$(BIN)/python -m pytest -m "not soak" -n 3 --dist loadfile --durations=15 tests $(addprefix --ignore=,$(FIXED_PORTS)) || failed=1; \
 	exit $$failed
 
 check: install  ## lint, format, types, import rules, generated files
