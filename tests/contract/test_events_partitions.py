@@ -199,3 +199,24 @@ async def test_a_call_that_does_not_end_leaves_its_place_to_others(bus: Bus, mon
     await _figure(subscription, "dead", 1)
     assert seen == [1, 2]
     go.set()
+
+
+async def test_what_another_worker_has_put_aside_is_not_waited_for(bus: Bus) -> None:
+    terms = Terms("beginning", 4, 3, lambda _: 0.01, 30.0, dead_letter=True, key_order=True)
+    one, two = _seat(bus, terms), _seat(bus, terms)
+    await one.create("beginning")
+    for seat, released in ((one, ()), (two, ()), (one, range(PARTITIONS // 2))):
+        await seat.sit(released)
+    first, second = (await one.sit(())), (await two.sit(()))
+    await _publish(bus, 0, 100, 50)
+    own = len((await one.take(first.token, (), 100)).entries)
+    assert 0 < own < 100
+    left = 100 - own
+    while left > 0:  # all is in its box: no take has to wait for the stream to grow
+        async with asyncio.timeout(3):
+            taken = await two.take(second.token, (), 7, wait=True)
+        left -= len(taken.entries)
+        await two.acknowledge([position for position, _ in taken.entries])
+    assert left == 0
+    await one.close()
+    await two.close()
