@@ -30,7 +30,7 @@ COMMANDS = {
     "jobs": "put jobs into queues by hand, look at them, cancel and retry them",
     "events": "publish and follow events, see what could not be handled",
     "secrets": "where secrets come from, whether each is there, how old it is",
-    "keys": "the keys that users' own provider keys are encrypted with",
+    "keys": "API keys, keys that sign, push and encrypt: create, list, rotate, revoke",
     "api-keys": "API keys with scopes: create, list, find, revoke",
     "signing-keys": "keys that access tokens are signed with: list, rotate",
     "notify": "send a notification by hand, look at caught mails",

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from runtime.cli.main import main
 from runtime.testing import RunningEnvironment, running
 
 if TYPE_CHECKING:
@@ -127,3 +128,23 @@ def test_signing_keys_are_public_and_rotate(at: RunningEnvironment) -> None:
     command = [sys.executable, "-m", "runtime", "signing-keys", "list", spec]
     assert made.body["kid"] in subprocess.run(command, capture_output=True, text=True, check=True).stdout
     assert at.request("GET", "/v1/signing-keys", headers={"Authorization": ""}).status == 401
+
+
+def test_the_first_operator_and_keys_of_every_kind(at: RunningEnvironment, capsys: pytest.CaptureFixture[str]) -> None:
+    spec = str(at.state.path.parent / "spec.yaml")
+
+    def said(*words: str, code: int = 0) -> str:
+        assert main(["keys", *words]) == code
+        told = capsys.readouterr()
+        return told.out + told.err
+
+    key = said("create", spec, "--scope", "runtime:admin").strip()
+    assert at.request("GET", "/v1/runtime", headers=by(key)).status == 200
+    assert key[:19] in said("list", spec, "api")
+    published = [key["kid"] for key in at.request("GET", "/.well-known/jwks.json").body["keys"]]
+    assert {line.split()[0] for line in said("list", spec, "signing").splitlines()} == set(published)
+    assert "about to sign" in said("rotate", spec, "signing", code=1)  # the test before has rotated them
+    assert "revoked" in said("revoke", spec, key)
+    assert at.request("GET", "/v1/runtime", headers=by(key)).status == 401
+    assert "needs scopes" in said("create", spec, code=2)
+    assert "Name its spec" in said("create", "--scope", "runtime:admin", code=2)
