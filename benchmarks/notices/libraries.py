@@ -1,7 +1,7 @@
 """The same messages by the libraries alone: aiosmtplib, pywebpush, httpx, sqlite3 with redis-py.
 
 Nothing is kept but the inbox, nobody is asked what they want, no try is noted: texts are made beforehand, connections
-stand before the clock runs, and as many messages are under way at once as our queues have.
+are kept, and as many messages are under way at once as our queues have.
 """
 
 from __future__ import annotations
