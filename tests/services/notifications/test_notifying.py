@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 import pytest
+from sqlalchemy.exc import IntegrityError
 
 from runtime.errors import Conflict, Invalid, NotFound
 from runtime.services.notifications.channels.port import Receipt
@@ -69,6 +70,37 @@ async def test_reference_fault_3_nobody_is_told_of_what_is_not_stored(site: Buil
         told: Any = await heard
         assert [item.id for item in await at.service.inboxes.inbox("ada")] == [told.id]
         assert told.title == "first"
+        await following.aclose()
+
+
+async def test_reference_fault_3_nobody_is_told_of_a_row_that_the_database_refused(site: Build, url: str) -> None:
+    """The third fault of the reference once more: here the row was written, and its transaction undone."""
+    refuse, allow = (
+        (
+            "CREATE TRIGGER nope AFTER INSERT ON notification_inbox BEGIN SELECT RAISE(ABORT, 'nope'); END",
+            "DROP TRIGGER nope",
+        )
+        if url == "sqlite"
+        else (
+            "ALTER TABLE notification_inbox ADD CONSTRAINT nope CHECK (title <> 'lost')",
+            "ALTER TABLE notification_inbox DROP CONSTRAINT nope",
+        )
+    )
+    at = await site({"news": {"channels": ["in_app"]}})
+    await at.user("ada")
+    async with asyncio.timeout(15):
+        following = at.service.inboxes.follow("ada", None)
+        await anext(following)
+        heard = asyncio.create_task(anext(following))
+        async with at.database.transaction() as connection:
+            await connection.exec_driver_sql(refuse)
+        with pytest.raises(IntegrityError, match="nope"):
+            await at.notify("news", "ada", thing="lost")
+        async with at.database.transaction() as connection:
+            await connection.exec_driver_sql(allow)
+        await at.notify("news", "ada", thing="first")
+        told: Any = await heard
+        assert (told.title, len(await at.sql("SELECT id FROM notification_inbox"))) == ("first", 1)
         await following.aclose()
 
 
