@@ -34,8 +34,8 @@ LOAD = Path(__file__).parent / "gateways" / "load.py"
 PATH = "/v1/chat/completions"
 LONG, SHORT = 420, 20
 """Chunks of two streams, whose difference is what a chunk costs."""
-PACES = (("/c1", "one by one"), ("", "all at once"))
-"""Chunks a millisecond apart, each read and sent alone; and as fast as they go."""
+PACES = (("/c1", "one by one"), ("/c0", "one after the other"), ("", "all at once"))
+"""Chunks a millisecond apart, each read and sent alone; each sent by itself without a pause; and all in one piece."""
 
 Row = dict[str, Any]
 

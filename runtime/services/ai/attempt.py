@@ -22,7 +22,8 @@ class Try:
 
     Args:
         number: from 1, of the call.
-        limit: the most tokens out that the money allows, of all choices; None for any.
+        limit: the most tokens out that are asked for, of all choices; None for as many as the model has.
+        affordable: the most that the money allows; None for any number.
         key: the caller's own; None for the environment's.
         entry: as what the registry let it through.
         span: what is traced of it; None for nothing.
@@ -40,6 +41,7 @@ class Try:
         entry: Entry,
         key: str | None,
         limit: int | None,
+        affordable: int | None,
         streamed: bool,
         span: AttemptSpan | None = None,
     ) -> None:
@@ -49,6 +51,7 @@ class Try:
         self.entry = entry
         self.key = key
         self.limit = limit
+        self._affordable = affordable
         self._call = call
         self._account = account
         self._figures = figures
@@ -109,10 +112,10 @@ class Try:
     def spent(self) -> bool:
         """Whether the money is gone.
 
-        It lasts for `limit` tokens, and the question was reserved for at twice what is likely: until then there is no
-        need to reckon, unless the provider has told what the question did cost.
+        It lasts for what is `affordable`, and the question was reserved for at twice what is likely: until then there
+        is no need to reckon, unless the provider has told what the question did cost.
         """
-        if self._told is None and self.limit is not None and self._quarters <= 4 * self.limit:
+        if self._told is None and (self._affordable is None or self._quarters <= 4 * self._affordable):
             return False
         return self._account.spent(self.used())
 

@@ -159,6 +159,7 @@ class Run:
             entry=entry,
             key=self._keys.get(provider),
             limit=limit,
+            affordable=admission.max_output,
             streamed=self._streamed,
             span=self._trace.attempt(
                 candidate, client.spec, number=self.attempts, limit=limit, streamed=self._streamed

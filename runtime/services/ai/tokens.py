@@ -24,7 +24,10 @@ def quarters(text: str) -> int:
         >>> quarters("The quick brown fox jumps over the lazy dog."), quarters("Быстрая лиса"), quarters("敏捷的狐狸")
         (44, 12, 15)
     """
-    characters, size = len(text), len(text.encode())
+    characters = len(text)
+    if text.isascii():
+        return characters
+    size = len(text.encode())
     return characters if size <= 2 * characters else size
 
 

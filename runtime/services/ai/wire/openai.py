@@ -81,7 +81,7 @@ class _Message(msgspec.Struct):
         for call in self.tool_calls or ():
             if call.function is not None:
                 parts += [call.function.name, call.function.arguments]
-        return "".join(part for part in parts if part)
+        return "".join(filter(None, parts))
 
 
 class _Choice(msgspec.Struct):
