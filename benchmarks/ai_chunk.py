@@ -85,7 +85,7 @@ async def measured(kind: str, wire: Any) -> float:
     provider.connection_made(Wire())
     provider.set_response_params(read_bufsize=2**18)
     provider.data_received(STREAM + begin + content)
-    _, body = await provider.read()  # type: ignore[misc]
+    _, body = await provider.read()
 
     url = SimpleNamespace(host="provider")
     pieces = _RemotePieces(Read(SimpleNamespace(content=body, url=url)), wire.reader(ASKED), ())  # type: ignore[arg-type]

@@ -1,7 +1,7 @@
 """A load of requests over connections that stay open: `python load.py '{"port": …, "path": …, …}'`, figures as JSON.
 
-Each connection waits for its answer before it sends the next request. Times are in microseconds; those of the first
-part of the run are left out.
+Each connection waits for its answer before it sends the next request, and for its last one at the end: what the gateway
+has worked for is counted. Times are in microseconds; those of the first part of the run are left out.
 """
 
 from __future__ import annotations
@@ -10,12 +10,15 @@ import asyncio
 import json
 import sys
 import time
+from contextlib import suppress
 from typing import Any
 
 import uvloop
 
 WARM = 0.2
 """The part of the run that does not count."""
+LATEST = 10.0
+"""Seconds after the end for which answers are waited for."""
 
 
 class Sender(asyncio.Protocol):
@@ -53,22 +56,35 @@ class Sender(asyncio.Protocol):
         if whole:
             good = self._got.startswith(b"HTTP/1.1 200") and b'"error"' not in self._got[-300:]
             self._figures.add(self._sent, self._first, good, self._got)
-            self._send()
+            if time.perf_counter() < self._figures.ends:
+                self._send()
+            else:
+                self._transport.close()
 
     def connection_lost(self, _: Exception | None) -> None:
-        self._figures.closed += 1
+        self._figures.left()
 
 
 class Figures:
-    """What came of it."""
+    """What came of it.
 
-    def __init__(self, begins: float) -> None:
-        self._begins = begins
+    Args:
+        connections: that are to come.
+        seconds: that requests are sent.
+    """
+
+    def __init__(self, connections: int, seconds: float) -> None:
+        now = time.perf_counter()
+        self._begins = now + seconds * WARM
+        self.ends = now + seconds
+        self._open = connections
+        self.over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.took: list[float] = []
         self.first: list[float] = []
         self.failed = 0
         self.answered = 0
         self.closed = 0
+        """Connections that the gateway closed."""
         self.example = ""
 
     def add(self, sent: float, first: float, good: bool, got: bytes) -> None:
@@ -76,9 +92,16 @@ class Figures:
         if not good:
             self.failed += 1
             self.example = self.example or got[:600].decode("utf-8", "replace")
-        elif sent >= self._begins:
-            self.took.append((time.perf_counter() - sent) * 1e6)
+        elif sent >= self._begins and (now := time.perf_counter()) <= self.ends:
+            self.took.append((now - sent) * 1e6)
             self.first.append((first - sent) * 1e6)
+
+    def left(self) -> None:
+        """A connection has ended."""
+        self.closed += time.perf_counter() < self.ends
+        self._open -= 1
+        if not self._open:
+            self.over.set_result(None)
 
 
 def quantile(values: list[float], part: float) -> float:
@@ -97,11 +120,12 @@ async def main(order: dict[str, Any]) -> None:
     }
     lines = [f"POST {order['path']} HTTP/1.1", *[f"{name}: {value}" for name, value in headers.items()]]
     request = "\r\n".join([*lines, "", ""]).encode() + body
-    figures = Figures(time.perf_counter() + order["seconds"] * WARM)
+    figures = Figures(order["connections"], order["seconds"])
     loop = asyncio.get_running_loop()
     for _ in range(order["connections"]):
         await loop.create_connection(lambda: Sender(request, figures), "127.0.0.1", order["port"])
-    await asyncio.sleep(order["seconds"])
+    with suppress(TimeoutError):
+        await asyncio.wait_for(figures.over, order["seconds"] + LATEST)
     counted = order["seconds"] * (1 - WARM)
     told = {
         "rate": len(figures.took) / counted,
