@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from runtime.services.events.ports import Platform
-    from runtime.services.jobs.backend import Activity
+    from runtime.services.jobs.claiming import Activity
     from runtime.services.jobs.service import JobQueues
     from runtime.services.jobs.spec import QueueSpec
 

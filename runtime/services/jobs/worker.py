@@ -12,8 +12,8 @@ from runtime.errors import Fault, Invalid
 from runtime.health import Health
 from runtime.services.ending import end_tasks
 from runtime.services.function import TimedOut
-from runtime.services.jobs.backend import Claimed, Claimer, Ending, Outcome
 from runtime.services.jobs.calls import Calls, calls_of
+from runtime.services.jobs.claiming import Claimed, Claimer, Ending, Outcome
 from runtime.services.jobs.context import RunningJob
 from runtime.services.jobs.executor import Executor
 from runtime.services.jobs.growth import Growth

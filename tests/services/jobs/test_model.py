@@ -24,7 +24,8 @@ from runtime.services.jobs.adapters.held import Held, closing
 from runtime.services.jobs.adapters.record import decoded
 from runtime.services.jobs.adapters.saq import SaqBackend
 from runtime.services.jobs.adapters.saq_queue import Claim
-from runtime.services.jobs.backend import Limits, NewJob, Outcome
+from runtime.services.jobs.backend import Limits, NewJob
+from runtime.services.jobs.claiming import Outcome
 from tests.services.jobs.model import USUAL, Model, ModelJob
 
 if TYPE_CHECKING:

@@ -24,7 +24,7 @@ from runtime.services.jobs.adapters.held import Held, closing
 from runtime.services.jobs.adapters.record import Record, decoded, encoded, milliseconds
 from runtime.services.jobs.adapters.saq_queue import Claim
 from runtime.services.jobs.adapters.standing import StandingClaim
-from runtime.services.jobs.backend import Activity, Ending, Limits, Outcome, Runner
+from runtime.services.jobs.claiming import Activity, Ending, Outcome, Runner
 from runtime.services.names import PROCESS
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from runtime.services.jobs.adapters.lease import Leases
     from runtime.services.jobs.adapters.saq_queue import Exchanged, KeptQueue
+    from runtime.services.jobs.backend import Limits
 
 logger = logging.getLogger("runtime.jobs")
 
