@@ -23,7 +23,7 @@ from runtime.services.away import AWAY, reason
 from runtime.services.ending import end_tasks
 from runtime.services.events.backend import BATCH, MOST_AHEAD, Activity
 from runtime.services.events.handling import Handling
-from runtime.services.events.reach import FIRST_PAUSE, LONGEST_PAUSE, Reach
+from runtime.services.reach import FIRST_PAUSE, LONGEST_PAUSE, Reach
 
 if TYPE_CHECKING:
     from runtime.services.events.backend import Handler, Seat, Taken, Terms
@@ -57,7 +57,7 @@ class Group:
         self._seat = seat
         self._terms = terms
         self._activity = Activity()
-        self._reach = Reach(name, self._activity)
+        self._reach = Reach(name, self._activity, logger)
         self._handling = Handling(name, stream, seat, terms, handler, self._activity, self._reach, self._moved)
         self._loop: asyncio.Task[None] | None = None
         self._claim: asyncio.Task[Taken | None] | None = None

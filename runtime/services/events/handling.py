@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from runtime.services.events.backend import Activity, Entry, Handler, Seat, Taken, Terms
-    from runtime.services.events.reach import Reach
+    from runtime.services.reach import Reach
 
 logger = logging.getLogger("runtime.events")
 
