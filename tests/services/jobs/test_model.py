@@ -313,7 +313,7 @@ class Queues(RuleBasedStateMachine):
     def _held(self, id_: str, token: str, stored: bytes) -> Held:
         record = decoded(stored)
         assert record is not None
-        return Held(id_, token, record, SimpleNamespace(kept=self.queue))  # type: ignore[arg-type]
+        return Held(id_, token, record, SimpleNamespace(kept=self.queue))
 
     def _closing(self, held: Held, kind: str) -> tuple[Any, ...]:
         if kind == "late":
