@@ -19,7 +19,7 @@ from runtime.services.sandbox.queue import FairQueue
 
 if TYPE_CHECKING:
     from runtime.services.sandbox.launch import Launch
-    from runtime.services.sandbox.process import Order
+    from runtime.services.sandbox.order import Order
 
 logger = logging.getLogger("runtime.sandbox")
 

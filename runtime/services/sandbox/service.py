@@ -15,9 +15,9 @@ from runtime.health import Health
 from runtime.services.sandbox import machine
 from runtime.services.sandbox.errors import NotReady, WorkerFailed
 from runtime.services.sandbox.launch import Engine, Launch
+from runtime.services.sandbox.order import Order
 from runtime.services.sandbox.pool import Pool, Size
 from runtime.services.sandbox.ports import Execution, Failure, Language
-from runtime.services.sandbox.process import Order
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
