@@ -286,7 +286,7 @@ async def _never(job: JobContext, payload: dict[str, Any]) -> None: ...
 
 
 def _limits(at: Any) -> Any:
-    from runtime.services.jobs.service import limits
+    from runtime.services.jobs.limits import limits
 
     return limits(at.specs["q"])
 
