@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from runtime.services.blocking import Client
-    from runtime.storage.wire import Command
+    from runtime.storage.line import Command
 
 WAIT_MS: Final = 5_000
 """Milliseconds for which commands stand; then they are run in any case."""
