@@ -22,13 +22,15 @@ import anyio
 from runtime.services.away import AWAY, reason
 from runtime.services.ending import end_tasks
 from runtime.services.events.alarm import Alarm
-from runtime.services.events.backend import BATCH, MOST_AHEAD, Activity
+from runtime.services.events.consuming import Activity
 from runtime.services.events.handling import Handling
 from runtime.services.events.pace import Pace
+from runtime.services.events.seat import BATCH, MOST_AHEAD
 from runtime.services.reach import FIRST_PAUSE, LONGEST_PAUSE, Reach
 
 if TYPE_CHECKING:
-    from runtime.services.events.backend import Handler, Seat, Taken, Terms
+    from runtime.services.events.consuming import Handler, Terms
+    from runtime.services.events.seat import Seat, Taken
 
 logger = logging.getLogger("runtime.events")
 

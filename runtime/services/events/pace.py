@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import Final
 
-from runtime.services.events.backend import BATCH
+from runtime.services.events.seat import BATCH
 
 AHEAD: Final = 0.02
 """Seconds of work that are taken ahead of the lanes, at the pace of the last moments."""

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from redis.exceptions import NoScriptError
 
 from runtime.services.events.adapters import redis_scripts
-from runtime.services.events.backend import MOST_AHEAD, Entry, Taken
+from runtime.services.events.seat import MOST_AHEAD, Entry, Taken
 from runtime.services.standing import Standing
 from runtime.storage.wire import evaluation
 
