@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from runtime.services.events.ports import Announcement
-    from runtime.services.jobs.backend import Limits
+    from runtime.services.jobs.limits import Limits
     from runtime.services.jobs.ports import Author
 
 Ending = Literal["timeout", "cancel", "pause", "stop", "drain"]

@@ -1,13 +1,43 @@
-"""How a queue treats its jobs, from its section of the spec."""
+"""How a queue treats its jobs, and how that follows from its section of the spec."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
-
-from runtime.services.jobs.backend import Limits
 
 if TYPE_CHECKING:
     from runtime.services.jobs.spec import QueueSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How a queue treats its jobs.
+
+    Args:
+        stalls: how often a job may be lost with a dying worker before it counts as the killer.
+        lease: seconds after which a silent worker counts as dead.
+        result_ttl: seconds for which a completed job is kept.
+        dead_ttl: seconds for which a failed one is.
+        keep: completed jobs kept at most.
+        attempts: tries in all, of a job that was given no number of its own.
+        priority: of a job that was given none.
+        most: jobs that may run at once over all workers.
+        rate: how many may begin in so many seconds, over all workers.
+        group_slots: jobs of one group that may run at once, over all workers.
+        group_rate: how many of one group may begin in so many seconds, over all workers.
+    """
+
+    stalls: int
+    lease: float
+    result_ttl: float
+    dead_ttl: float
+    keep: int
+    attempts: int = 1
+    priority: int = 0
+    most: int | None = None
+    rate: tuple[int, float] | None = None
+    group_slots: int | None = None
+    group_rate: tuple[int, float] | None = None
 
 
 def limits(spec: QueueSpec) -> Limits:

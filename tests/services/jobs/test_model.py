@@ -24,8 +24,9 @@ from runtime.services.jobs.adapters.held import Held, closing
 from runtime.services.jobs.adapters.record import decoded
 from runtime.services.jobs.adapters.saq import SaqBackend
 from runtime.services.jobs.adapters.saq_queue import Claim
-from runtime.services.jobs.backend import Limits, NewJob
+from runtime.services.jobs.backend import NewJob
 from runtime.services.jobs.claiming import Outcome
+from runtime.services.jobs.limits import Limits
 from tests.services.jobs.model import USUAL, Model, ModelJob
 
 if TYPE_CHECKING:

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from runtime.services.jobs.adapters.saq_queue import KeptQueue
-    from runtime.services.jobs.backend import Limits
     from runtime.services.jobs.claiming import Outcome
+    from runtime.services.jobs.limits import Limits
     from runtime.services.jobs.ports import Author
 
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from runtime.services.jobs.adapters.saq_queue import Exchanged, KeptQueue
-    from runtime.services.jobs.backend import Limits
+    from runtime.services.jobs.limits import Limits
 
 logger = logging.getLogger("runtime.jobs")
 

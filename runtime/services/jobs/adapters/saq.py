@@ -13,7 +13,7 @@ from runtime.services.jobs.adapters import scripts
 from runtime.services.jobs.adapters.lease import Leases
 from runtime.services.jobs.adapters.record import ENDED, Parent, Record, decoded, encoded, moment, record_of
 from runtime.services.jobs.adapters.saq_queue import KeptQueue, base_of, dead_before, encoded_parent
-from runtime.services.jobs.backend import Counts, Limits, NewJob, Stored
+from runtime.services.jobs.backend import Counts, NewJob, Stored
 from runtime.services.jobs.ports import JobView
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from runtime.services.blocking import Client
     from runtime.services.jobs.claiming import Claimer, Runner
+    from runtime.services.jobs.limits import Limits
     from runtime.services.jobs.ports import JobStatus
 
 REPLAYED_AT_ONCE: Final = 50

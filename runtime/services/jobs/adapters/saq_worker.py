@@ -21,8 +21,8 @@ from runtime.services.reach import LONGEST_PAUSE, Reach
 if TYPE_CHECKING:
     from runtime.services.jobs.adapters.lease import Leases
     from runtime.services.jobs.adapters.saq_queue import KeptQueue
-    from runtime.services.jobs.backend import Limits
     from runtime.services.jobs.claiming import Runner
+    from runtime.services.jobs.limits import Limits
 
 logger = logging.getLogger("runtime.jobs")
 
