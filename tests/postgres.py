@@ -107,7 +107,7 @@ def running() -> Iterator[Postgres]:
             _wait(server, folder / "log")
             yield server
         finally:
-            process.send_signal(signal.SIGINT)  # its fast way: it does not wait for open connections
+            process.send_signal(signal.SIGQUIT)  # at once: nothing of it is kept
             try:
                 process.wait(5)
             except subprocess.TimeoutExpired:

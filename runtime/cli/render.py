@@ -105,11 +105,11 @@ def _is_shown(character: str) -> bool:
     return character.isprintable()
 
 
-def write_fault(fault: Fault, stream: TextIO | None = None) -> None:
+def write_fault(fault: Fault) -> None:
     """A fault and what to do about it; of a wrong spec, every error."""
     from runtime.errors import SpecFault
 
-    stream = stream or sys.stderr
+    stream = sys.stderr
     style = Style(stream)
     if isinstance(fault, SpecFault):
         write_diagnostics(fault.diagnostics, stream)

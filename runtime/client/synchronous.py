@@ -67,19 +67,19 @@ class SyncClient:
         self._pool.clear()
 
     def enqueue(self, queue: str, payload: Any, **options: Unpack[calls.Options]) -> JobAccepted:
-        """As `Client.enqueue`."""
+        """Puts a job into a queue; when it returns, the job is stored. Arguments and errors as `Client.enqueue`."""
         return self._ask(calls.enqueue(queue, Draft(payload, **options), self._patience))
 
     def enqueue_all(self, queue: str, jobs: Sequence[Draft | Mapping[str, Any] | Any]) -> list[JobAccepted]:
-        """As `Client.enqueue_all`."""
+        """Puts up to 1,000 jobs into a queue, all or none, in this order. As `Client.enqueue_all`."""
         return self._ask(calls.enqueue_all(queue, jobs, self._patience)).items
 
     def job(self, job_id: str) -> JobView:
-        """As `Client.job`."""
+        """A job: status, tries, progress, result, error. As `Client.job`."""
         return self._ask(calls.job(job_id))
 
     def wait(self, job_id: str, timeout: float | None = None) -> JobView:
-        """As `Client.wait`."""
+        """A job when it has ended; `TimeoutError` where it has not in so many seconds. As `Client.wait`."""
         until = None if timeout is None else time.monotonic() + timeout
         tries = calls.Tries(self._patience)
         while True:
@@ -94,11 +94,11 @@ class SyncClient:
                 time.sleep(pause)
 
     def cancel(self, job_id: str) -> JobAccepted:
-        """As `Client.cancel`."""
+        """Cancels a job: at once where it waits, within about a second where it runs. As `Client.cancel`."""
         return self._ask(calls.cancel(job_id, self._patience))
 
     def retry(self, job_id: str) -> JobAccepted:
-        """As `Client.retry`."""
+        """Puts a failed job back into its queue. As `Client.retry`."""
         return self._ask(calls.retry(job_id, self._patience))
 
     def _ask(self, call: calls.Call[T]) -> T:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from runtime.services.blocking import Client
-    from runtime.storage.wire import Command, Line
+    from runtime.storage.line import Command, Line
 
 AGAIN: Final = 0.01
 """Seconds after which commands are called off once more: they may not have reached the server yet."""

@@ -101,9 +101,9 @@ def _segments(path: Iterable[str | int]) -> Iterator[str]:
         first = False
 
 
-def quoted(value: object, width: int = 60) -> str:
+def quoted(value: object) -> str:
     """A value in double quotes for a message: one line, printable, shortened in the middle."""
-    return f'"{printable(value, width)}"'
+    return f'"{printable(value)}"'
 
 
 def printable(value: object, width: int = 60) -> str:

@@ -10,7 +10,7 @@ from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from prometheus_client.registry import Collector
 
@@ -69,11 +69,9 @@ class Metrics:
         """A figure that comes and goes."""
         return Gauge(f"runtime_{name}", meaning, labels, registry=self.registry)
 
-    def histogram(
-        self, name: str, meaning: str, labels: Sequence[str] = (), buckets: Iterable[float] = SECONDS
-    ) -> Histogram:
-        """How often what took how long; in seconds unless `buckets` says otherwise."""
-        return Histogram(f"runtime_{name}", meaning, labels, buckets=tuple(buckets), registry=self.registry)
+    def histogram(self, name: str, meaning: str, labels: Sequence[str] = ()) -> Histogram:
+        """How often what took how long, in seconds."""
+        return Histogram(f"runtime_{name}", meaning, labels, buckets=SECONDS, registry=self.registry)
 
     def add(self, collector: Collector) -> None:
         """Adds figures that are read when they are asked for, such as the depth of a queue."""

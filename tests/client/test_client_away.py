@@ -36,15 +36,24 @@ async def losing_one_answer(port: int) -> AsyncIterator[int]:
 
     async def pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         its_reader, its_writer = await asyncio.open_connection("127.0.0.1", port)
-        try:
-            while block := await reader.read(65_536):
+        posted = asyncio.Event()
+
+        async def forth() -> None:
+            while block := await reader.read(65_536):  # head and body may come apart
+                if block.startswith(b"POST"):
+                    posted.set()
                 its_writer.write(block)
-                answer = await its_reader.read(65_536)
-                if block.startswith(b"POST") and not lost:
+            its_writer.close()
+
+        sending = asyncio.create_task(forth())
+        try:
+            while answer := await its_reader.read(65_536):
+                if posted.is_set() and not lost:
                     lost.append(answer)
                     return
                 writer.write(answer)
         finally:
+            sending.cancel()
             its_writer.close()
             writer.close()
 

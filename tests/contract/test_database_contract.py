@@ -14,7 +14,8 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 from runtime.errors import Fault
 from runtime.services.billing.store import metadata as billing
 from runtime.services.outbox.store import metadata as outbox
-from runtime.storage.database import MIGRATIONS, Database, revisions
+from runtime.storage.database import Database
+from runtime.storage.schema import MIGRATIONS, revisions
 from runtime.storage.tables import environment
 
 if TYPE_CHECKING:

@@ -15,7 +15,8 @@ from runtime.errors import Invalid, NotFound
 from runtime.plugins import Mark
 from runtime.services.events.adapters.memory import MemoryStreams
 from runtime.services.events.adapters.redis import RedisStreams
-from runtime.services.events.backend import Draft, Handler, Retention, Terms
+from runtime.services.events.backend import Draft, Retention
+from runtime.services.events.consuming import Handler, Terms
 from runtime.services.events.ports import Missed, NewEvent
 from runtime.services.events.service import EventBus
 from runtime.services.events.spec import EventsSpec, SubscriptionSpec

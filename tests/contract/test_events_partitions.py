@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from runtime.services.events.backend import Handler, Taken, Terms
+from runtime.services.events.consuming import Handler, Terms
 from runtime.services.events.partitions import PARTITIONS, partition_of
 from runtime.services.events.ports import NewEvent
+from runtime.services.events.seat import Taken
 from tests.contract.test_events_contract import TERMS, Bus, Notes, _figure, _never, bus
 
 if TYPE_CHECKING:

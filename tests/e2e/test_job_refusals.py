@@ -6,6 +6,8 @@ import os
 import signal
 from typing import TYPE_CHECKING, Any
 
+import httpx
+
 from runtime.testing import RunningEnvironment, running
 from tests.load import valkey_of
 
@@ -48,11 +50,16 @@ def test_wrong_jobs_are_refused_with_their_place_and_a_server_that_hangs_with_50
         server = valkey_of(environment)
         os.kill(server.pid, signal.SIGSTOP)
         try:
-            answer = environment.post("/v1/queues/mails/jobs", {"payload": GOOD})
+            answer = httpx.post(
+                f"{environment.url}/v1/queues/mails/jobs",
+                json={"payload": GOOD},
+                headers={"Authorization": f"Bearer {environment.key}"},
+                timeout=30,  # it is tried twice, five seconds each
+            )
         finally:
             os.kill(server.pid, signal.SIGCONT)
-        assert answer.status == 503
-        assert "storage.redis" in str(answer.body)
+        assert answer.status_code == 503
+        assert "storage.redis" in answer.text
         environment.post("/v1/queues/mails/resume", None)
         assert environment.run_job("mails", GOOD)["result"] == "ada"
 

@@ -33,6 +33,8 @@ async def test_silence_is_filled_with_comments(client: httpx.AsyncClient) -> Non
         async for line in answer.aiter_lines():
             if line == ": still here":
                 break
+        else:
+            pytest.fail("the stream ended without a comment")
 
 
 async def test_a_client_that_goes_ends_the_source(client: httpx.AsyncClient, bench: Bench) -> None:

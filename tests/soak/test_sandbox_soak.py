@@ -68,7 +68,7 @@ async def run(*, killing: bool) -> None:
             workers = [
                 (language, worker)
                 for language, pool in sandbox._pools.items()
-                for worker in pool._workers
+                for worker in pool.crew._workers
                 if worker.status in ("idle", "processing")
             ]
             sizes.extend((sum(statuses.values()), language, worker.size / 1e6) for language, worker in workers)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 from runtime.storage.embedded import EmbeddedRedis
@@ -31,7 +32,12 @@ def test_a_stop_without_a_start_and_a_second_life(tmp_path: Path) -> None:
     flusher.stop()
     flusher.start()
     flusher.stop()
+    (tmp_path / "appendonly.aof.1.incr.aof").write_bytes(b"a")
     flusher.start()
+    deadline = time.monotonic() + 5
+    while not flusher._flushed:
+        assert time.monotonic() < deadline, "nothing was flushed in its second life"
+        time.sleep(0.005)
     flusher.stop()
 
 

@@ -21,18 +21,19 @@ import anyio
 
 from runtime.services.away import AWAY, reason
 from runtime.services.ending import end_tasks
-from runtime.services.events.backend import BATCH, MOST_AHEAD, Activity
+from runtime.services.events.alarm import Alarm
+from runtime.services.events.consuming import Activity
 from runtime.services.events.handling import Handling
-from runtime.services.events.reach import FIRST_PAUSE, LONGEST_PAUSE, Reach
+from runtime.services.events.pace import Pace
+from runtime.services.events.seat import BATCH, MOST_AHEAD
+from runtime.services.reach import FIRST_PAUSE, LONGEST_PAUSE, Reach
 
 if TYPE_CHECKING:
-    from runtime.services.events.backend import Handler, Seat, Taken, Terms
+    from runtime.services.events.consuming import Handler, Terms
+    from runtime.services.events.seat import Seat, Taken
 
 logger = logging.getLogger("runtime.events")
 
-AHEAD: Final = 0.02
-"""Seconds of work that are taken ahead of the lanes, at the pace of the last moments."""
-BATCHES_AHEAD: Final = 4
 AGAIN: Final = 0.02
 """Seconds after which what waits is called off once more."""
 HELD: Final = 0.02
@@ -57,7 +58,7 @@ class Group:
         self._seat = seat
         self._terms = terms
         self._activity = Activity()
-        self._reach = Reach(name, self._activity)
+        self._reach = Reach(name, self._activity, logger)
         self._handling = Handling(name, stream, seat, terms, handler, self._activity, self._reach, self._moved)
         self._loop: asyncio.Task[None] | None = None
         self._claim: asyncio.Task[Taken | None] | None = None
@@ -65,13 +66,11 @@ class Group:
         self._dry = False
         """The last call came back with few: the next one waits, where there is nothing."""
         self._stir = asyncio.Event()
-        self._alarm: asyncio.TimerHandle | None = None
-        self._alarm_at: float | None = None
+        self._alarm = Alarm(self._stir.set)
+        self._pace = Pace()
         self._token = 0
         self._sure = False
         self._due = 0.0
-        self._pace = 0.0
-        self._looked = (0.0, 0)
 
     # Life
 
@@ -98,7 +97,7 @@ class Group:
         try:
             await asyncio.wait({loop}, timeout=LAST_WORD)
             await end_tasks([loop] if self._claim is None else [loop, self._claim])
-            self._wake_at(None)
+            self._alarm.set(None)
             self._handling.let_idle_go()
             with anyio.move_on_after(drain):
                 while self._handling.hand.running:
@@ -192,21 +191,8 @@ class Group:
 
     async def _stirred(self) -> None:
         """Waits until there is something to do, or the lease is to be renewed."""
-        if self._alarm_at != self._due:
-            self._wake_at(self._due)
+        self._alarm.set(self._due)
         await self._stir.wait()
-
-    def _wake_at(self, due: float | None) -> None:
-        """Sets the one timer that wakes the loop; None for never."""
-        if self._alarm is not None:
-            self._alarm.cancel()
-        self._alarm, self._alarm_at = None, due
-        if due is not None:
-            self._alarm = asyncio.get_running_loop().call_later(max(0.0, due - time.monotonic()), self._alarmed)
-
-    def _alarmed(self) -> None:
-        self._alarm_at = None  # it may be a little early, and is set again then
-        self._stir.set()
 
     async def _come_back(self) -> None:
         """Ends the wait for new events, and takes what it has brought."""
@@ -298,14 +284,9 @@ class Group:
 
     def _room(self) -> int:
         """How many events to take now: as many as keep the lanes busy for a moment, and not a few at a time."""
-        now = time.monotonic()
-        since, handled = self._looked
-        if now - since > AHEAD / 4:
-            self._pace = (self._activity.handled - handled) / (now - since) if since else 0.0
-            self._looked = (now, self._activity.handled)
+        ahead = self._pace.ahead(self._activity.handled, self._handling.concurrency)
         if self._handling.hand.parked > MOST_AHEAD:
             return 0
-        ahead = max(self._handling.concurrency, min(BATCHES_AHEAD * BATCH, int(self._pace * AHEAD)))
         room = ahead - self._handling.hand.running - len(self._handling.hand.ready)
         enough = min(BATCH, ahead // 2)
         self._handling.few = ahead - enough

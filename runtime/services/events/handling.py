@@ -13,17 +13,18 @@ from contextvars import copy_context
 from typing import TYPE_CHECKING, Final
 
 from runtime.services.ending import end_tasks
-from runtime.services.events.backend import MOST_AHEAD
 from runtime.services.events.envelope import unpack
 from runtime.services.events.hand import Hand, Work
 from runtime.services.events.lane import Lane, end_lanes
+from runtime.services.events.seat import MOST_AHEAD
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
     from typing import Any
 
-    from runtime.services.events.backend import Activity, Entry, Handler, Seat, Taken, Terms
-    from runtime.services.events.reach import Reach
+    from runtime.services.events.consuming import Activity, Handler, Terms
+    from runtime.services.events.seat import Entry, Seat, Taken
+    from runtime.services.reach import Reach
 
 logger = logging.getLogger("runtime.events")
 

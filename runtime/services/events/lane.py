@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from contextvars import Context
 
-    from runtime.services.events.backend import Handler
+    from runtime.services.events.consuming import Handler
     from runtime.services.events.hand import Work
 
 TURNS: Final = 32

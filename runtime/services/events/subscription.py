@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from runtime.errors import Fault, NotBuilt
 from runtime.health import Health
 from runtime.services.away import AWAY
-from runtime.services.events.backend import Consumer, Handler, Terms
+from runtime.services.events.consuming import Consumer, Handler, Terms
 from runtime.services.function import TimedOut, call
 from runtime.services.retry import pause
 

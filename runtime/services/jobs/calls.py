@@ -16,7 +16,7 @@ from runtime.services.jobs.threads import ThreadPool
 
 if TYPE_CHECKING:
     from runtime.plugins import Mark
-    from runtime.services.jobs.backend import Claimed
+    from runtime.services.jobs.claiming import Claimed
     from runtime.services.jobs.context import RunningJob
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from runtime.services.ai.ports import Ai
     from runtime.services.events.ports import Announcement, Events
-    from runtime.services.jobs.backend import Claimed
+    from runtime.services.jobs.claiming import Claimed
     from runtime.services.jobs.ports import Author, Jobs, JobView
     from runtime.services.notifications.ports import Audience, Notice, Notifications, Notified
     from runtime.services.outbox.ports import Transaction, Transactions

@@ -7,12 +7,12 @@ import logging
 import math
 from typing import TYPE_CHECKING, Final
 
-from runtime.services.jobs.backend import Outcome
+from runtime.services.jobs.claiming import Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from runtime.services.jobs.backend import Claimed, Ending
+    from runtime.services.jobs.claiming import Claimed, Ending
 
 logger = logging.getLogger("runtime.jobs")
 

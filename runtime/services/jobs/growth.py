@@ -7,15 +7,15 @@ import logging
 from typing import TYPE_CHECKING, Final
 
 from runtime.errors import Fault
+from runtime.services.jobs.limits import limits
 from runtime.services.jobs.load import LoopLag, memory_limit, memory_part
 from runtime.services.jobs.scaling import Load, Scaler
-from runtime.services.jobs.service import limits
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from runtime.services.events.ports import Platform
-    from runtime.services.jobs.backend import Activity
+    from runtime.services.jobs.claiming import Activity
     from runtime.services.jobs.service import JobQueues
     from runtime.services.jobs.spec import QueueSpec
 

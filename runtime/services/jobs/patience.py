@@ -11,7 +11,7 @@ from runtime.services.jobs.registry import ActiveJobs, Pause, Step, Stop, Warn
 
 if TYPE_CHECKING:
     from runtime.services.events.ports import Platform
-    from runtime.services.jobs.backend import Claimed, Ending, Runner
+    from runtime.services.jobs.claiming import Claimed, Ending, Runner
     from runtime.services.jobs.spec import QueueSpec
 
 logger = logging.getLogger("runtime.jobs")

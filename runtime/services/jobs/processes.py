@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from runtime.plugins import Mark
-    from runtime.services.jobs.backend import Claimed
+    from runtime.services.jobs.claiming import Claimed
 
 logger = logging.getLogger("runtime.jobs")
 

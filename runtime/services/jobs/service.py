@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from runtime.errors import Conflict, Invalid, NotBuilt, NotFound, Pointer, TooLarge
+from runtime.errors import Conflict, Invalid, NotBuilt, NotFound, Pointer
 from runtime.services.document import Document
-from runtime.services.jobs.backend import Backend, Limits, NewJob, Stored
-from runtime.services.jobs.drafts import new_job, require_alone
+from runtime.services.jobs.batch import MOST_AT_ONCE, Batch, repeated, require_count
 from runtime.services.jobs.health import queue_health
+from runtime.services.jobs.limits import limits, most_slots, rate
 from runtime.services.jobs.payload import AT, PayloadType
 from runtime.services.jobs.ports import ENDED, Draft, JobStatus, JobView, QueueView, Refusal, Replayed
 from runtime.services.jobs.spans import sent
@@ -20,15 +20,14 @@ from runtime.services.names import unknown
 from runtime.telemetry.tracing import Tracing
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
     from runtime.plugins import Mark, Registry
+    from runtime.services.jobs.backend import Backend, NewJob, Stored
     from runtime.services.jobs.spec import QueueSpec
 
 LOOK: Final = 0.2
 """Seconds between two looks at a job that is watched."""
-MOST_AT_ONCE: Final = 1_000
-"""Jobs of one call, children counted."""
 
 
 class JobQueues:
@@ -38,7 +37,6 @@ class JobQueues:
         queues: the `queues` section.
         registry: the tasks that exist, those of the plugins and the built-in ones.
         backend: where jobs are kept.
-
         tracing: where it is traced that jobs are put in.
 
     Raises:
@@ -111,8 +109,7 @@ class JobQueues:
         Raises:
             NotFound, NotBuilt, Invalid, TooLarge: as `submit`.
         """
-        jobs: list[NewJob] = []
-        self._add(jobs, queue, draft, "")
+        Batch(self).add(queue, draft)
 
     async def enqueue(
         self,
@@ -126,32 +123,31 @@ class JobQueues:
         return await self.submit(queue, Draft(payload, delay=delay or None, key=key, once=once))
 
     async def submit(self, queue: str, draft: Draft) -> JobView:
-        jobs: list[NewJob] = []
-        self._add(jobs, queue, draft, "")
-        _require_count(len(jobs))
-        return _view((await self._put(queue, jobs))[0])
+        batch = Batch(self)
+        batch.add(queue, draft)
+        require_count(len(batch.jobs))
+        return _view((await self._put(queue, batch.jobs))[0])
 
     async def enqueue_all(self, queue: str, drafts: Sequence[Draft]) -> list[JobView]:
         self.mark(queue)
-        _require_count(len(drafts))
-        jobs: list[NewJob] = []
+        require_count(len(drafts))
+        batch = Batch(self)
         first: list[int] = []
         wrong: list[Pointer] = []
         for place, draft in enumerate(drafts):
-            first.append(len(jobs))
             try:
-                self._add(jobs, queue, draft, f"/jobs/{place}")
+                first.append(batch.add(queue, draft, f"/jobs/{place}"))
             except Invalid as error:
                 wrong += error.errors
-        wrong += _repeated(drafts)
+        wrong += repeated(drafts)
         if wrong:
             raise Invalid(
                 f"the batch was not stored, {wrong[0].pointer} is wrong: {wrong[0].detail}",
                 errors=wrong,
                 remedy="Correct each of the places, or leave those jobs out.",
             )
-        _require_count(len(jobs))
-        stored = await self._put(queue, jobs)
+        require_count(len(batch.jobs))
+        stored = await self._put(queue, batch.jobs)
         return [_view(stored[number]) for number in first]
 
     async def _put(self, queue: str, jobs: list[NewJob]) -> list[Stored]:
@@ -166,40 +162,6 @@ class JobQueues:
             raise
         finally:
             span.end(error)
-
-    def _add(
-        self, jobs: list[NewJob], queue: str, draft: Draft, place: str, parent: tuple[NewJob, bool] | None = None
-    ) -> None:
-        """Adds the job of a draft, and behind it those of its children.
-
-        Raises:
-            As `submit`; pointers begin with `place`.
-        """
-        queue = draft.queue or queue
-        spec = self.settings(queue)
-        self.mark(queue)
-        try:
-            job = new_job(queue, spec, draft)
-            if parent is not None or draft.children:
-                require_alone(job)
-            self.parse(queue, draft.payload)
-        except Invalid as error:
-            errors = [Pointer(place + each.pointer, each.detail) for each in error.errors]
-            raise Invalid(error.message, errors=errors, remedy=error.remedy) from error
-        except TooLarge as error:
-            raise TooLarge(f"{place}: {error.message}".removeprefix(": "), remedy=error.remedy) from error
-        if parent is not None:
-            waits, runs_anyway = parent
-            above = (waits.queue, waits.id, waits.usual)
-            job = msgspec.structs.replace(job, parent=above, runs_anyway=runs_anyway, by=job.by or waits.by)
-        number = len(jobs)
-        jobs.append(job)
-        children = []
-        for each, child in enumerate(draft.children):
-            children.append(len(jobs))
-            self._add(jobs, queue, child, f"{place}/children/{each}", (job, draft.runs_anyway))
-        if children:
-            jobs[number] = msgspec.structs.replace(job, children=[jobs[each].id for each in children])
 
     async def get(self, job_id: str) -> JobView:
         queue = job_id.rpartition(".")[0]
@@ -300,8 +262,8 @@ class JobQueues:
             name=name,
             handler=spec.handler,
             built=name in self._marks,
-            concurrency=spec.concurrency if isinstance(spec.concurrency, int) else spec.concurrency.max,
-            rate=_rate(spec),
+            concurrency=most_slots(spec),
+            rate=rate(spec),
             health=stands.status,
             reason=stands.reason or None,
             waiting=counts.waiting,
@@ -317,37 +279,6 @@ class JobQueues:
             blocked=counts.blocked,
             paused=counts.paused,
         )
-
-
-def limits(spec: QueueSpec) -> Limits:
-    """How a queue treats its jobs, from its section."""
-    wanted = spec.concurrency
-    return Limits(
-        attempts=spec.retry.attempts,
-        stalls=spec.max_stalled,
-        lease=spec.lease,
-        result_ttl=spec.result_ttl,
-        dead_ttl=spec.dead_letter.ttl,
-        keep=spec.keep,
-        priority=spec.priority,
-        most=None if isinstance(wanted, int) else wanted.max,
-        rate=spec.rate,
-        group_slots=spec.groups.concurrency,
-        group_rate=spec.groups.rate,
-    )
-
-
-def slots(spec: QueueSpec) -> int:
-    """How many jobs a worker of a queue runs at once when it starts."""
-    wanted = spec.concurrency
-    return wanted if isinstance(wanted, int) else wanted.min
-
-
-def _rate(spec: QueueSpec) -> str | None:
-    if spec.rate is None:
-        return None
-    unit = {1.0: "s", 60.0: "m", 3600.0: "h", 86400.0: "d"}
-    return f"{spec.rate.count}/{unit.get(spec.rate.seconds, f'{spec.rate.seconds:g}s')}"
 
 
 def _view(stored: Stored) -> JobView:
@@ -372,20 +303,3 @@ def _view(stored: Stored) -> JobView:
         children=list(job.children),
         duplicate=stored.duplicate,
     )
-
-
-def _repeated(drafts: Sequence[Draft]) -> Iterator[Pointer]:
-    """Keys that two jobs of a batch have."""
-    keys: dict[tuple[str | None, str], int] = {}
-    for place, draft in enumerate(drafts):
-        if draft.key is not None and (first := keys.setdefault((draft.queue, draft.key), place)) != place:
-            yield Pointer(f"/jobs/{place}/key", f"/jobs/{first} has it too")
-
-
-def _require_count(count: int) -> None:
-    if not 0 < count <= MOST_AT_ONCE:
-        raise Invalid(
-            f"a batch has 1 to {MOST_AT_ONCE:,} jobs, this one has {count:,}",
-            errors=[Pointer("/jobs", f"1 to {MOST_AT_ONCE:,} jobs")],
-            remedy="Send the jobs in several batches.",
-        )

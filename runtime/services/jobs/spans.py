@@ -9,7 +9,8 @@ from runtime.telemetry.tracing import NEW
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from runtime.services.jobs.backend import Claimed, NewJob, Outcome
+    from runtime.services.jobs.backend import NewJob
+    from runtime.services.jobs.claiming import Claimed, Outcome
     from runtime.telemetry.tracing import Span, Tracer, Value
 
 SYSTEM: Final = "runtime"

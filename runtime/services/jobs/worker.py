@@ -12,16 +12,16 @@ from runtime.errors import Fault, Invalid
 from runtime.health import Health
 from runtime.services.ending import end_tasks
 from runtime.services.function import TimedOut
-from runtime.services.jobs.backend import Claimed, Claimer, Ending, Outcome
 from runtime.services.jobs.calls import Calls, calls_of
+from runtime.services.jobs.claiming import Claimed, Claimer, Ending, Outcome
 from runtime.services.jobs.context import RunningJob
 from runtime.services.jobs.executor import Executor
 from runtime.services.jobs.growth import Growth
 from runtime.services.jobs.health import queue_health
+from runtime.services.jobs.limits import limits, slots
 from runtime.services.jobs.patience import Patience
 from runtime.services.jobs.payload import plain
 from runtime.services.jobs.ports import ENDED, Reject, Retry
-from runtime.services.jobs.service import JobQueues, limits, slots
 from runtime.services.jobs.spans import ended, processed
 from runtime.services.jobs.times import LONGEST_DELAY
 from runtime.services.names import seconds
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
     from runtime.services.ai.ports import Ai
     from runtime.services.events.ports import Events, Platform
+    from runtime.services.jobs.service import JobQueues
     from runtime.services.jobs.spec import QueueSpec
     from runtime.services.notifications.ports import Notifications
     from runtime.services.outbox.ports import Transactions

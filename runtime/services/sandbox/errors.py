@@ -15,8 +15,8 @@ class NotReady(RequestFault):
     status = 503
     title = "Not ready"
 
-    def __init__(self, message: str, *, retry_after: float, remedy: str = "") -> None:
-        super().__init__(message, remedy=remedy)
+    def __init__(self, message: str, *, retry_after: float) -> None:
+        super().__init__(message)
         self.retry_after = retry_after
 
 

@@ -7,15 +7,14 @@ ends the process.
 from __future__ import annotations
 
 import asyncio
-import os
-import signal
 import time
-from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, cast
 
 from runtime.services.sandbox.errors import WorkerDied, WorkerFailed
 from runtime.services.sandbox.frames import SMALL, FrameReader
+from runtime.services.sandbox.guard import Guard
+from runtime.services.sandbox.order import Answer
+from runtime.services.sandbox.reaping import reaped
 from runtime.services.sandbox.worker.protocol import packed
 
 if TYPE_CHECKING:
@@ -23,60 +22,18 @@ if TYPE_CHECKING:
     import subprocess
 
     from runtime.services.sandbox.launch import Launch
+    from runtime.services.sandbox.order import Order
 
 WorkerStatus = Literal["inactive", "starting", "idle", "processing", "terminating"]
 
 BOOT_LIMIT: Final = 60.0
 """Seconds in which a process must be ready, on a machine that is busy."""
-LATE: Final = 0.03
-"""Seconds after a job's limit in which the worker must have ended it; then the process is killed."""
-LOOK: Final = 0.02
-"""Seconds between two looks at the memory of a worker that runs a job."""
 RENEWAL: Final = 5.0
 """Seconds in which a worker must be ready for its next job."""
 SILENCE: Final = 3.0
 """Seconds in which an idle worker must answer a ping."""
 MOST: Final = 1 << 40
 """Seconds or bytes: a figure that is larger is a lie."""
-_PAGE: Final = os.sysconf("SC_PAGE_SIZE")
-
-
-@dataclass(frozen=True, slots=True)
-class Order:
-    """A job on its way to a worker.
-
-    Args:
-        code: the source.
-        input: JSON text.
-        timeout: seconds.
-        memory: bytes.
-        output: bytes that result and console may have, each.
-    """
-
-    code: bytes
-    input: bytes
-    timeout: float
-    memory: int
-    output: int
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What a worker said of a job; not believed yet.
-
-    Args:
-        outcome: `done`, `timeout`, `memory` or `crash`.
-        body: JSON text.
-        duration: seconds.
-        memory: bytes, by the engine.
-        growth: bytes that the process grew by while it ran, as far as it was seen.
-    """
-
-    outcome: str
-    body: bytes
-    duration: float
-    memory: int
-    growth: int
 
 
 class WorkerProcess(asyncio.Protocol):
@@ -103,6 +60,7 @@ class WorkerProcess(asyncio.Protocol):
         self.peak = 0
         """The most memory it has ever had, once it has ended."""
         self.exit_code: int | None = None
+        self.guard = Guard(self.kill)
         self.gone = asyncio.Event()
         self._loop = asyncio.get_running_loop()
         self._reader = FrameReader()
@@ -113,15 +71,7 @@ class WorkerProcess(asyncio.Protocol):
         self._number = 0
         self._pinged: float | None = None
         self._cause = "signal"
-        self._base = 0
-        self._highest = 0
-        self.grown = 0
-        """Bytes that it was seen to grow by during its last job."""
-        self._allowed = 0
-        self._deadline = 0.0
-        self._timer: asyncio.TimerHandle | None = None
         self._process: subprocess.Popen[bytes] | None = None
-        self._statm = Path()
         self._transport: asyncio.Transport | None = None
         self._reaper: asyncio.Task[None] | None = None
 
@@ -139,7 +89,7 @@ class WorkerProcess(asyncio.Protocol):
             raise WorkerFailed("it was ended before it started")
         self._become("starting")
         self._process, ours = self.launch.start()
-        self._statm = Path(f"/proc/{self.pid}/statm")
+        self.guard.meet(self.pid)
         self._reaper = self._loop.create_task(self._reap(self._process))
         try:
             await self._connect(ours)
@@ -155,8 +105,8 @@ class WorkerProcess(asyncio.Protocol):
         except BaseException:
             self.kill()
             raise
-        self._highest = int(self.facts.get("peak", 0))
-        self.first = self.size = self.resident()
+        self.guard.rested(int(self.facts.get("peak", 0)))
+        self.first = self.size = self.guard.resident()
         self._become("idle")
 
     def reserve(self) -> None:
@@ -179,8 +129,6 @@ class WorkerProcess(asyncio.Protocol):
         self._answer = self._loop.create_future()
         self._renewed = self._loop.create_future()
         self._reader.largest = 8 * order.output + SMALL
-        self._allowed, self.grown = allowance, 0
-        self._base = self.size
         head = {
             "kind": "job",
             "id": self._number,
@@ -189,13 +137,12 @@ class WorkerProcess(asyncio.Protocol):
             "memory": order.memory,
             "output": order.output,
         }
-        self._deadline = self._loop.time() + order.timeout + LATE
         self._send(head, order.code + order.input)
-        self._watch()
+        self.guard.begin(self.size, allowance, order.timeout)
         try:
             return await self._answer
         finally:
-            self._stop_watching()
+            self.guard.end()
 
     async def renewed(self) -> bool:
         """Waits until it can take its next job; False where it cannot."""
@@ -209,7 +156,7 @@ class WorkerProcess(asyncio.Protocol):
             return False
         if self.status != "processing":
             return False
-        self.size = self.resident() or self.size
+        self.size = self.guard.resident() or self.size
         self._become("idle")
         return True
 
@@ -223,13 +170,6 @@ class WorkerProcess(asyncio.Protocol):
         self._reader.largest = 1 << 20
         self._send({"kind": "digest"})
         return await self._digest
-
-    def resident(self) -> int:
-        """Bytes of memory that it has now; 0 where the system does not tell."""
-        try:
-            return int(self._statm.read_bytes().split()[1]) * _PAGE
-        except (OSError, IndexError, ValueError):
-            return 0
 
     def ping(self) -> None:
         """Asks an idle worker for a sign of life; one that owed the last one for too long is killed."""
@@ -294,45 +234,21 @@ class WorkerProcess(asyncio.Protocol):
             case "answer" if self._answer and not self._answer.done() and head["id"] == self._number:
                 self._answer.set_result(self._answered(head, body))
             case "renewed" if self._answer and self._answer.done() and self._renewed and not self._renewed.done():
-                self._highest = max(self._highest, int(head["peak"]))
+                self.guard.rested(int(head["peak"]))
                 self._renewed.set_result(None)
             case _:
                 raise ValueError("a frame that nobody asked for")
 
     def _answered(self, head: dict[str, Any], body: bytes) -> Answer:
-        peak = int(head["peak"])
-        if peak > self._highest:
-            self._highest = peak
-            self.grown = max(self.grown, peak - self._base)
+        self.guard.answered(int(head["peak"]))
         self.recycle = self.recycle or bool(head["recycle"])
         duration = min(max(0.0, float(head["duration"])), MOST)
         memory = min(max(0, int(head["memory"])), MOST)
-        return Answer(_text(head["outcome"]), body, duration, memory, min(self.grown, MOST))
+        return Answer(_text(head["outcome"]), body, duration, memory, min(self.guard.grown, MOST))
 
     def _send(self, head: dict[str, Any], body: bytes = b"") -> None:
         if self._transport is not None and not self._transport.is_closing():
             self._transport.write(packed(head, body))
-
-    # -- watching ----------------------------------------------------------------------------------------------------
-
-    def _watch(self) -> None:
-        now = self._loop.time()
-        if now >= self._deadline:
-            self.kill("deadline")
-            return
-        self._timer = self._loop.call_at(min(self._deadline, now + LOOK), self._look)
-
-    def _look(self) -> None:
-        self.grown = max(self.grown, self.resident() - self._base)
-        if self.grown > self._allowed:
-            self.kill("memory")
-        else:
-            self._watch()
-
-    def _stop_watching(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
 
     # -- the end -----------------------------------------------------------------------------------------------------
 
@@ -346,45 +262,20 @@ class WorkerProcess(asyncio.Protocol):
 
     def _abandon(self) -> None:
         """Tells whoever waits for it that it has ended."""
-        self._stop_watching()
+        self.guard.end()
         for waiting in (self._ready, self._answer, self._renewed, self._digest):
             if waiting is not None and not waiting.done():
                 waiting.set_exception(WorkerDied(self._cause))
                 waiting.exception()  # it may be that nobody waits any more
 
     async def _reap(self, process: subprocess.Popen[bytes]) -> None:
-        await self._ended(process.pid)
-        try:
-            _, status, usage = os.wait4(process.pid, os.WNOHANG)  # noqa: ASYNC222 - it has ended
-            self.exit_code = process.returncode = os.waitstatus_to_exitcode(status)
-            self.peak = usage.ru_maxrss * 1024
-        except ChildProcessError:
-            self.exit_code = process.returncode = -signal.SIGKILL
+        self.peak = await reaped(process)
+        self.exit_code = process.returncode
         if self._transport is not None:
             self._transport.abort()
         self._abandon()
         self._become("inactive")
         self.gone.set()
-
-    async def _ended(self, pid: int) -> None:
-        """Waits until a child has ended; it is not reaped yet."""
-        if not hasattr(os, "pidfd_open"):
-            while os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:  # noqa: ASYNC110, ASYNC222
-                await asyncio.sleep(0.05)
-            return
-        descriptor = os.pidfd_open(pid)
-        ended = asyncio.Event()
-        self._loop.add_reader(descriptor, ended.set)
-        try:
-            await ended.wait()
-        finally:
-            self._loop.remove_reader(descriptor)
-            os.close(descriptor)
-
-    @property
-    def base(self) -> int:
-        """Bytes of memory that it had when it began its job."""
-        return self._base
 
 
 def _text(value: Any) -> str:

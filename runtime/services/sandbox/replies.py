@@ -11,7 +11,8 @@ import msgspec
 from runtime.services.sandbox.ports import Execution, Failure, LogLine, Status
 
 if TYPE_CHECKING:
-    from runtime.services.sandbox.process import Answer, Order, WorkerProcess
+    from runtime.services.sandbox.order import Answer, Order
+    from runtime.services.sandbox.process import WorkerProcess
 
 LONGEST_MESSAGE: Final = 2000
 LONGEST_NAME: Final = 100
@@ -76,7 +77,7 @@ def lost(cause: str, worker: WorkerProcess, order: Order) -> Execution | None:
     Args:
         cause: as in `WorkerDied`. For `signal`, the process has been reaped.
     """
-    growth = max(worker.grown, worker.peak - worker.base)
+    growth = max(worker.guard.grown, worker.peak - worker.guard.base)
     if cause == "deadline":
         return _ended("timeout", order, growth)
     if cause == "memory":
@@ -97,7 +98,7 @@ def limit_met(status: Status, order: Order) -> Failure:
     """The sentence for a limit.
 
     Example:
-        >>> from runtime.services.sandbox.process import Order
+        >>> from runtime.services.sandbox.order import Order
         >>> limit_met("timeout", Order(b"", b"", 0.5, 16_000_000, 1)).message
         'it ran longer than 500 ms'
     """

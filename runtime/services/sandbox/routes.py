@@ -2,33 +2,14 @@
 
 from typing import Any
 
-import msgspec
 from litestar import Controller, Request, post
 from litestar.params import JSONBody
 from litestar.status_codes import HTTP_200_OK
 
 from runtime.http.access import Caller, caller_of, scope
 from runtime.http.ports import Port
-from runtime.services.sandbox.limits import duration, size
-from runtime.services.sandbox.ports import Execution, Language, Sandbox
-
-
-class ExecutionRequest(msgspec.Struct, forbid_unknown_fields=True):
-    """Code to be run.
-
-    Args:
-        language: `javascript` or `python`.
-        code: the source.
-        input: what the code sees under that name.
-        memory: `"8MB"`, at most `sandbox.memory`.
-        timeout: `"200ms"`, at most `sandbox.timeout`.
-    """
-
-    language: Language
-    code: str
-    input: Any = None
-    memory: str | None = None
-    timeout: str | None = None
+from runtime.services.sandbox.bodies import ExecutionRequest
+from runtime.services.sandbox.ports import Execution, Sandbox
 
 
 class SandboxRoutes(Controller):
@@ -46,11 +27,4 @@ class SandboxRoutes(Controller):
     async def execute(
         self, request: Request[Caller, Any, Any], data: JSONBody[ExecutionRequest], sandbox: Port[Sandbox]
     ) -> Execution:
-        return await sandbox.execute(
-            data.language,
-            data.code,
-            data.input,
-            memory=size(data.memory),
-            timeout=duration(data.timeout),
-            caller=caller_of(request.scope).id,
-        )
+        return await data.run(sandbox, caller_of(request.scope).id)

@@ -13,11 +13,12 @@ import msgspec
 from runtime.errors import Invalid, Pointer, StartFailed
 from runtime.health import Health
 from runtime.services.sandbox import machine
+from runtime.services.sandbox.crew import Size
 from runtime.services.sandbox.errors import NotReady, WorkerFailed
 from runtime.services.sandbox.launch import Engine, Launch
-from runtime.services.sandbox.pool import Pool, Size
+from runtime.services.sandbox.order import Order
+from runtime.services.sandbox.pool import Pool
 from runtime.services.sandbox.ports import Execution, Failure, Language
-from runtime.services.sandbox.process import Order
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -76,7 +77,7 @@ class SandboxService:
         while True:
             await asyncio.sleep(SWEEP)
             for pool in self._pools.values():
-                pool.sweep()
+                pool.crew.sweep()
 
     async def stop(self) -> None:
         preparing, self._preparing = self._preparing, None
@@ -90,22 +91,23 @@ class SandboxService:
         changed = type(self._spec).model_validate(fields)
         self._spec = self._spec.model_copy(update={name: getattr(changed, name) for name in fields})
         for pool in self._pools.values():
-            pool.renew(self._launch(pool.launch.language, pool.launch.engine, pool.launch.bundle), self._size())
+            started = pool.crew.launch
+            pool.crew.renew(self._launch(started.language, started.engine, started.bundle), self._size())
 
     async def health(self) -> Health:
         details: dict[str, Any] = {}
         troubles = [f"{language}: {reason}" for language, reason in self._state.items()]
         for language, pool in self._pools.items():
             details[language] = pool.details()
-            if pool.reason:
-                troubles.append(f"{language}: {pool.reason}")
+            if pool.crew.reason:
+                troubles.append(f"{language}: {pool.crew.reason}")
         for language, reason in self._state.items():
             details[language] = {"state": reason}
-        if facts := next((pool.facts for pool in self._pools.values() if pool.facts), None):
+        if facts := next((pool.crew.facts for pool in self._pools.values() if pool.crew.facts), None):
             details |= machine.engine(facts["v8"], datetime.now(UTC).date())
             details["confinement"], missing = machine.confinement(facts["layers"])
             troubles += [f"confinement: degraded: {what}" for what in missing]
-        if self._pools and all(pool.reason and not pool.ready for pool in self._pools.values()):
+        if self._pools and all(pool.crew.reason and not pool.crew.ready for pool in self._pools.values()):
             return Health("down", "; ".join(troubles), details)
         return Health("degraded", "; ".join(troubles), details) if troubles else Health(details=details)
 
@@ -127,11 +129,11 @@ class SandboxService:
 
     def processes(self) -> list[int]:
         """The process ids of all workers."""
-        return [pid for pool in self._pools.values() for pid in pool.processes()]
+        return [pid for pool in self._pools.values() for pid in pool.crew.processes()]
 
     async def states(self, language: Language) -> dict[int, bytes]:
         """What the state of each idle worker of a language comes to, by process id: equal whenever it is the same."""
-        return await self._pool(language).states()
+        return await self._pool(language).crew.states()
 
     # -- languages ---------------------------------------------------------------------------------------------------
 
@@ -152,7 +154,7 @@ class SandboxService:
     async def _open(self, launch: Launch) -> None:
         pool = Pool(launch, self._size())
         try:
-            await pool.start()
+            await pool.crew.start()
             self._require_confinement(pool)
         except BaseException:
             await pool.stop()
@@ -190,7 +192,7 @@ class SandboxService:
         return Size(self._spec.workers, self._spec.spares, self._spec.recycle)
 
     def _require_confinement(self, pool: Pool) -> None:
-        _, missing = machine.confinement(pool.facts["layers"])
+        _, missing = machine.confinement(pool.crew.facts["layers"])
         if missing and self._spec.require_confinement:
             raise StartFailed(
                 "sandbox",

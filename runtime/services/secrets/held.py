@@ -12,8 +12,6 @@ from runtime.services.secrets.session import Span
 from runtime.spec.origins import Found, Origin, Unresolved
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from runtime.services.secrets.backend import Reading, VaultFault
     from runtime.services.secrets.spec import VaultPathSpec
 
@@ -46,7 +44,6 @@ class Held:
 
     spec: VaultPathSpec
     reading: Reading = field(repr=False)
-    clock: Callable[[], float] = time.monotonic
     changed: float = field(default_factory=time.time)
     seen: float = 0.0
     problem: VaultFault | None = None
@@ -54,7 +51,7 @@ class Held:
     sign_in: int = 0
 
     def __post_init__(self) -> None:
-        self.seen = self.clock()
+        self.seen = time.monotonic()
         self._spanned()
 
     def replaced(self, reading: Reading) -> bool:
@@ -69,7 +66,7 @@ class Held:
 
     def confirmed(self) -> None:
         """Vault has said that this is the newest."""
-        self.seen, self.problem = self.clock(), None
+        self.seen, self.problem = time.monotonic(), None
 
     def found(self, field_: str) -> Found | Unresolved:
         """The text of one field.
@@ -99,4 +96,4 @@ class Held:
         return Origin("vault", f"{self.spec.path}#{field_}", self.version, since, lease)
 
     def _spanned(self) -> None:
-        self.span = Span(self.reading.life, self.clock) if self.reading.lease else None
+        self.span = Span(self.reading.life) if self.reading.lease else None

@@ -44,7 +44,6 @@ class SecretService:
         store: what is known of Vault; None where the spec has none.
         changed: called when a source has changed; must not block.
         learn: called with what must be masked, a new token of ours above all.
-        chance: gives a number from 0 to 1.
     """
 
     def __init__(
@@ -55,7 +54,6 @@ class SecretService:
         changed: Callable[[], None],
         *,
         learn: Callable[[frozenset[str]], None] = lambda _: None,
-        chance: Callable[[], float] = random.random,
     ) -> None:
         self._uses = uses
         self._files = files
@@ -63,7 +61,6 @@ class SecretService:
         self._changed = changed
         self._learn = learn
         self._learned: frozenset[str] = frozenset()
-        self._chance = chance
         self._not_rotated = ""
         self._polls: dict[Key, float] = {}
         self._poll_now, self._keep_now = anyio.Event(), anyio.Event()
@@ -206,7 +203,7 @@ class SecretService:
         while True:
             due = store.due
             if store.problem is not None:
-                await anyio.sleep(pause * (0.5 + self._chance() / 2))
+                await anyio.sleep(pause * (0.5 + random.random() / 2))  # noqa: S311 - no secret
             elif due is None or due > time.monotonic():
                 with anyio.move_on_after(min(IDLE, IDLE if due is None else due - time.monotonic())):
                     await self._keep_now.wait()
@@ -263,7 +260,7 @@ class SecretService:
             self._learn(known)
 
     def _wait(self, held: Held) -> float:
-        return held.spec.refresh * (1.0 + JITTER * (2.0 * self._chance() - 1.0))
+        return held.spec.refresh * (1.0 + JITTER * (2.0 * random.random() - 1.0))  # noqa: S311
 
     def _tell(self, reason: str) -> None:
         """Logs that Vault does not work, and that it works again, once each."""

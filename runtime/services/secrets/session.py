@@ -28,18 +28,16 @@ class Span:
 
     Args:
         life: what Vault said when it was first given.
-        clock: seconds that only grow.
     """
 
-    def __init__(self, life: Life, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
+    def __init__(self, life: Life) -> None:
         self._first = life.seconds
         self.given(life)
 
     def given(self, life: Life) -> None:
         """It was renewed, and lasts so long from now."""
         self.life = life
-        self.began = self._clock()
+        self.began = time.monotonic()
         self._doubted = False
 
     def doubt(self) -> None:
@@ -56,7 +54,7 @@ class Span:
     @property
     def left(self) -> float | None:
         """Seconds until it ends; None where it lasts for ever."""
-        return max(0.0, self.began + self.life.seconds - self._clock()) if self._first else None
+        return max(0.0, self.began + self.life.seconds - time.monotonic()) if self._first else None
 
     @property
     def exhausted(self) -> bool:
@@ -70,7 +68,6 @@ class Session:
     Args:
         server: the secret server.
         renew: whether the token is renewed before it ends.
-        clock: seconds that only grow.
         sign_ins: how often we had signed in before.
     """
 
@@ -79,13 +76,11 @@ class Session:
         server: VaultBackend,
         *,
         renew: bool,
-        clock: Callable[[], float] = time.monotonic,
         sign_ins: int = 0,
     ) -> None:
         self.server = server
         self.sign_ins = sign_ins
         self._renew = renew
-        self._clock = clock
         self._lock = threading.RLock()
         self._span: Span | None = None
 
@@ -122,7 +117,7 @@ class Session:
     def sign_in(self) -> None:
         """Gets a new token."""
         with self._lock:
-            self._span = Span(self.server.sign_in(), self._clock)
+            self._span = Span(self.server.sign_in())
             self.sign_ins += 1
 
     def keep(self) -> None:

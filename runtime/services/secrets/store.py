@@ -40,19 +40,9 @@ def _by_hvac(spec: VaultSpec) -> VaultBackend:
 
 
 class VaultStore:
-    """What is known of Vault; implements `VaultLookup`.
+    """What is known of Vault; implements `VaultLookup`."""
 
-    Args:
-        connect: makes a server of its section; nothing is sent by that.
-        clock: seconds that only grow.
-    """
-
-    def __init__(
-        self,
-        connect: Callable[[VaultSpec], VaultBackend] = _by_hvac,
-        *,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
+    def __init__(self) -> None:
         self.spec: VaultSpec | None = None
         self.session: Session | None = None
         self.problem: VaultFault | None = None
@@ -60,8 +50,6 @@ class VaultStore:
         self.out_since: float | None = None
         """Since when, on our clock."""
         self.held: dict[Key, Held] = {}
-        self._connect = connect
-        self._clock = clock
         self._lock = threading.RLock()
 
     def __call__(
@@ -110,7 +98,7 @@ class VaultStore:
         spans = [held.span for held in list(self.held.values())] if self._renews else []
         dues = [span.due for span in spans if span is not None]
         if self._renews and any(self._is_orphan(held) for held in list(self.held.values())):
-            dues.append(self._clock())
+            dues.append(time.monotonic())
         dues += [self.session.due] if self.session is not None else []
         return min((due for due in dues if due is not None), default=None)
 
@@ -121,7 +109,7 @@ class VaultStore:
             VaultFault: Vault does not answer, or refuses; to be tried again.
         """
         with self._lock:
-            now, session = self._clock(), self.session
+            now, session = time.monotonic(), self.session
             if session is None:
                 return False
             ours = session.due is not None and session.due <= now
@@ -206,7 +194,7 @@ class VaultStore:
             return
         self.spec = spec
         signed = self.session.sign_ins if self.session is not None else 0
-        self.session = Session(self._connect(spec), renew=spec.renew, clock=self._clock, sign_ins=signed)
+        self.session = Session(_by_hvac(spec), renew=spec.renew, sign_ins=signed)
 
     def _key(self, reference: Reference) -> Key:
         return Key(reference.name, reference.version or self.path(reference.name).version)
@@ -233,7 +221,7 @@ class VaultStore:
         failed: dict[Key, str] = {}
         for key, reading in zip(keys, readings, strict=True):
             if isinstance(reading, Reading):
-                self.held[key] = Held(self.path(key.name), reading, self._clock, sign_in=session.sign_ins)
+                self.held[key] = Held(self.path(key.name), reading, sign_in=session.sign_ins)
             elif reading.out:
                 raise NoVault(reading.reason, reading.key, away=reading.away)
             else:
@@ -289,7 +277,7 @@ class VaultStore:
 
     def _failed(self, fault: VaultFault) -> None:
         self.problem = fault
-        self.out_since = self._clock() if self.out_since is None else self.out_since
+        self.out_since = time.monotonic() if self.out_since is None else self.out_since
 
     def _works(self) -> None:
         self.problem, self.out_since = None, None

@@ -1,4 +1,4 @@
-"""What Alembic runs: the connection comes from `runtime.storage.database`, in a transaction of its own."""
+"""What Alembic runs: the connection comes from `runtime.storage.schema`, in a transaction of its own."""
 
 from __future__ import annotations
 

@@ -6,9 +6,10 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 from runtime.services.events.adapters.redis_seat import RedisSeat
-from runtime.services.events.backend import MOST_AHEAD, Handler, Terms
+from runtime.services.events.consuming import Handler, Terms
 from runtime.services.events.partitions import PARTITIONS
 from runtime.services.events.ports import NewEvent
+from runtime.services.events.seat import MOST_AHEAD
 from tests.services.events.conftest import until
 
 if TYPE_CHECKING:

@@ -10,9 +10,9 @@ import pytest
 from runtime.errors import Invalid, NotFound
 from runtime.services.events.ports import Announcement
 from runtime.services.jobs.adapters.saq_queue import Claim
-from runtime.services.jobs.backend import Outcome
+from runtime.services.jobs.claiming import Outcome
+from runtime.services.jobs.limits import limits
 from runtime.services.jobs.ports import Draft
-from runtime.services.jobs.service import limits
 
 if TYPE_CHECKING:
     from runtime.services.jobs.ports import JobContext

@@ -9,8 +9,8 @@ import pytest
 
 from runtime.errors import Conflict, Invalid, NotFound
 from runtime.services.jobs.adapters.saq_queue import Claim
+from runtime.services.jobs.limits import limits
 from runtime.services.jobs.ports import Draft
-from runtime.services.jobs.service import limits
 from tests.services.jobs.conftest import Bench
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ import pytest
 
 from runtime.errors import Conflict, NotFound
 from runtime.services.jobs.adapters.saq_queue import Claim
+from runtime.services.jobs.limits import limits
 from runtime.services.jobs.ports import Draft
-from runtime.services.jobs.service import limits
 
 if TYPE_CHECKING:
     from runtime.services.jobs.ports import JobContext

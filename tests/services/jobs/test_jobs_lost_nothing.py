@@ -258,9 +258,9 @@ async def test_only_the_holder_may_end_a_job(bench: Any) -> None:
     (ended,) = await at.ended(job)
     assert (ended.result, ended.attempts) == (2, 1)
     go.set()
-    while not claimer._outcomes:
+    while not claimer.holding.outcomes:
         await asyncio.sleep(0.005)
-    await claimer._hand_over(0)
+    await claimer.exchanging.hand_over(0)
     assert claimer.activity.running == 0
     assert (await at.jobs.get(job.id)).result == 2
     assert (await at.jobs.queue("q")).completed == 1
@@ -286,7 +286,7 @@ async def _never(job: JobContext, payload: dict[str, Any]) -> None: ...
 
 
 def _limits(at: Any) -> Any:
-    from runtime.services.jobs.service import limits
+    from runtime.services.jobs.limits import limits
 
     return limits(at.specs["q"])
 

@@ -24,7 +24,9 @@ from runtime.services.jobs.adapters.held import Held, closing
 from runtime.services.jobs.adapters.record import decoded
 from runtime.services.jobs.adapters.saq import SaqBackend
 from runtime.services.jobs.adapters.saq_queue import Claim
-from runtime.services.jobs.backend import Limits, NewJob, Outcome
+from runtime.services.jobs.backend import NewJob
+from runtime.services.jobs.claiming import Outcome
+from runtime.services.jobs.limits import Limits
 from tests.services.jobs.model import USUAL, Model, ModelJob
 
 if TYPE_CHECKING:
@@ -312,7 +314,7 @@ class Queues(RuleBasedStateMachine):
     def _held(self, id_: str, token: str, stored: bytes) -> Held:
         record = decoded(stored)
         assert record is not None
-        return Held(id_, token, record, SimpleNamespace(kept=self.queue))  # type: ignore[arg-type]
+        return Held(id_, token, record, SimpleNamespace(kept=self.queue))
 
     def _closing(self, held: Held, kind: str) -> tuple[Any, ...]:
         if kind == "late":

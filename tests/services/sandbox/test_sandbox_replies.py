@@ -10,7 +10,8 @@ import pytest
 
 from runtime.services.sandbox import replies
 from runtime.services.sandbox.errors import WorkerDied, WorkerFailed
-from runtime.services.sandbox.process import Answer, Order, WorkerProcess
+from runtime.services.sandbox.order import Answer, Order
+from runtime.services.sandbox.process import WorkerProcess
 from runtime.services.sandbox.queue import FairQueue
 
 if TYPE_CHECKING:

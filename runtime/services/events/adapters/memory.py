@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from runtime.services.events.adapters.memory_log import Kept, Log, Place
 from runtime.services.events.adapters.memory_members import NOBODY, Pending
 from runtime.services.events.adapters.memory_seat import MemorySeat
-from runtime.services.events.backend import Consumer, Draft, Figures, GroupFigures, Handler, Retention, Terms
+from runtime.services.events.backend import Draft, Figures, GroupFigures, Retention
 from runtime.services.events.envelope import event_of, pack, unpack
 from runtime.services.events.group import Group
 from runtime.services.events.partitions import partition_of
@@ -24,6 +24,7 @@ from runtime.services.events.positions import parsed, written
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from runtime.services.events.consuming import Consumer, Handler, Terms
     from runtime.services.events.ports import Announcement, Event
 
 

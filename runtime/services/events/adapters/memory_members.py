@@ -11,9 +11,10 @@ from dataclasses import dataclass, field
 from itertools import count
 from typing import TYPE_CHECKING, Final
 
-from runtime.services.events.backend import DEAD_LENGTH, MOST_AHEAD, Given, GroupFigures, Standing, Taken
+from runtime.services.events.backend import DEAD_LENGTH, GroupFigures
 from runtime.services.events.partitions import PARTITIONS
 from runtime.services.events.positions import written
+from runtime.services.events.seat import MOST_AHEAD, Given, Standing, Taken
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

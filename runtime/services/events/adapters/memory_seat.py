@@ -6,13 +6,14 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from runtime.services.events.adapters.memory_members import Letter, Members
-from runtime.services.events.backend import LONGEST_ERROR, Entry, Given, Standing, Taken
+from runtime.services.events.backend import LONGEST_ERROR
 from runtime.services.events.positions import first_of, parsed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from runtime.services.events.adapters.memory_log import Log, Place
+    from runtime.services.events.seat import Entry, Given, Standing, Taken
 
 
 class MemorySeat:

@@ -24,7 +24,7 @@ from runtime.services.away import answering
 from runtime.services.events.adapters import redis_scripts
 from runtime.services.events.adapters.redis_bell import Bell
 from runtime.services.events.adapters.redis_seat import RedisSeat
-from runtime.services.events.backend import Consumer, Draft, Figures, GroupFigures, Handler, Retention, Terms
+from runtime.services.events.backend import Draft, Figures, GroupFigures, Retention
 from runtime.services.events.envelope import event_of, pack, pack_all, unpack
 from runtime.services.events.group import Group
 from runtime.services.events.partitions import partition_of
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from runtime.services.blocking import Client
+    from runtime.services.events.consuming import Consumer, Handler, Terms
     from runtime.services.events.ports import Event
 
 logger = logging.getLogger("runtime.events")

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from redis.exceptions import NoScriptError
 
 from runtime.services.events.adapters import redis_scripts
-from runtime.services.events.backend import MOST_AHEAD, Entry, Taken
+from runtime.services.events.seat import MOST_AHEAD, Entry, Taken
 from runtime.services.standing import Standing
 from runtime.storage.wire import evaluation
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from runtime.services.blocking import Client
-    from runtime.storage.wire import Command
+    from runtime.storage.line import Command
 
 WAIT_MS: Final = 5_000
 """Milliseconds for which commands stand; then they are run in any case."""

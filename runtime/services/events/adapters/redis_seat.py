@@ -9,9 +9,10 @@ from redis.exceptions import ResponseError
 
 from runtime.services.events.adapters import redis_scripts
 from runtime.services.events.adapters.redis_intake import Intake
-from runtime.services.events.backend import DEAD_LENGTH, LONGEST_ERROR, Entry, Given, Standing, Taken
+from runtime.services.events.backend import DEAD_LENGTH, LONGEST_ERROR
 from runtime.services.events.partitions import PARTITIONS
 from runtime.services.events.positions import first_of
+from runtime.services.events.seat import Entry, Given, Standing, Taken
 from runtime.services.names import PROCESS
 
 if TYPE_CHECKING:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from runtime.services.away import AWAY, answering
 from runtime.services.jobs.adapters.record import FINAL, Record, encoded, milliseconds
@@ -13,9 +13,25 @@ if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
     from collections.abc import Mapping, Sequence
 
-    from runtime.services.jobs.adapters.saq_worker import KeepingWorker
-    from runtime.services.jobs.backend import Limits, Outcome
+    from runtime.services.jobs.adapters.saq_queue import KeptQueue
+    from runtime.services.jobs.claiming import Outcome
+    from runtime.services.jobs.limits import Limits
     from runtime.services.jobs.ports import Author
+
+
+class Keeper(Protocol):
+    """Whoever holds a job, as the job sees it."""
+
+    kept: KeptQueue
+    loop: AbstractEventLoop
+
+    async def mark(self, jobs: Sequence[Held]) -> None:
+        """Stores their records as they are now."""
+        ...
+
+    def settled(self, held: Held, outcome: Outcome) -> None:
+        """What the try came to."""
+        ...
 
 
 class Held:
@@ -23,12 +39,12 @@ class Held:
 
     Args:
         token: of the claim, see `scripts`.
-        keeper: the worker that holds it.
+        keeper: whoever holds it.
     """
 
     __slots__ = ("attempt", "id", "keeper", "marked", "record", "settled", "token", "told")
 
-    def __init__(self, id_: str, token: str, record: Record, keeper: KeepingWorker) -> None:
+    def __init__(self, id_: str, token: str, record: Record, keeper: Keeper) -> None:
         self.id = id_
         self.token = token
         self.record = record

@@ -13,13 +13,15 @@ from runtime.services.jobs.adapters import scripts
 from runtime.services.jobs.adapters.lease import Leases
 from runtime.services.jobs.adapters.record import ENDED, Parent, Record, decoded, encoded, moment, record_of
 from runtime.services.jobs.adapters.saq_queue import KeptQueue, base_of, dead_before, encoded_parent
-from runtime.services.jobs.backend import Claimer, Counts, Limits, NewJob, Runner, Stored
+from runtime.services.jobs.backend import Counts, NewJob, Stored
 from runtime.services.jobs.ports import JobView
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from runtime.services.blocking import Client
+    from runtime.services.jobs.claiming import Claimer, Runner
+    from runtime.services.jobs.limits import Limits
     from runtime.services.jobs.ports import JobStatus
 
 REPLAYED_AT_ONCE: Final = 50

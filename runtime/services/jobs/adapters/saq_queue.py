@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from runtime.services.blocking import Client
-    from runtime.services.jobs.backend import Limits
+    from runtime.services.jobs.limits import Limits
 
 
 @dataclass(frozen=True, slots=True)

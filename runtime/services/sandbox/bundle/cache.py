@@ -28,7 +28,6 @@ Tell = Callable[[str, float], None]
 
 MARK: Final = "bundle.json"
 """The file that is written last: a folder that has it is complete."""
-SNAPSHOT_LIMIT: Final = 120.0
 
 
 def place(folder: Path | None) -> Path:

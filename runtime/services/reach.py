@@ -1,19 +1,15 @@
-"""Whether the place where streams are kept answers, as one of its consumers knows it."""
+"""Whether the server that keeps jobs and events answers, as one of its workers knows it."""
 
 from __future__ import annotations
 
 import asyncio
-import logging
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 
 from runtime.services.away import AWAY, reason
 
 if TYPE_CHECKING:
+    import logging
     from collections.abc import Awaitable, Callable
-
-    from runtime.services.events.backend import Activity
-
-logger = logging.getLogger("runtime.events")
 
 T = TypeVar("T")
 
@@ -21,28 +17,37 @@ FIRST_PAUSE: Final = 0.05
 LONGEST_PAUSE: Final = 1.0
 
 
+class Activity(Protocol):
+    """What a worker does, for its health."""
+
+    away: str | None
+    """Why the server does not answer; None while it does."""
+
+
 class Reach:
     """Says once that the server is away, and once that it is back.
 
     Args:
-        name: the subscription's, for the log.
+        name: of the queue or subscription, for the log.
         activity: where it is noted.
+        logger: the service's.
     """
 
-    def __init__(self, name: str, activity: Activity) -> None:
+    def __init__(self, name: str, activity: Activity, logger: logging.Logger) -> None:
         self._name = name
         self._activity = activity
+        self._logger = logger
 
     def away(self, error: BaseException) -> None:
         """It has not answered."""
         if self._activity.away is None:
-            logger.warning("%s: Redis does not answer, waiting for it: %s", self._name, reason(error))
+            self._logger.warning("%s: Redis does not answer, waiting for it: %s", self._name, reason(error))
         self._activity.away = reason(error)
 
     def answered(self) -> None:
         """It has."""
         if self._activity.away is not None:
-            logger.info("%s: Redis answers again", self._name)
+            self._logger.info("%s: Redis answers again", self._name)
         self._activity.away = None
 
     async def until(self, step: Callable[[], Awaitable[T]]) -> T:
