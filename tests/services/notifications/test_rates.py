@@ -9,13 +9,15 @@ import pytest
 
 from runtime.errors import Unreachable
 from runtime.services.jobs.spec import QueueSpec
+from tests.services.notifications.site import Site
 from tests.services.notifications.sms_provider import sms_provider
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
+    from pathlib import Path
 
     from runtime.services.jobs.ports import Draft, JobView
-    from tests.services.notifications.site import Site
+    from tests.services.conftest import Server
     from tests.services.notifications.sms_provider import SmsProvider
 
     Build = Callable[..., Awaitable[Site]]
@@ -136,3 +138,27 @@ async def test_what_is_passed_on_is_passed_on_once(site: Build, post: Any, monke
     await still(at, "email", 0)
     assert (job.status, job.attempts) == ("completed", 2)
     assert sorted(post.recipients) == to
+
+
+async def test_redis_goes_away_in_mid_send(
+    mortal_server: Server, tmp_path: Path, post: Any, url: str, provider: SmsProvider
+) -> None:
+    client = mortal_server.client(retries=3)
+    section = {"channels": {"sms": provider.twilio()}}
+    retry = {"attempts": 10, "backoff": "10ms"}
+    at = Site(client, url, tmp_path, post.port, {"news": {"channels": ["in_app", "sms"]}}, {}, section, retry)
+    limit(at, "sms", "20/s")
+    await at.start()
+    phones = [f"+4366012345{number:02}" for number in range(40)]
+    people = [await at.user(f"u{number}", phone) for number, phone in enumerate(phones)]
+    await at.work("sms")
+    told = await at.notify("news", *people)
+    await arrived(provider, 8)
+    mortal_server.kill()
+    assert await at.service.inboxes.read("u1", None) == 1  # the inbox needs the database alone
+    mortal_server.start()
+    found = await at.settled(told)
+    assert {(each.status, each.attempts) for each in found.values() if each.kind == "sms"} == {("sent", 1)}
+    assert sorted(provider.numbers) == phones
+    await at.close()
+    await client.aclose()
