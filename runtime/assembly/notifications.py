@@ -57,7 +57,7 @@ def _notifications(site: Site) -> Made:
             if isinstance(channel, SmtpChannel):
                 channels[name] = MailChannel(ports[f"notifications.{name}"])
             elif isinstance(channel, WebPushChannel):
-                channels[name] = PushChannel(ports[f"notifications.{name}"], ports["storage.database"])
+                channels[name] = PushChannel(ports[f"notifications.{name}"])
             elif isinstance(channel, SmsSection):
                 channels[name] = SmsChannel(channel, ports[f"notifications.{name}"])
         outbox, events = ports["outbox"], ports["events"]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 
-from runtime.errors import Fault, Unreachable
+from runtime.errors import Fault, Invalid, Unreachable
 from runtime.health import Health
 from runtime.storage.adapters.postgresql import Postgresql
 from runtime.storage.adapters.sqlite import Sqlite
@@ -204,13 +204,24 @@ class Database:
 
 
 def _note_failures(engine: AsyncEngine) -> None:
-    """Marks a connection on which a statement has failed."""
+    """Marks a connection on which a statement has failed. Text that no database takes is its writer's fault, not ours:
+    whoever looks something up by it, or would store it, is told so."""
     from sqlalchemy import event
 
     @event.listens_for(engine.sync_engine, "handle_error")
     def failed(context: Any) -> None:
         if context.connection is not None and not context.connection.invalidated:
             context.connection.info[_FAILED] = True
+        if _unfit(context.original_exception):
+            raise Invalid(
+                "the text has a character that no database keeps: NUL (U+0000), or half of one (a lone surrogate)",
+                remedy="Send valid UTF-8 without NUL.",
+            ) from context.original_exception
+
+
+def _unfit(error: BaseException) -> bool:
+    """Whether a text was refused for its characters: by PostgreSQL (22021), or on the way to a database."""
+    return getattr(error, "sqlstate", None) == "22021" or "surrogates not allowed" in str(error)
 
 
 async def _retire(engine: AsyncEngine) -> None:

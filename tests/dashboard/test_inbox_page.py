@@ -63,6 +63,21 @@ def test_what_comes_is_there_at_once_is_read_and_put_away(site: Site) -> None:
         assert site.at.get(f"/v1/notifications?user={site.users[ada]}").body["unread"] == 0
 
 
+def test_what_is_done_on_another_device_is_seen_here(site: Site) -> None:
+    cleo = site.user("cleo")
+    with site.visit(cleo) as here, site.visit(cleo) as there:
+        for title in ("First", "Second"):
+            site.tell(cleo, title)
+        for page in (here, there):
+            page.get("link", "Inbox 2 unread")
+        there.find("button", "Mark as read")[0].click()
+        here.get("link", "Inbox 1 unread")
+        until(lambda: not here.find("heading", "Unread: Second"), "it was read")
+        there.find("button", "Archive")[0].click()
+        until(lambda: not here.find("heading", "Second"), "it was put away")
+        here.get("heading", "Unread: First")
+
+
 def test_whatever_comes_is_text(site: Site) -> None:
     eve = site.user("eve")
     attack = "<img src=x onerror='window.pwned=1'><script>window.pwned=1</script>"

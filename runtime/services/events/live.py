@@ -26,6 +26,7 @@ from runtime.errors import Fault, Forbidden, Invalid, NotFound
 from runtime.http.websocket import POLICY, Socket
 from runtime.services.events.ports import Event, Missed
 from runtime.services.names import unknown
+from runtime.services.notifications.ports import InboxChange
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
@@ -119,7 +120,7 @@ class JobTopics:
 
 
 class InboxTopics:
-    """`notifications:inbox`: the caller's inbox as it grows; implements `Topics`.
+    """`notifications:inbox`: the caller's inbox as it grows, and what is done with it; implements `Topics`.
 
     The cursor is the id of an item; whoever comes back with it gets what was missed. Following it counts as being
     online.
@@ -141,6 +142,8 @@ class InboxTopics:
             async for told in followed:
                 if isinstance(told, str):
                     yield Told(topic, state="following", cursor=told)
+                elif isinstance(told, InboxChange):
+                    yield Told(topic, state="changed", data=told)
                 else:
                     yield Told(topic, type=told.category, cursor=told.id, data=told)
 

@@ -251,6 +251,10 @@ class JobQueues:
         await self.backend.pause(queue, False)
         return await self.queue(queue)
 
+    async def admit(self, queue: str, most: int) -> int:
+        rate = self.settings(queue).rate
+        return await self.backend.admit(queue, rate, most) if rate is not None and most > 0 else most
+
     async def queues(self) -> list[QueueView]:
         return [await self.queue(name) for name in self._queues]
 

@@ -104,7 +104,11 @@ class QueueSpec(Section):
     max_stalled: Natural = setting(
         3, "How often a job may lose its worker before it goes to the dead letters.", example=1
     )
-    rate: Live[Rate | None] = setting(None, "Jobs started in a unit of time, over all workers.", example="30/m")
+    rate: Live[Rate | None] = setting(
+        None,
+        "Jobs started in a unit of time, over all workers; of mail, push and text messages: messages.",
+        example="30/m",
+    )
     priority: Priority = setting(0, "The priority of a job that names none; lower runs first.", example=100)
     priority_by: Named[Integer] = setting(
         {}, "What each mark of a job adds to its priority.", example={"person": -20, "premium": -5}

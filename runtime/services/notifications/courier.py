@@ -12,7 +12,7 @@ import anyio
 
 from runtime.errors import Fault
 from runtime.services.notifications.channels.port import Message, Receipt
-from runtime.services.notifications.commits import Commits
+from runtime.services.notifications.outcomes import Outcomes
 from runtime.services.notifications.preferences import (
     ONLINE,
     PUSH_AND_MAIL,
@@ -20,7 +20,8 @@ from runtime.services.notifications.preferences import (
     verdicts,
 )
 from runtime.services.notifications.recipients import Known, known, people_of
-from runtime.services.notifications.store import addresses, deliveries, inbox, notices, push
+from runtime.services.notifications.store import deliveries, inbox, notices, push
+from runtime.services.notifications.store.deliveries import Outcome
 from runtime.services.retry import pause
 
 if TYPE_CHECKING:
@@ -31,9 +32,9 @@ if TYPE_CHECKING:
     from runtime.services.notifications.declared import Declared
     from runtime.services.notifications.figures import Figures
     from runtime.services.notifications.planning import Going, Planner
-    from runtime.services.notifications.ports import Delivery, People
+    from runtime.services.notifications.ports import Delivery, People, PushSubscription
     from runtime.services.notifications.presence import Presence
-    from runtime.services.outbox.ports import Transaction, Transactions
+    from runtime.services.outbox.ports import Transactions
     from runtime.spec.fields import Retry
     from runtime.storage.database import Database
 
@@ -50,7 +51,12 @@ MOST_REPEATS: Final = 2
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """A delivery with all that is needed to decide on it."""
+    """A delivery with all that is needed to decide on it, and to send it.
+
+    Args:
+        noticed: an open connection took it, or it was read.
+        device: the push subscription that it goes to, where it is one.
+    """
 
     delivery: Delivery
     going: Going
@@ -58,6 +64,7 @@ class Case:
     online: bool
     noticed: bool
     read: bool
+    device: PushSubscription | None
 
 
 class Courier:
@@ -87,7 +94,7 @@ class Courier:
     ) -> None:
         self._database = database
         self._transactions = transactions
-        self._commits = Commits(transactions)
+        self._outcomes = Outcomes(declared, transactions, planner)
         self._limits: dict[str, anyio.CapacityLimiter] = {}
         self._planner = planner
         self._chains = chains
@@ -155,6 +162,7 @@ class Courier:
             facts = await known(connection, found)
             kept = await notices.several(connection, sorted({each.notification for each in mine}))
             noticed = await inbox.noticed(connection, [(each.notification, each.recipient) for each in mine])
+            devices = await push.several(connection, [each.address for each in mine if each.kind == "push"])
         return [
             Case(
                 each,
@@ -163,6 +171,7 @@ class Courier:
                 each.recipient in online,
                 (each.notification, each.recipient) in noticed,
                 noticed.get((each.notification, each.recipient), False),
+                devices.get(each.address),
             )
             for each in mine
             if (going := self._planner.going(kept[each.notification], each.step, each.items)) is not None
@@ -178,7 +187,7 @@ class Courier:
         assert case.who is not None  # noqa: S101 - `_against` has seen it
         quiet = None if case.going.urgent else self._planner.quiet(case.who, now)
         if quiet is not None:
-            return await self._again(case, "quiet hours", quiet, now)
+            return await self._again(case, "quiet hours", quiet)
         try:
             message = await self._message(case)
         except Fault as error:  # the templates have changed since it was taken
@@ -224,7 +233,10 @@ class Courier:
             link=link, unsubscribe=unsubscribe, digest=len(going.items) > 1,
         )  # fmt: skip
         urgency = going.kept.notice.urgency or going.category.urgency
-        return Message(delivery.id, delivery.address, going.name, content, urgency, delivery.notification, unsubscribe)
+        return Message(
+            delivery.id, delivery.address, going.name, content, urgency, delivery.notification, unsubscribe,
+            device=case.device,
+        )  # fmt: skip
 
     async def _gathered(self, going: Going, language: str) -> dict[str, object]:
         """What the templates of a digest know: its items, the oldest first, each with its title, text and link."""
@@ -260,50 +272,17 @@ class Courier:
                 case.delivery, "failed", f"given up after {case.delivery.attempts} tries: {receipt.reason}", used
             )
         wait = max(pause(case.delivery.attempts, retry), receipt.after or 0.0)
-        return await self._again(case, receipt.reason, now + timedelta(seconds=wait), now)
+        return await self._again(case, receipt.reason, now + timedelta(seconds=wait))
 
-    async def _again(self, case: Case, reason: str, due: datetime, now: datetime) -> str:
+    async def _again(self, case: Case, reason: str, due: datetime) -> str:
         """Lets a delivery wait, with a job that takes it up again."""
-        delivery = case.delivery
-
-        async def change(tx: Transaction) -> None:
-            await deliveries.record(tx.connection, delivery.id, status="queued", reason=reason, due_at=due)
-            await self._planner.enqueue(tx, delivery.kind, [delivery.id], due, now)
-
-        await self._commits.write(change)
+        await self._outcomes.write(Outcome(case.delivery, "queued", reason, due_at=due))
         return "queued"
 
     async def _end(
         self, delivery: Delivery, status: str, reason: str, used: str | None = None, receipt: Receipt | None = None
     ) -> str:
-        outcome = receipt.outcome if receipt is not None else None
-
-        async def change(tx: Transaction) -> None:
-            await deliveries.record(
-                tx.connection,
-                delivery.id,
-                status=status,
-                reason=reason,
-                provider=used,
-                provider_id=receipt.id if receipt is not None else None,
-                details=receipt.details if receipt is not None else None,
-                sent=status == "sent",
-            )
-            if outcome == "bounced":
-                limits = self._declared.spec.suppression
-                await addresses.count_against(
-                    tx.connection, delivery.kind, delivery.address, "bounces", limits.bounces, reason, limits.ttl
-                )
-            elif outcome == "stopped":
-                await addresses.count_against(
-                    tx.connection, delivery.kind, delivery.address, "complaints", 1, reason, None
-                )
-            elif outcome == "gone" and delivery.kind == "push":
-                await addresses.remove_device(tx.connection, delivery.address)
-            elif outcome == "sent" and delivery.kind == "push":
-                await push.used(tx.connection, delivery.address)
-
-        await self._commits.write(change)
+        await self._outcomes.write(Outcome(delivery, status, reason, used, receipt))
         self._figures.ended(delivery.kind, status)
         self._told(delivery, status, reason)
         return status

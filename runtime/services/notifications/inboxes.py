@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
 from runtime.errors import NotFound
 from runtime.services.names import earlier
+from runtime.services.notifications.ports import InboxChange
 from runtime.services.notifications.presence import RENEW
 from runtime.services.notifications.store import deliveries, inbox
 
@@ -26,6 +28,9 @@ OVERLAP: Final = 5.0
 """Seconds that are looked at again: an item may be stored a little after one that was made after it."""
 PAGE: Final = 100
 MOST_REMEMBERED: Final = 2_000
+MOST_CHANGED: Final = 500
+"""Items that a follower is told of together; of more, it is told of the last, and how many are left unread."""
+DONE: Final = ("read", "archived")
 
 
 class Inboxes:
@@ -62,6 +67,8 @@ class Inboxes:
             found = await inbox.read(tx.connection, user, id_)
             pairs = [(notification, user) for notification in found]
             await deliveries.inbox_moves(tx.connection, pairs, "read", ("sent", "delivered"))
+        if found:
+            await self._bell.ring([user])
         self._figures.ended("in_app", "read", len(found))
         return len(found)
 
@@ -70,9 +77,10 @@ class Inboxes:
             if await inbox.find(tx.connection, user, id_) is None:
                 raise _missing()
             await inbox.archive(tx.connection, user, id_)
+        await self._bell.ring([user])
 
-    async def follow(self, user: str, after: str | None) -> AsyncGenerator[InboxItem | str]:
-        """A user's inbox as it grows.
+    async def follow(self, user: str, after: str | None) -> AsyncGenerator[InboxItem | InboxChange | str]:
+        """A user's inbox as it grows and is worked off.
 
         Whoever comes back with a cursor is given the items of the `OVERLAP` before it again, should there be any: an
         item has an id to be known by.
@@ -80,17 +88,23 @@ class Inboxes:
         async with self._database.reading() as connection:
             cursor = after if after is not None else await inbox.newest(connection, user)
             taken = set() if after is not None else {item.id for item in await self._since(connection, user, cursor)}
+            changes = await self._changes(connection, user)
         async with self._bell.waiting(user) as rung, self._presence.here(user) as renew:
             yield cursor
             while True:
                 rung.clear()
                 async with self._database.reading() as connection:
                     found = await self._since(connection, user, cursor)
+                    known, changes = changes, await self._changes(connection, user)
+                    unread = await inbox.unread(connection, user) if changes - known else 0
                 new = [item for item in found if item.id not in taken]
                 for item in new:
                     yield item
                     cursor = max(cursor, item.id)
                     taken.add(item.id)
+                if fresh := changes - known:
+                    read, archived = [sorted(id_ for id_, what in fresh if what == each) for each in DONE]
+                    yield InboxChange(read, archived, unread)
                 if new:
                     await self._taken(user, new)
                     taken = set(sorted(taken)[-MOST_REMEMBERED:])
@@ -100,6 +114,12 @@ class Inboxes:
                         await rung.wait()
                 except TimeoutError:
                     await renew()
+
+    async def _changes(self, connection: AsyncConnection, user: str) -> set[tuple[str, str]]:
+        """What was done a moment ago: it may have been stored a little after what was done after it."""
+        since = datetime.now(UTC) - timedelta(seconds=RENEW + OVERLAP)
+        found = await inbox.changed(connection, user, since, MOST_CHANGED)
+        return {(id_, what) for what, ids in zip(DONE, found, strict=True) for id_ in ids}
 
     async def _since(self, connection: AsyncConnection, user: str, cursor: str) -> list[InboxItem]:
         begin = earlier(cursor, OVERLAP) if cursor else ""

@@ -236,6 +236,21 @@ class Receipts(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class InboxChange:
+    """What was done with items of an inbox, from whichever device.
+
+    Args:
+        read: ids of those that were read.
+        archived: ids of those that were put away.
+        unread: how many are left that were not read.
+    """
+
+    read: Sequence[str]
+    archived: Sequence[str]
+    unread: int
+
+
 class Inboxes(Protocol):
     """The inboxes of users."""
 
@@ -265,8 +280,9 @@ class Inboxes(Protocol):
         """
         ...
 
-    def follow(self, user: str, after: str | None) -> AsyncGenerator[InboxItem | str]:
-        """A user's inbox as it grows: first the cursor from which it goes on, then each item.
+    def follow(self, user: str, after: str | None) -> AsyncGenerator[InboxItem | InboxChange | str]:
+        """A user's inbox as it grows: first the cursor from which it goes on, then each item, and what is done with
+        items from then on.
 
         While it is followed, the user counts as having an open connection.
         """

@@ -20,6 +20,8 @@ FURTHEST: Final = timedelta(days=366)
 MOST_DELAYS: Final = 10
 LOOKUP: Final = 500
 _EMAIL: Final = re.compile(r"[^@\s<>(),;:\\\"\x00-\x1f]{1,64}@[^@\s<>(),;:\\\"\x00-\x1f]{1,250}")
+_NUL: Final = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
+"""In JSON, a NUL and not the text of one."""
 _LINK: Final = re.compile(r"(https?://|/)[^\s\x00-\x1f]*")
 
 
@@ -29,7 +31,7 @@ async def require_good(notice: Notice, to: Audience, people: People | None) -> N
     Raises:
         Invalid: names each wrong place.
     """
-    wrong = [*_wrong_audience(to, people), *_wrong_options(notice)]
+    wrong = [*_wrong_audience(to, people), *_wrong_options(notice), *_unfit(notice, to)]
     if not wrong and to.users and people is not None:
         wrong = await _unknown(to, people)
     if wrong:
@@ -85,6 +87,23 @@ def _wrong_options(notice: Notice) -> list[Pointer]:
         wrong.append(Pointer("/link", "an http address, or a path that begins with /"))
     if notice.key is not None and not 1 <= len(notice.key) <= 255:
         wrong.append(Pointer("/key", "from 1 to 255 characters"))
+    return wrong
+
+
+def _unfit(notice: Notice, to: Audience) -> list[Pointer]:
+    """Texts that no database keeps."""
+    wrong = []
+    for where, value in (("/data", notice.data), ("/to", asdict(to)), ("/link", notice.link), ("/key", notice.key)):
+        try:
+            shown = json.dumps(value, ensure_ascii=False)
+            shown.encode()
+        except UnicodeEncodeError:
+            wrong.append(Pointer(where, "a text has half a character (a lone surrogate)"))
+        except (TypeError, ValueError, RecursionError):  # `_wrong_options` says so
+            continue
+        else:
+            if _NUL.search(shown):
+                wrong.append(Pointer(where, "a text has NUL (U+0000)"))
     return wrong
 
 

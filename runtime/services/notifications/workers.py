@@ -9,9 +9,10 @@ import msgspec
 from runtime.services.jobs.ports import JobContext
 from runtime.services.notifications.ledger import Ledger
 from runtime.services.notifications.letters import Letter, Mailer
+from runtime.services.notifications.parting import admitted, pass_on
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from runtime.services.notifications.service import NotificationService
     from runtime.storage.ports import Cache
@@ -125,12 +126,16 @@ def email_task(mailer: Mailer, notes: Cache) -> Callable[..., Any]:
 
     async def email(job: JobContext, payload: Email) -> Any:
         if payload.deliveries:
-            return await _service(job).courier.deliver(job.id, payload.deliveries)
+            return await _planned(job, payload.deliveries)
 
         async def send(id_: str, to: str) -> None:
             await mailer.send(Letter(id_, to, payload.subject or "", payload.text or "", payload.html))
 
-        return await ledger.send_to_each(job, payload.to or (), send)
+        def rest(to: Sequence[str]) -> dict[str, Any]:
+            html = {"html": payload.html} if payload.html is not None else {}
+            return {"to": list(to), "subject": payload.subject, "text": payload.text, **html}
+
+        return await ledger.send_to_each(job, payload.to or (), send, rest)
 
     return email
 
@@ -146,20 +151,20 @@ def sms_task(notes: Cache) -> Callable[..., Any]:
     async def sms(job: JobContext, payload: Sms) -> Any:
         service = _service(job)
         if payload.deliveries:
-            return await service.courier.deliver(job.id, payload.deliveries)
+            return await _planned(job, payload.deliveries)
 
         async def send(id_: str, to: str) -> None:
             await service.texting.send(id_, to, payload.body or "")
 
         numbers = [service.texting.number(to) for to in payload.to or ()]
-        return await ledger.send_to_each(job, numbers, send)
+        return await ledger.send_to_each(job, numbers, send, lambda to: {"to": list(to), "body": payload.body})
 
     return sms
 
 
 async def deliver(job: JobContext, payload: Deliveries) -> Any:
     """The task of a queue that delivers nothing but what notifications have planned."""
-    return await _service(job).courier.deliver(job.id, payload.deliveries)
+    return await _planned(job, payload.deliveries)
 
 
 async def in_app(job: JobContext, payload: InApp) -> Any:
@@ -182,6 +187,16 @@ async def in_app(job: JobContext, payload: InApp) -> Any:
             job.id, payload.user, payload.category, payload.title, payload.description, payload.link
         )
     }
+
+
+async def _planned(job: JobContext, ids: Sequence[str]) -> dict[str, int]:
+    """Delivers what a notification has planned, as far as the rate of the queue allows; for what is left there is
+    another job then."""
+    now = await admitted(job, len(ids))
+    if rest := ids[now:]:
+        await pass_on(job, {"deliveries": rest})
+    came = await _service(job).courier.deliver(job.id, ids[:now])
+    return {**came, "apart": len(rest)} if rest else came
 
 
 def _service(job: JobContext) -> NotificationService:

@@ -121,6 +121,22 @@ async def test_a_rate_holds_over_all_workers(bench: Any) -> None:
     assert starts[-1] - starts[0] < 8
 
 
+async def test_a_job_counts_for_as_many_as_it_is_admitted(bench: Any) -> None:
+    admitted: list[int] = []
+
+    async def task(job: JobContext, payload: dict[str, Any]) -> None:
+        admitted.extend([await job.jobs.admit(job.queue, wanted) for wanted in (0, 4, 20)])
+
+    at = bench(task, concurrency=8, rate="10/h")
+    await run(at, [Draft({})])
+    assert admitted == [0, 4, 5]
+    assert await at.jobs.admit("q", 1) == 0
+
+
+async def test_without_a_rate_a_job_may_do_whatever_it_likes(bench: Any) -> None:
+    assert await bench(Diary().task).jobs.admit("q", 1_000) == 1_000
+
+
 async def test_no_more_run_at_once_than_the_spec_says_over_all_workers(bench: Any) -> None:
     diary = Diary(0.005)
     at = bench(diary.task, concurrency={"min": 3, "max": 3})

@@ -157,7 +157,7 @@ class Site:
             UserDirectory(self.database),
             channels={
                 "email": MailChannel(self.mailer),
-                **({"push": PushChannel(push, self.database)} if push else {}),
+                **({"push": PushChannel(push)} if push else {}),
                 **{name: SmsChannel(each, self.gateways[name]) for name, each in texts.items()},
                 **channels,
             },

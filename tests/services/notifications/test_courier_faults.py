@@ -170,34 +170,31 @@ async def test_lost_expansions_and_digests_are_found_and_old_ones_forgotten(site
 
 async def test_a_change_that_fails_fails_no_other(site: Build) -> None:
     at = await site()
-    commits = Commits(at.outbox)
 
-    async def good(tx: Any) -> None:
+    async def change(tx: Any, numbers: Any) -> None:
         await tx.execute("UPDATE notification_keys SET name = name")
+        if 3 in numbers:
+            raise ValueError("this one")
 
-    async def bad(tx: Any) -> None:
-        raise ValueError("this one")
-
-    done = await asyncio.gather(*[commits.write(bad if n == 3 else good) for n in range(8)], return_exceptions=True)
+    commits = Commits[int](at.outbox, change)
+    done = await asyncio.gather(*[commits.write(n) for n in range(8)], return_exceptions=True)
     assert [n for n, each in enumerate(done) if isinstance(each, ValueError)] == [3]
     assert [each for n, each in enumerate(done) if n != 3] == [None] * 7
 
 
 async def test_whoever_writes_for_all_may_be_cancelled(site: Build) -> None:
     at = await site()
-    commits, begun, wrote = Commits(at.outbox), asyncio.Event(), list[str]()
+    begun, wrote = asyncio.Event(), list[str]()
 
-    async def slow(tx: Any) -> None:
-        wrote.append("slow")
+    async def change(tx: Any, names: Any) -> None:
+        wrote.extend(names)
         if not begun.is_set():
             begun.set()
             await asyncio.sleep(30)
 
-    async def good(tx: Any) -> None:
-        wrote.append("good")
-
-    stuck = asyncio.create_task(commits.write(slow))
-    others = [asyncio.create_task(commits.write(good)) for _ in range(3)]
+    commits = Commits[str](at.outbox, change)
+    stuck = asyncio.create_task(commits.write("slow"))
+    others = [asyncio.create_task(commits.write("good")) for _ in range(3)]
     await begun.wait()
     stuck.cancel()
     await asyncio.wait({stuck})

@@ -6,10 +6,13 @@ import asyncio
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
+from unittest.mock import AsyncMock
 from zoneinfo import ZoneInfo
 
 import pytest
 
+from runtime.services.notifications import inboxes
+from runtime.services.notifications.ports import InboxChange
 from runtime.services.notifications.settings import QuietHours, Settings
 
 if TYPE_CHECKING:
@@ -216,3 +219,40 @@ async def test_a_notification_of_tomorrow_waits(site: Build, post: Any) -> None:
     soon = await at.notify("news", "ada", at=datetime.now(UTC) + timedelta(milliseconds=200))
     await at.work()
     assert (await at.settled(soon))["ada", "email", ""].status == "sent"
+
+
+async def test_what_is_done_elsewhere_is_told(site: Build) -> None:
+    one, other = await site({"news": {"channels": ["in_app"]}}), await site({"news": {"channels": ["in_app"]}})
+    await one.user("ada")
+    for thing in ("a", "b", "c"):
+        await one.notify("news", "ada", thing=thing)
+    c, b, a = [item.id for item in await one.service.inboxes.inbox("ada")]
+    await other.service.inboxes.read("ada", a)  # before anybody follows: it stands in the inbox
+    async with following(one, "ada") as told, following(other, "ada") as there:
+        await other.service.inboxes.read("ada", b)
+        await until(lambda: len(told) == len(there) == 2)
+        await one.service.inboxes.read("ada", b)  # it is read already
+        await one.service.inboxes.archive("ada", c)
+        await until(lambda: len(told) == len(there) == 3)
+        await one.service.inboxes.archive("ada", c)
+        await one.notify("news", "ada", thing="d")
+        await until(lambda: len(told) == len(there) == 4)
+        assert await one.service.inboxes.read("ada", None) == 2
+        await until(lambda: len(told) == len(there) == 5)
+    assert told == there
+    d = told[3].id
+    assert told[1:3] == [InboxChange([b], [], 1), InboxChange([], [c], 0)]
+    assert told[4] == InboxChange(sorted([c, d]), [], 0)
+
+
+async def test_a_lost_ring_is_made_up_for(site: Build, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inboxes, "RENEW", 0.05)
+    at, silent = await site({"news": {"channels": ["in_app"]}}), await site({"news": {"channels": ["in_app"]}})
+    await at.user("ada")
+    await at.notify("news", "ada")
+    (item,) = await at.service.inboxes.inbox("ada")
+    monkeypatch.setattr(silent.service._bell, "ring", AsyncMock())
+    async with following(at, "ada") as told:
+        await silent.service.inboxes.read("ada", item.id)
+        await until(lambda: len(told) == 2)
+    assert told[1] == InboxChange([item.id], [], 0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
@@ -16,10 +17,11 @@ from twilio.request_validator import RequestValidator
 from runtime.errors import Forbidden, Invalid, NotFound
 from runtime.services.notifications.adapters.twilio import Twilio
 from runtime.services.notifications.adapters.vonage import Vonage
-from runtime.services.notifications.channels.port import Callback
+from runtime.services.notifications.channels.port import Callback, Receipt
 from runtime.services.notifications.channels.sms import STARTS, STOPS, wish_of
 from runtime.services.notifications.channels.spec import TwilioChannel, VonageChannel
 from runtime.services.notifications.store import deliveries
+from runtime.services.notifications.store.deliveries import Outcome
 from tests.services.notifications.sms_provider import KEY, SIGNING, TOKEN, sms_provider
 
 if TYPE_CHECKING:
@@ -113,17 +115,20 @@ async def test_what_twilio_reports_goes_forward_only_and_counts_once(site: Build
 
 async def test_a_report_may_come_before_the_answer_is_noted(site: Build, provider: SmsProvider) -> None:
     at = await started(site, provider.twilio())
-    receipt = await one(at)
+    receipt, other = await one(at), await one(at)
     forgotten = "status = 'sending', claim = 'j', provider_id = NULL, details = NULL"
     await at.sql(f"UPDATE notification_deliveries SET {forgotten}")
     early = {"MessageSid": "SM1", "MessageStatus": "delivered", "To": ADA}
     assert await at.service.reports.called("sms", twilio(f"{ADDRESS}?delivery={receipt.id}", **early)) == 1
-    async with at.outbox.transaction() as tx:
-        sent: dict[str, Any] = {"provider": "sms", "provider_id": "SM1", "details": {"segments": 1}, "sent": True}
-        await deliveries.record(tx.connection, receipt.id, status="sent", **sent)
-    found = await at.service.receipts.delivery(receipt.id)
+    async with at.outbox.transaction() as tx:  # written together, as those are that end at one moment
+        answers = [(receipt, Receipt("sent", "SM1", details={"segments": 1})), (other, Receipt("sent", "SM2"))]
+        outcomes = [Outcome(each, "sent", "", "sms", answer) for each, answer in answers]
+        await deliveries.record(tx.connection, outcomes, datetime.now(UTC))
+    found, second = [await at.service.receipts.delivery(each.id) for each in (receipt, other)]
     assert found is not None
+    assert second is not None
     assert (found.status, found.provider_id, found.details) == ("delivered", "SM1", {"segments": 1})
+    assert (second.status, second.provider_id, second.details) == ("sent", "SM2", {})
 
 
 async def test_stop_and_start_are_honoured_whoever_carries_them(site: Build, provider: SmsProvider) -> None:

@@ -25,6 +25,7 @@ function begin() {
   const inbox = new Inbox();
   const live = new Live({
     item: (item) => inbox.arrived(item) && announce(`New: ${item.title}`),
+    changed: (change) => inbox.changed(change),
     following: () => inbox.load(),
     state: (name) => frame.state(name),
     check: async () => {

@@ -68,6 +68,16 @@ export class Inbox extends EventTarget {
     return true;
   }
 
+  /** Takes what was done with items, in this tab or elsewhere. */
+  changed({ read, archived }) {
+    const [known, away] = [new Set(read), new Set(this.part === "archive" ? [] : archived)];
+    const now = new Date().toISOString();
+    this.items = this.items
+      .filter((item) => !away.has(item.id))
+      .map((item) => (known.has(item.id) ? { ...item, read_at: item.read_at ?? now } : item));
+    this.load();
+  }
+
   async read(id) {
     await this.#change(`${PATH}/${id}/read`, (item) => item.id === id);
   }

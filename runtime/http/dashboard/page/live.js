@@ -11,6 +11,7 @@ const SIGNED_OUT = 1008;
 /**
  * @param {object} told
  * @param {(item: object) => void} told.item something has come; the same may come twice
+ * @param {(change: {read: string[], archived: string[]}) => void} told.changed something was done, maybe elsewhere
  * @param {() => void} told.following whatever has come until now is in the inbox
  * @param {(state: "live" | "away" | "offline" | "none") => void} told.state `none`: there is nothing to follow
  * @param {() => Promise<boolean>} told.check whether somebody is still signed in
@@ -76,6 +77,7 @@ export class Live {
     if (begins) this.#tries = 0;
     this.#told.state(this.#follows ? "live" : "none");
     if (begins) this.#told.following();
+    else if (message.state === "changed") this.#told.changed(message.data);
     else if (message.data) this.#told.item(message.data);
   }
 

@@ -137,6 +137,10 @@ class SaqBackend:
         *numbers, paused = figures
         return dataclasses.replace(Counts(*numbers), paused=bool(paused))
 
+    async def admit(self, queue: str, rate: tuple[int, float], most: int) -> int:
+        with answering(self._redis):
+            return int(await self._queue(queue).evaluate(scripts.ADMIT, self._base(queue), most, *rate))
+
     def claimer(self, queue: str, limits: Limits, concurrency: int, runner: Runner) -> Claimer:
         from runtime.services.jobs.adapters.saq_worker import KeepingWorker
 

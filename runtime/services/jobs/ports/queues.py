@@ -246,6 +246,22 @@ class Jobs(Protocol):
         """
         ...
 
+    async def admit(self, queue: str, most: int) -> int:
+        """Lets a running job of a queue count for more than one under the queue's rate, as one that carries several
+        messages does; all of it where the queue has no rate.
+
+        Args:
+            most: how many more it would like to do now.
+
+        Returns:
+            How many more it may do now; they are counted. The others are for another job.
+
+        Raises:
+            NotFound: no such queue.
+            Unreachable: Redis does not answer.
+        """
+        ...
+
     async def queues(self) -> list[QueueView]:
         """Every queue, in the spec's order."""
         ...

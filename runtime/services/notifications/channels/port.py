@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
 
+    from runtime.services.notifications.ports import PushSubscription
+
 Urgency = Literal["low", "normal", "high"]
 
 Kind = Literal["email", "push", "sms", "in_app"]
@@ -83,6 +85,7 @@ class Message:
         topic: messages of one topic may replace one another on a device (RFC 8030, section 5.4).
         unsubscribe: where a POST ends messages of this category (RFC 8058); None where nothing can.
         expires_at: after it nobody wants the message any more.
+        device: the push subscription of that id; None where it is no more, and for other kinds.
     """
 
     id: str
@@ -93,6 +96,7 @@ class Message:
     topic: str | None = None
     unsubscribe: str | None = None
     expires_at: datetime | None = None
+    device: PushSubscription | None = None
 
 
 @dataclass(frozen=True, slots=True)

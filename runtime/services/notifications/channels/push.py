@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 from runtime.errors import NotFound
 from runtime.services.notifications.channels.port import Kind, PushContent, Receipt
-from runtime.services.notifications.store import AWAY, push
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -15,7 +14,6 @@ if TYPE_CHECKING:
 
     from runtime.services.notifications.channels.port import Callback, Message, Report
     from runtime.services.notifications.ports import PushSubscription
-    from runtime.storage.database import Database
 
     class Pusher(Protocol):
         """Hands a message to the push service of a subscription."""
@@ -35,29 +33,22 @@ class PushChannel:
 
     Args:
         pusher: encrypts and sends.
-        database: where the subscriptions are.
     """
 
     kind: Kind = "push"
 
-    def __init__(self, pusher: Pusher, database: Database) -> None:
+    def __init__(self, pusher: Pusher) -> None:
         self._pusher = pusher
-        self._database = database
 
     async def send(self, message: Message) -> Receipt:
         content = message.content
         assert isinstance(content, PushContent)  # noqa: S101 - the service renders by kind
-        try:
-            async with self._database.reading() as connection:
-                subscription = await push.find(connection, message.to)
-        except AWAY as error:
-            return Receipt("later", reason=f"the database does not answer ({type(error).__name__})")
-        if subscription is None:
+        if message.device is None:
             return Receipt("gone", reason="the subscription is no more")
         payload = payload_of(message, content)
         if payload is None:
             return Receipt("unfit", reason=f"it has more than {LARGEST} bytes, even without its text")
-        return await self._pusher.push(subscription, payload, message)
+        return await self._pusher.push(message.device, payload, message)
 
     def reports(self, callback: Callback) -> Sequence[Report]:
         raise NotFound("push services report nothing", remedy="What they say of a message is in its receipt.")

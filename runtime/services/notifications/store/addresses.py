@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import delete, or_, select
 from sqlalchemy.dialects import postgresql, sqlite
 
+from runtime.services.notifications.channels.port import KINDS
 from runtime.services.notifications.store.tables import addresses, keys, push_subscriptions, topics
 from runtime.storage.rows import add
 
@@ -24,6 +25,7 @@ async def suppressed(connection: AsyncConnection, found: Sequence[str]) -> set[t
     if not found:
         return set()
     query = select(addresses.c.kind, addresses.c.address).where(
+        addresses.c.kind.in_(KINDS.values()),  # the key begins with it
         addresses.c.address.in_(found),
         addresses.c.suppressed_at.is_not(None),
         or_(addresses.c.suppressed_until.is_(None), addresses.c.suppressed_until > datetime.now(UTC)),

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import and_, case, func, or_, select, true, update
+from sqlalchemy import and_, bindparam, case, func, or_, select, true, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from runtime.services.notifications.ports import Delivery
@@ -15,13 +16,40 @@ from runtime.services.notifications.store.tables import deliveries
 from runtime.storage.rows import utc
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Collection, Sequence
 
     from sqlalchemy.ext.asyncio import AsyncConnection
+
+    from runtime.services.notifications.channels.port import Receipt
 
 LONGEST_REASON = 500
 REPORTED = ("delivered", "bounced", "complained", "failed")
 """Where a provider's report may take a delivery before it is noted as sent."""
+
+
+_mine = update(deliveries).where(deliveries.c.id == bindparam("id_"))
+_went: dict[str, Any] = {name: bindparam(f"{name}_") for name in ("provider", "provider_id", "details", "sent_at")}
+_came: dict[str, Any] = {name: bindparam(f"{name}_") for name in ("status", "reason", "due_at", "updated_at")}
+_RECORD = _mine.where(deliveries.c.status == "sending").values(claim=None, **_went, **_came)
+_AHEAD = _mine.where(deliveries.c.claim.is_not(None), deliveries.c.status.in_(REPORTED)).values(claim=None, **_went)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of a delivery that was in hand.
+
+    Args:
+        provider: the channel that was given it, which may be a fallback.
+        receipt: what it answered.
+        due_at: when it is tried again.
+    """
+
+    delivery: Delivery
+    status: str
+    reason: str
+    provider: str | None = None
+    receipt: Receipt | None = None
+    due_at: datetime | None = None
 
 
 def name_of(notification: str, recipient: str, kind: str, address: str, step: str) -> str:
@@ -76,40 +104,14 @@ async def claim(connection: AsyncConnection, ids: Sequence[str], job: str) -> li
     return [_delivery(row) for row in await connection.execute(change)]
 
 
-async def record(
-    connection: AsyncConnection,
-    id_: str,
-    *,
-    status: str,
-    reason: str = "",
-    due_at: datetime | None = None,
-    provider: str | None = None,
-    provider_id: str | None = None,
-    details: Mapping[str, Any] | None = None,
-    sent: bool = False,
-) -> None:
-    """Writes what became of a delivery that is in hand; of one that a report has moved on meanwhile, only how it went
-    out."""
-    now = datetime.now(UTC)
-    values: dict[str, Any] = {
-        "status": status,
-        "reason": reason[:LONGEST_REASON],
-        "due_at": due_at,
-        "claim": None,
-        "updated_at": now,
-        "provider": provider,
-        "provider_id": provider_id[:255] if provider_id else None,
-        "details": json.dumps(details) if details else None,
-    }
-    if sent:
-        values["sent_at"] = now
-    mine = update(deliveries).where(deliveries.c.id == id_)
-    if (await connection.execute(mine.where(deliveries.c.status == "sending").values(**values))).rowcount or not sent:
-        return
-    ahead = mine.where(deliveries.c.claim.is_not(None), deliveries.c.status.in_(REPORTED))
-    for name in ("status", "reason", "due_at", "updated_at"):
-        del values[name]
-    await connection.execute(ahead.values(**values))
+async def record(connection: AsyncConnection, outcomes: Sequence[Outcome], now: datetime) -> None:
+    """Writes what became of deliveries that are in hand; of those that a report has moved on meanwhile, only how they
+    went out."""
+    rows = [_outcome(each, now) for each in outcomes]
+    written = (await connection.execute(_RECORD, rows)).rowcount
+    sent = [row for row in rows if row["status_"] == "sent"]
+    if sent and written != len(rows):  # -1 where the driver does not count
+        await connection.execute(_AHEAD, sent)
 
 
 async def move(connection: AsyncConnection, id_: str, status: str, reason: str, allowed: Collection[str]) -> bool:
@@ -217,6 +219,21 @@ def _row(each: Delivery) -> dict[str, Any]:
         "due_at": each.due_at,
         "sent_at": each.sent_at,
         "updated_at": each.updated_at,
+    }
+
+
+def _outcome(each: Outcome, now: datetime) -> dict[str, Any]:
+    receipt = each.receipt
+    return {
+        "id_": each.delivery.id,
+        "status_": each.status,
+        "reason_": each.reason[:LONGEST_REASON],
+        "due_at_": each.due_at,
+        "updated_at_": now,
+        "provider_": each.provider,
+        "provider_id_": receipt.id[:255] if receipt is not None and receipt.id else None,
+        "details_": json.dumps(receipt.details) if receipt is not None and receipt.details else None,
+        "sent_at_": now if each.status == "sent" else None,
     }
 
 

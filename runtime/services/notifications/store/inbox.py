@@ -100,6 +100,15 @@ async def seen(connection: AsyncConnection, user: str, ids: Sequence[str]) -> li
     return list(found.scalars())
 
 
+async def changed(connection: AsyncConnection, user: str, since: datetime, most: int) -> tuple[list[str], list[str]]:
+    """The items that were read and those that were archived since then; of very many, the last."""
+    read, archived = [
+        select(inbox.c.id).where(inbox.c.recipient == user, moment >= since).order_by(moment.desc()).limit(most)
+        for moment in (inbox.c.read_at, inbox.c.archived_at)
+    ]
+    return list((await connection.execute(read)).scalars()), list((await connection.execute(archived)).scalars())
+
+
 async def noticed(connection: AsyncConnection, pairs: Sequence[tuple[str, str]]) -> dict[tuple[str, str], bool]:
     """Of pairs of notification and recipient, those that were taken by a connection or read; true where read."""
     query = select(inbox.c.notification, inbox.c.recipient, inbox.c.read_at).where(

@@ -12,6 +12,8 @@ from runtime.services.notifications.store.tables import push_subscriptions as ta
 from runtime.storage.rows import put_all, utc
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from sqlalchemy.ext.asyncio import AsyncConnection
 
     from runtime.services.notifications.devices import Asked
@@ -40,9 +42,12 @@ async def of_user(connection: AsyncConnection, user: str) -> list[PushSubscripti
     return [_of(row) for row in (await connection.execute(query)).mappings()]
 
 
-async def find(connection: AsyncConnection, id_: str) -> PushSubscription | None:
-    row = (await connection.execute(select(table).where(table.c.id == id_))).mappings().one_or_none()
-    return _of(row) if row is not None else None
+async def several(connection: AsyncConnection, ids: Sequence[str]) -> dict[str, PushSubscription]:
+    """Those of the subscriptions that there are."""
+    if not ids:
+        return {}
+    rows = await connection.execute(select(table).where(table.c.id.in_(ids)))
+    return {row["id"]: _of(row) for row in rows.mappings()}
 
 
 async def by_key(connection: AsyncConnection) -> dict[str, int]:
@@ -56,9 +61,10 @@ async def remove(connection: AsyncConnection, user: str, id_: str) -> bool:
     return (await connection.execute(delete(table).where(which))).rowcount == 1
 
 
-async def used(connection: AsyncConnection, id_: str) -> None:
-    """Notes that a push service has taken a message for a subscription."""
-    await connection.execute(update(table).where(table.c.id == id_).values(used_at=datetime.now(UTC)))
+async def used(connection: AsyncConnection, ids: Sequence[str], now: datetime) -> None:
+    """Notes that push services have taken messages for subscriptions."""
+    if ids:
+        await connection.execute(update(table).where(table.c.id.in_(ids)).values(used_at=now))
 
 
 def _of(row: Any) -> PushSubscription:

@@ -133,30 +133,6 @@ if #due > 0 then
   returned = true
 end
 
--- How many of `count` may begin now under a rate, and seconds until one more may. A window slides: the starts of the
--- last `count` are remembered, and one more is free when the oldest of them has left the window.
-local function permits(name, rate, count)
-  local allowed = rate[1] - redis.call('LLEN', name)
-  if allowed < count then
-    for _, start in ipairs(redis.call('LRANGE', name, math.max(0, -allowed), count - allowed - 1)) do
-      if tonumber(start) > now - rate[2] then break end
-      allowed = allowed + 1
-    end
-  end
-  if allowed >= count then return count, -1 end
-  local first = redis.call('LINDEX', name, math.max(0, redis.call('LLEN', name) - rate[1] + math.max(0, allowed)))
-  return math.max(0, allowed), math.max(0.001, (tonumber(first) or now) + rate[2] - now)
-end
-
-local function spend(name, rate, count)
-  if count == 0 then return end
-  local starts = {}
-  for i = 1, count do starts[i] = string.format('%.6f', now) end
-  local length = redis.call('RPUSH', name, unpack(starts))
-  if length > rate[1] then redis.call('LTRIM', name, length - rate[1], -1) end
-  redis.call('PEXPIRE', name, math.ceil(rate[2] * 1000))
-end
-
 local pause = -1
 local function sooner(seconds)
   if seconds >= 0 and (pause < 0 or seconds < pause) then pause = seconds end
