@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 
-from runtime.errors import Fault, Unreachable
+from runtime.errors import Fault, Invalid, Unreachable
 from runtime.health import Health
 from runtime.storage.adapters.postgresql import Postgresql
 from runtime.storage.adapters.sqlite import Sqlite
@@ -26,6 +26,8 @@ logger = logging.getLogger("runtime.storage")
 MIGRATIONS = Path(__file__).parent / "migrations"
 PROBE_LIMIT = 0.8
 _FAILED = "failed"
+_NO_TEXT = "22021"
+"""PostgreSQL's SQLSTATE for a character that is none: of what comes as JSON, NUL."""
 SAMPLE = "postgresql://user:password@host:5432/name"
 
 
@@ -270,13 +272,17 @@ class Database:
 
 
 def _note_failures(engine: AsyncEngine) -> None:
-    """Marks a connection on which a statement has failed."""
+    """Marks a connection on which a statement has failed, and tells the caller of a text that cannot be kept."""
     from sqlalchemy import event
 
     @event.listens_for(engine.sync_engine, "handle_error")
     def failed(context: Any) -> None:
         if context.connection is not None and not context.connection.invalidated:
             context.connection.info[_FAILED] = True
+        if getattr(context.original_exception, "sqlstate", None) == _NO_TEXT:
+            context.chained_exception = Invalid(
+                "a text holds a character that the database cannot keep", remedy="Leave NUL characters out."
+            )
 
 
 async def _retire(engine: AsyncEngine) -> None:
