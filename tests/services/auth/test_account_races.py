@@ -150,7 +150,7 @@ async def test_a_key_that_is_revoked_makes_no_other_on_its_way_out(
 
 async def outcomes(calls: list[Awaitable[object]]) -> list[object]:
     """None for what went well, else the class of the refusal; anything else is raised."""
-    found = []
+    found: list[object] = []
     for outcome in await asyncio.gather(*calls, return_exceptions=True):
         if isinstance(outcome, BaseException) and not isinstance(outcome, RequestFault):
             raise outcome
