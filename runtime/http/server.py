@@ -13,6 +13,7 @@ import uvicorn
 from runtime.errors import Fault, StartFailed
 from runtime.health import Health
 from runtime.http.api import Api
+from runtime.http.denial import WebSocketProtocol
 from runtime.http.slot import Slot
 from runtime.http.wire import LINGER, HttpProtocol
 
@@ -195,7 +196,7 @@ class HttpServer:
             self._slot,
             loop="none",
             http=HttpProtocol,
-            ws="websockets-sansio",
+            ws=WebSocketProtocol,
             ws_max_size=MAX_MESSAGE,
             ws_ping_interval=PING,
             ws_ping_timeout=PING,

@@ -98,8 +98,8 @@ class Valkey:
         try:
             self._process.stdin.write(text.encode())
             await self._process.stdin.drain()
-        except (BrokenPipeError, ConnectionResetError):
-            pass  # it ended at once; `ready` says why
+        except (BrokenPipeError, ConnectionResetError, RuntimeError):
+            pass  # it ended at once (uvloop calls it a RuntimeError); `ready` says why
         self._process.stdin.close()
 
     async def ready(self) -> None:

@@ -284,6 +284,49 @@ def test_a_forgotten_password(browser: Visitor, other: Visitor) -> None:
     assert other.sign_in("gina@example.com").status_code == 200
 
 
+def test_a_mail_names_no_host_that_a_request_made_up(at: RunningEnvironment, browser: Visitor) -> None:
+    browser.sign_up("ida@example.com")
+    headers = {"Host": "evil.example", "X-Forwarded-Host": "evil.example", "Forwarded": "host=evil.example"}
+    asked = httpx.post(
+        f"{at.url}/v1/auth/password/reset", json={"email": "ida@example.com"}, headers=headers, timeout=15
+    )
+    assert asked.status_code == 202
+
+    def mails() -> list[bytes]:
+        found = [path.read_bytes() for path in at.state.mail.glob("*.eml")]
+        return [mail for mail in found if b"ida@example.com" in mail and b"new password" in mail]
+
+    (mail,) = until(mails)
+    assert b"evil" not in mail
+    assert b"http" not in mail
+
+
+def test_everybody_may_know_whether_there_is_a_sign_up(at: RunningEnvironment) -> None:
+    assert httpx.get(f"{at.url}/v1/auth/signup", timeout=15).json() == {"signup": "open"}
+
+
+def test_a_refused_websocket_is_answered_and_is_no_error_of_ours(at: RunningEnvironment, browser: Visitor) -> None:
+    live = at.url.replace("http", "ws") + "/v1/live"
+    key = {"Authorization": f"Bearer {at.key}"}
+    refusals: list[tuple[str, dict[str, str], int]] = [
+        (live, {}, 401),
+        (live, {"Authorization": "Bearer wrong"}, 401),
+        (live, {**key, "Origin": "https://evil.example"}, 403),
+        (live + "/nowhere", key, 404),
+    ]
+    for url, headers, status in refusals:
+        with pytest.raises(InvalidStatus) as refused:
+            connect(url, additional_headers=headers)
+        assert refused.value.response.status_code == status
+        assert refused.value.response.headers["Content-Type"] == "application/problem+json"
+        assert json.loads(refused.value.response.body or b"")["status"] == status
+    with connect(live, additional_headers=key) as socket:
+        socket.send("{}")
+        assert socket.recv(timeout=15)
+    assert "ASGI" not in at.output
+    assert "handshake" not in at.output
+
+
 def test_users_by_hand(at: RunningEnvironment, browser: Visitor) -> None:
     made = at.post("/v1/users", {"email": "hal@example.com", "password": GOOD, "scopes": ["jobs:read"]})
     assert made.status == 201

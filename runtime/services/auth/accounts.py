@@ -10,6 +10,7 @@ from runtime.services.auth.attempts import Counted
 from runtime.services.auth.codes import wrong_code
 from runtime.services.auth.contacts import normal_email
 from runtime.services.auth.evenly import evenly
+from runtime.services.auth.sign_in import tries_from
 from runtime.services.auth.store import users
 from runtime.services.auth.users import new_user
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from runtime.services.auth.codes import Codes
     from runtime.services.auth.endings import Endings
     from runtime.services.auth.passwords import Passwords
+    from runtime.services.auth.ports import Admission
     from runtime.services.auth.spec import AuthSpec
     from runtime.services.outbox.ports import Transaction, Transactions
     from runtime.storage.database import Database
@@ -56,6 +58,10 @@ class AccountStore:
 
     # Signing up
 
+    @property
+    def offered(self) -> Admission:
+        return self.signup if self._codes.mailed else "closed"
+
     async def sign_up(self, address: str, email: str, password: str) -> None:
         if self.signup == "closed":
             raise Forbidden("sign-up is closed", remedy="Ask an operator for an account.")
@@ -74,7 +80,7 @@ class AccountStore:
 
     async def verify(self, address: str, email: str, code: str) -> None:
         email = normal_email(email)
-        await self._codes.limit_tries(address)
+        await self._codes.limit_tries(address, email)
         async with evenly(), self._transactions.transaction() as tx:
             done = await self._verify_sign_up(tx, email, code) or await self._verify_email(tx, email, code)
         if not done:
@@ -90,6 +96,7 @@ class AccountStore:
             await users.add(tx.connection, new_user(email, now, ()), row.data)
         elif found[1] is None:
             await users.change(tx.connection, found[0].id, password=row.data, verified_at=now)
+            await self._codes.spend(tx, found[0].id)
         return True
 
     async def _verify_email(self, tx: Transaction, email: str, code: str) -> bool:
@@ -114,16 +121,18 @@ class AccountStore:
     async def reset(self, address: str, email: str, code: str, password: str) -> None:
         email = normal_email(email)
         await self._passwords.require_good(password, email)
-        await self._codes.limit_tries(address)
+        await self._codes.limit_tries(address, email)
         hashed = await self._passwords.hashed(password)
         async with evenly(), self._transactions.transaction() as tx:
             row = await self._codes.take(tx, "reset", email, code) or await self._codes.take(tx, "invite", email, code)
             user = row.user if row is not None else None
             if user is not None:
                 await users.change(tx.connection, user, password=hashed, verified_at=datetime.now(UTC))
+                await self._codes.spend(tx, user)
                 await self._codes.mail(tx, "changed", email)
         if user is None:
             raise wrong_code()
+        await self._attempts.clear(tries_from(address, email))  # whoever forgot it has tried it before
         await self._endings.revoke_others(user, None, "password")
 
     async def change_password(self, caller: Caller, address: str, present: str, password: str) -> None:
@@ -137,14 +146,20 @@ class AccountStore:
         mine = f"password:{id_}:{caller.session or address}"
         await self._codes.wait(Counted(mine, self._lockout.attempts, self._lockout.window))
         if not await self._passwords.fits(kept, present):
-            raise Invalid("the present password is wrong", errors=[Pointer("/present", "another")])
+            raise _wrong_present()
         await self._attempts.clear(mine)
         hashed = await self._passwords.hashed(password)
         async with self._transactions.transaction() as tx:
-            await users.change(tx.connection, id_, password=hashed)
+            if not await users.change_password(tx.connection, id_, kept, hashed):
+                raise _wrong_present()  # it was changed while this one was compared
+            await self._codes.spend(tx, id_)
             if self._codes.mailed:
                 await self._codes.mail(tx, "changed", user.email)
         await self._endings.revoke_others(id_, caller.session, "password")
+
+
+def _wrong_present() -> Invalid:
+    return Invalid("the present password is wrong", errors=[Pointer("/present", "another")])
 
 
 def _id(caller: Caller) -> str:

@@ -12,18 +12,20 @@ from typing import TYPE_CHECKING, Final
 
 import bcrypt
 
-from runtime.errors import Forbidden, Invalid, NotFound, Pointer, TooMany
+from runtime.errors import Forbidden, Invalid, NotFound, Pointer, TooMany, Unauthenticated
 from runtime.http.access import ADMIN, Caller
 from runtime.http.window import Windows
 from runtime.services.auth import store
 from runtime.services.auth.key_text import KeyText, id_of, public_part
 from runtime.services.auth.ports import ApiKey
-from runtime.services.auth.store import keys, revocations
+from runtime.services.auth.store import keys, revocations, users
 from runtime.services.auth.verified import Entry, digest
 from runtime.spec.units import Rate, rate
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from sqlalchemy.ext.asyncio import AsyncConnection
 
     from runtime.services.auth.hashing import Hashing
     from runtime.services.auth.spec import ApiKeysSpec
@@ -153,6 +155,8 @@ class KeyStore:
         rounds = self._spec.rounds
         hashed = await self._hashing.run(lambda: bcrypt.hashpw(text.secret.encode(), bcrypt.gensalt(rounds)))
         async with self._database.transaction() as connection:
+            if not await _stands(connection, caller):
+                raise Unauthenticated("whoever makes this key has just been removed")
             await keys.add(connection, made, hashed.decode())
         logger.info("an API key was made", extra={"key": made.id, "by": caller.id, "scopes": " ".join(made.scopes)})
         return made, str(text)
@@ -213,6 +217,15 @@ class KeyStore:
         except store.AWAY as error:
             self._used = {**used, **self._used}
             logger.warning("the last use of keys could not be noted: %s", type(error).__name__)
+
+
+async def _stands(connection: AsyncConnection, caller: Caller) -> bool:
+    """Whether a caller is still there, now that nothing can change it: a key was hashed since it was seen."""
+    kind, _, id_ = caller.id.partition(":")
+    if kind == "user" and caller.session is not None:
+        return await users.find(connection, id_, lock=True) is not None
+    found = await keys.find(connection, id_, lock=True) if kind == "key" else None
+    return found is None or found[0].revoked_at is None
 
 
 def _require_given(caller: Caller, scopes: Sequence[str], owner: str | None) -> None:

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Final
 from runtime.errors import Forbidden, Unauthenticated
 from runtime.http.access import address_of
 from runtime.http.browser import changes, cookie, cookies, require_own_page
-from runtime.http.headers import add_to_answer, header
+from runtime.http.headers import add_to_answer, header, method_of
 from runtime.services.auth.ports import Visitor
+from runtime.services.auth.sessions import caller_of
 
 if TYPE_CHECKING:
     from litestar.types import Scope
@@ -48,21 +49,22 @@ class Browsers:
         if not access and not refresh:
             return None
         change = changes(scope)
-        if change:
+        if change or not method_of(scope):  # a WebSocket may be open to all pages, but with no cookies of ours
             require_own_page(scope, self._origins)
         entry = await self._sessions.entry(access) if access else None
-        if entry is None and refresh:
-            renewed = await self._renew(scope)
-            entry = await self._sessions.entry(renewed.access) if renewed else None
-        if entry is None:
+        if entry is not None:
+            caller, csrf = entry.caller, entry.csrf
+        elif refresh and (renewed := await self._renew(scope)) is not None:
+            caller, csrf = caller_of(renewed.current, renewed.session), renewed.csrf
+        else:
             return None
         if change and not scope["route_handler"].opt.get("open"):
             shown = header(scope, b"x-csrf-token") or b""
-            if not hmac.compare_digest(shown, entry.csrf.encode()):
+            if not hmac.compare_digest(shown, csrf.encode()):
                 raise Forbidden(
                     "X-CSRF-Token is missing or not this session's", remedy="Send the csrf of GET /v1/auth/session."
                 )
-        return entry.caller
+        return caller
 
     def check(self, scope: Scope) -> None:
         """Refuses what another site's page has made a browser send.

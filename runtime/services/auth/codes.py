@@ -20,6 +20,10 @@ OF_A_CONTACT: Final = 5
 """Codes for one e-mail address or phone, from one network address, within the span."""
 OF_AN_ADDRESS: Final = 20
 TRIES: Final = 30
+"""Of all codes together, from one network address."""
+OF_EVERYBODY: Final = 20
+"""How many times the wrong tries of one network address a code survives from all of them: so a stranger uses up their
+own tries, and not the code of whoever waits for it. Of 590 billion times a thousand codes, a hundred are tried."""
 SPAN: Final = 900.0
 _LETTERS: Final = "23456789ABCDEFGHJKMNPQRSTVWXYZ"
 _LENGTH: Final = 10
@@ -88,10 +92,13 @@ class Codes:
             Counted(f"codes:{contact}:{address}", OF_A_CONTACT, SPAN),
             Counted(f"codes:{address}", OF_AN_ADDRESS, SPAN),
         )
+        await self._attempts.clear(f"tries:{contact}:{address}")
 
-    async def limit_tries(self, address: str) -> None:
+    async def limit_tries(self, address: str, contact: str) -> None:
         """Counts a code that is tried; raises as `limit` does."""
-        await self.wait(Counted(f"tries:{address}", TRIES, SPAN))
+        await self.wait(
+            Counted(f"tries:{contact}:{address}", self._spec.attempts, SPAN), Counted(f"tries:{address}", TRIES, SPAN)
+        )
 
     async def wait(self, *counted: Counted) -> None:
         """Counts an attempt; raises as `limit` does."""
@@ -117,7 +124,11 @@ class Codes:
 
     async def take(self, tx: Transaction, purpose: str, subject: str, code: str) -> Any:
         """Uses a code up; its row, or None where it is wrong or over."""
-        return await codes.take(tx.connection, purpose, subject, _typed(code), self._spec.attempts)
+        return await codes.take(tx.connection, purpose, subject, _typed(code), self._spec.attempts * OF_EVERYBODY)
+
+    async def spend(self, tx: Transaction, user: str) -> None:
+        """Ends the codes by which an account's password could be chosen: there is another one now."""
+        await codes.remove_of(tx.connection, user, "reset", "invite")
 
     async def mail(self, tx: Transaction, kind: str, to: str, code: str = "") -> None:
         """Mails a code, or word of something."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from typing import Final
 
 from runtime.errors import Invalid, Pointer
@@ -21,8 +22,8 @@ def normal_email(email: str, pointer: str = "/email") -> str:
         >>> normal_email(" Ada@Example.com")
         'ada@example.com'
     """
-    found = email.strip().lower()
-    if not _EMAIL.fullmatch(found):
+    found = unicodedata.normalize("NFC", email.strip().lower())
+    if not (_EMAIL.fullmatch(found) and found.isprintable()):  # two that look the same are the same
         raise Invalid("this is no e-mail address", errors=[Pointer(pointer, "such as ada@example.com")])
     return found
 

@@ -45,6 +45,14 @@ class ProfileStore:
             raise NotFound("there is no such account")
         return found[0]
 
+    async def whole(self, id_: str) -> tuple[User, Mapping[str, datetime | None], Mapping[str, datetime | None]]:
+        async with self._database.reading() as connection:
+            found = await users.find(connection, id_)
+            emails, phones = await users.further(connection, id_), await users.phones_of(connection, id_)
+        if found is None:
+            raise NotFound("there is no such account")
+        return found[0], emails, phones
+
     async def emails(self, id_: str) -> Mapping[str, datetime | None]:
         async with self._database.reading() as connection:
             return await users.further(connection, id_)
@@ -88,7 +96,7 @@ class ProfileStore:
 
     async def verify_phone(self, id_: str, address: str, phone: str, code: str) -> None:
         phone = normal_phone(phone)
-        await self._codes.limit_tries(address)
+        await self._codes.limit_tries(address, phone)
         async with self._transactions.transaction() as tx:
             row = await self._codes.take(tx, "phone", _subject(id_, phone), code)
             if row is not None:

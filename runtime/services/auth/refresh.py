@@ -7,9 +7,10 @@ import hmac
 import secrets
 from base64 import urlsafe_b64encode
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from runtime.errors import Unauthenticated
+from runtime.services.auth.rounds import Rounds
+from runtime.services.auth.standing import Standing, ended, standing
 from runtime.services.auth.store import sessions
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ class RefreshTokens:
         self._database = database
         self._transactions = transactions
         self._endings = endings
+        self._rounds: Rounds[_Used] = Rounds()
 
     async def first(self, tx: Transaction, session: str) -> str:
         """The first token of a session."""
@@ -42,7 +44,7 @@ class RefreshTokens:
         await sessions.add_token(tx.connection, _digest(token), session)
         return token
 
-    async def use(self, visitor: Visitor) -> tuple[sessions.Row, str]:
+    async def use(self, visitor: Visitor) -> tuple[Standing, str]:
         """Uses the visitor's token.
 
         Returns:
@@ -52,54 +54,47 @@ class RefreshTokens:
             Unauthenticated: it is not good; where it was used before, its session has been ended.
         """
         token, came = visitor.refresh or "", datetime.now(UTC)
-        found = await self._find(_digest(token))
-        if found is not None and found.replaced_at is None:
-            salt = await self._replace(token, found.session, visitor)
-            if salt is not None:
-                return await self.row(found.session), _child(token, salt)
-            found = await self._find(_digest(token))  # another was first
-        if found is None or found.replaced_at is None:
-            raise ended()
-        row = await self.row(found.session)
-        child = await self._find(found.child or "")
-        age = (came - found.replaced_at).total_seconds()  # what it waited here for the database is not the visitor's
-        if child is None or child.replaced_at is not None or age > self._spec.reuse_grace:
-            await self._endings.stolen(row, visitor.address)
+        used = await self._rounds.run(_digest(token), lambda: self._used(token, visitor))
+        age = (came - used.at).total_seconds()  # what it waited here for the database is not the visitor's
+        if not used.last or age > self._spec.reuse_grace:
+            await self._endings.stolen(used.standing.row, visitor.address)
             raise ended(": its token was used twice")
-        return row, _child(token, found.salt or "")
+        return used.standing, _child(token, used.salt)
 
-    async def row(self, session: str) -> sessions.Row:
-        """A session.
-
-        Raises:
-            Unauthenticated: it has ended.
-        """
+    async def _used(self, token: str, visitor: Visitor) -> _Used:
+        """What became of a token, which is used up unless it was before."""
+        hashed = _digest(token)
         async with self._database.reading() as connection:
-            row = await sessions.find(connection, session)
-        if row is None or not row.users:
-            raise ended()
-        return row
-
-    async def _find(self, hashed: str) -> sessions.Refresh | None:
-        async with self._database.reading() as connection:
-            return await sessions.token(connection, hashed)
-
-    async def _replace(self, token: str, session: str, visitor: Visitor) -> str | None:
-        """Uses a token up; returns what its successor is made with, or None where another was first."""
-        salt = secrets.token_hex(16)
+            found = await sessions.token(connection, hashed)
+            if found is None:
+                raise ended()
+            if found.replaced_at is not None:
+                return _Used(await standing(connection, found.session), found.replaced_at, found.salt or "", found.last)
+        salt, now = secrets.token_hex(16), datetime.now(UTC)
         child = _digest(_child(token, salt))
         async with self._transactions.transaction() as tx:
-            if not await sessions.replace(tx.connection, _digest(token), child, salt):
-                return None
-            await sessions.add_token(tx.connection, child, session)
-            used = {"used_at": datetime.now(UTC), "last_address": visitor.address}
-            await sessions.change(tx.connection, session, **used)
-        return salt
+            connection = tx.connection
+            # The session before its tokens, as all do that end one: two that wait for each other would both be lost.
+            await sessions.change(connection, found.session, used_at=now, last_address=visitor.address)
+            if await sessions.replace(connection, hashed, child, salt, now):
+                await sessions.add_token(connection, child, found.session)
+                return _Used(await standing(connection, found.session), now, salt, last=True)
+        return await self._used(token, visitor)  # another instance was first
 
 
-def ended(why: str = "") -> Unauthenticated:
-    """The refusal of a session that is over."""
-    return Unauthenticated(f"the session has ended{why}", remedy="Sign in again.")
+class _Used(NamedTuple):
+    """A refresh token that is used.
+
+    Args:
+        at: when.
+        salt: from which its successor is made.
+        last: whether that is not used itself.
+    """
+
+    standing: Standing
+    at: datetime
+    salt: str
+    last: bool
 
 
 def _digest(token: str) -> str:

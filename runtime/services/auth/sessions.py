@@ -7,11 +7,11 @@ import secrets
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
-from runtime.errors import Conflict, NotFound
+from runtime.errors import Conflict, NotFound, Unauthenticated
 from runtime.http.access import Caller
 from runtime.services.auth.ports import Device, Signed, Visitor
-from runtime.services.auth.refresh import ended
-from runtime.services.auth.sign_in import Admitted, device_digest
+from runtime.services.auth.sign_in import WRONG, Admitted, device_digest
+from runtime.services.auth.standing import Standing, ended, members, standing
 from runtime.services.auth.store import revocations, sessions, users
 from runtime.services.auth.tokens import BadToken
 from runtime.services.auth.verified import Entry, digest
@@ -19,6 +19,7 @@ from runtime.services.names import time_ordered
 
 if TYPE_CHECKING:
     from runtime.services.auth.endings import Endings
+    from runtime.services.auth.ports import User
     from runtime.services.auth.refresh import RefreshTokens
     from runtime.services.auth.sign_in import SignIn
     from runtime.services.auth.spec import AuthSpec
@@ -84,7 +85,7 @@ class SessionStore:
             found = await users.find(connection, claims.user)
         if row is None or found is None or claims.user not in row.users:
             return None
-        caller = Caller(f"user:{claims.user}", USER_SCOPES | set(found[0].scopes), session=row.id)
+        caller = caller_of(found[0], row.id)
         subjects = (f"session:{row.id}", f"user:{claims.user}", f"signing:{claims.kid}")
         entry = Entry(caller, row.id, min(claims.expires, row.expires_at.timestamp()), subjects, row.csrf)
         self._verified.put(mark, known, entry)
@@ -100,13 +101,16 @@ class SessionStore:
         user = admitted.user
         async with self._transactions.transaction() as tx:
             connection = tx.connection
+            found = await users.find(connection, user.id, lock=True)
+            if found is None or found[1] != admitted.kept:  # it was removed or changed while it was compared
+                raise Unauthenticated(WRONG)
             old = await sessions.find(connection, before, lock=True) if before else None
-            members = tuple(dict.fromkeys([*(old.users if old else ()), user.id]))
-            if len(members) > self._spec.sessions.max_users:
+            ids = tuple(dict.fromkeys([*(old.users if old else ()), user.id]))
+            if len(ids) > self._spec.sessions.max_users:
                 raise Conflict(
                     f"a session holds {self._spec.sessions.max_users} accounts", remedy="Sign out of one of them first."
                 )
-            row = self._row(visitor, old, user.id, members)
+            row = self._row(visitor, old, user.id, ids)
             await sessions.add(connection, row)
             refresh = await self._refresh.first(tx, row.id)
             if admitted.password is not None:
@@ -116,11 +120,12 @@ class SessionStore:
             if old is not None:
                 await sessions.remove(connection, old.id)
                 await revocations.write(connection, [f"session:{old.id}"])
+            begun = Standing(row, await members(connection, row))
         if old is not None:
             self._verified.revoke([f"session:{old.id}"])
-        return await self._signed(row, refresh=refresh, device=admitted.device)
+        return self._signed(begun, refresh=refresh, device=admitted.device)
 
-    def _row(self, visitor: Visitor, old: sessions.Row | None, user: str, members: tuple[str, ...]) -> sessions.Row:
+    def _row(self, visitor: Visitor, old: sessions.Row | None, user: str, users: tuple[str, ...]) -> sessions.Row:
         now = datetime.now(UTC)
         return sessions.Row(
             id=time_ordered(),
@@ -132,12 +137,12 @@ class SessionStore:
             created_at=old.created_at if old else now,
             used_at=now,
             expires_at=now + timedelta(seconds=self._spec.jwt.refresh_ttl),
-            users=members,
+            users=users,
         )
 
     async def refresh(self, visitor: Visitor) -> Signed:
-        row, token = await self._refresh.use(visitor)
-        return await self._signed(row, refresh=token)
+        used, token = await self._refresh.use(visitor)
+        return self._signed(used, refresh=token)
 
     # Accounts of a session
 
@@ -147,10 +152,12 @@ class SessionStore:
             if row is None or user not in row.users:
                 raise NotFound("this account is not in the session", remedy="Sign in to it.")
             await sessions.change(tx.connection, session, current=user)
-        return await self._signed(row._replace(current=user))
+            now = Standing(row._replace(current=user), await members(tx.connection, row))
+        return self._signed(now)
 
     async def show(self, session: str) -> Signed:
-        return await self._signed(await self._refresh.row(session))
+        async with self._database.reading() as connection:
+            return self._signed(await standing(connection, session))
 
     async def sign_out(self, session: str, user: str | None) -> Signed | None:
         async with self._database.reading() as connection:
@@ -158,13 +165,14 @@ class SessionStore:
         left = row
         for each in row.users if row and user is None else [user] if user else []:
             left = await self._endings.leave(session, each, "owner")
-        return await self._signed(left) if left is not None else None
-
-    async def _signed(self, row: sessions.Row, *, refresh: str | None = None, device: str | None = None) -> Signed:
+        if left is None:
+            return None
         async with self._database.reading() as connection:
-            found = [await users.find(connection, user) for user in row.users]
-        members = tuple(user for user, _ in filter(None, found))
-        current = next((user for user in members if user.id == row.current), None) or next(iter(members), None)
+            return self._signed(Standing(left, await members(connection, left)))
+
+    def _signed(self, at: Standing, *, refresh: str | None = None, device: str | None = None) -> Signed:
+        row, users = at
+        current = next((user for user in users if user.id == row.current), None) or next(iter(users), None)
         if current is None:
             raise ended()
         return Signed(
@@ -175,7 +183,7 @@ class SessionStore:
             refresh_life=(row.expires_at - datetime.now(UTC)).total_seconds(),
             csrf=row.csrf,
             current=current,
-            users=members,
+            users=users,
             device=device,
         )
 
@@ -200,6 +208,11 @@ class SessionStore:
         for session in over:
             async with self._transactions.transaction() as tx:
                 await sessions.remove(tx.connection, session)
+
+
+def caller_of(user: User, session: str) -> Caller:
+    """An account of a session as the caller of a request."""
+    return Caller(f"user:{user.id}", USER_SCOPES | set(user.scopes), session=session)
 
 
 def _device(row: sessions.Row) -> Device:

@@ -27,11 +27,13 @@ class Admitted(NamedTuple):
     """Somebody whose password was right.
 
     Args:
+        kept: the hash that it was compared with.
         password: its hash at the present cost, where the one that is kept has another.
         device: a token by which the device will be known; None where it is known.
     """
 
     user: User
+    kept: str
     password: str | None
     device: str | None
 
@@ -65,8 +67,7 @@ class SignIn:
             found = await users.by_email(connection, email)
             device = device_digest(visitor.device or "")
             known = await users.knows(connection, found[0].id if found else "", device)
-        place = f"device:{device}" if known else f"address:{visitor.address}"
-        mine = f"sign-in:{email}:{place}"
+        mine = f"sign-in:{email}:device:{device}" if known else tries_from(visitor.address, email)
         await self._count(mine, None if known else visitor.address)
         kept = found[1] if found else None
         if not await self._passwords.fits(kept, password) or found is None or kept is None:
@@ -76,7 +77,7 @@ class SignIn:
         if not known:
             await self._attempts.forgive(f"sign-in:{visitor.address}")
         fresh = await self._passwords.hashed(password) if self._passwords.outdated(kept) else None
-        return Admitted(found[0], fresh, None if known else secrets.token_urlsafe(32))
+        return Admitted(found[0], kept, fresh, None if known else secrets.token_urlsafe(32))
 
     async def _count(self, mine: str, address: str | None) -> None:
         limit = self._lockout
@@ -86,6 +87,11 @@ class SignIn:
         wait = await self._attempts.begin(*counted)
         if wait > 0:
             raise TooMany("too many attempts from here", retry_after=wait, remedy="Wait, or ask for a new password.")
+
+
+def tries_from(address: str, email: str) -> str:
+    """What the tries of an account are counted by that come from one network address."""
+    return f"sign-in:{email}:address:{address}"
 
 
 def device_digest(device: str) -> str:

@@ -111,7 +111,9 @@ class CodesSpec(Section):
 
     ttl: Duration = setting("15m", "How long a code is good.", example="1h")
     invitation_ttl: Duration = setting("7d", "How long the code of an invitation is good.", example="24h")
-    attempts: Positive = setting(5, "Wrong tries that a code survives.", example=3)
+    attempts: Positive = setting(
+        5, "Wrong tries of a code from one network address; twenty times as many in all end it.", example=3
+    )
 
 
 class ApiKeysSpec(Section):

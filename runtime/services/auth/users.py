@@ -96,6 +96,7 @@ class UserStore:
                 raise NotFound("there is no such account")
         await self._endings.revoke_others(id_, None, "operator")
         async with self._transactions.transaction() as tx:
+            await users.find(tx.connection, id_, lock=True)  # it makes no more keys from here on
             owned = await keys.of_owner(tx.connection, f"user:{id_}")
             for key in owned:
                 await keys.revoke(tx.connection, key)

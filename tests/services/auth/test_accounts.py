@@ -120,13 +120,29 @@ async def test_a_code_is_used_once_and_survives_few_tries(auths: Sites) -> None:
     await site.accounts.verify(HERE, ADA, code)
     with pytest.raises(Invalid):
         await site.accounts.verify(HERE, ADA, code)
-    await site.accounts.sign_up(HERE, "bob@example.com", GOOD)
-    code = await site.code("bob@example.com")
-    for _ in range(6):
+
+
+async def test_a_stranger_uses_up_their_own_tries_and_not_the_code(auths: Sites) -> None:
+    site = await auths()
+    await site.accounts.sign_up(HERE, ADA, GOOD)
+    for _ in range(5):
         with pytest.raises(Invalid):
-            await site.accounts.verify(HERE, "bob@example.com", "22222-22222")
+            await site.accounts.verify("10.0.0.9", ADA, "22222-22222")
+    with pytest.raises(TooMany):
+        await site.accounts.verify("10.0.0.9", ADA, await site.code(ADA))
+    await site.accounts.verify(HERE, ADA, await site.code(ADA))
+
+
+async def test_many_strangers_end_a_code_and_another_one_counts_anew(auths: Sites) -> None:
+    site = await auths(codes={"attempts": 1})
+    await site.accounts.sign_up(HERE, ADA, GOOD)
+    for number in range(21):
+        with pytest.raises(Invalid):
+            await site.accounts.verify(f"10.0.0.{number}", ADA, "22222-22222")
     with pytest.raises(Invalid):
-        await site.accounts.verify(HERE, "bob@example.com", code)
+        await site.accounts.verify(HERE, ADA, await site.code(ADA))
+    await site.accounts.sign_up(HERE, ADA, GOOD)
+    await site.accounts.verify(HERE, ADA, await site.code(ADA))
 
 
 async def test_a_code_lasts_as_long_as_the_spec_says(auths: Sites) -> None:

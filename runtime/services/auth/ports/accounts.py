@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from runtime.http.access import Caller
+
+
+Admission = Literal["open", "invite", "closed"]
+"""Who may sign up: everybody, whoever was invited, nobody."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +58,11 @@ class Profile:
 
 class Accounts(Protocol):
     """Signing up and passwords. An address is answered alike, whether or not it has an account."""
+
+    @property
+    def offered(self) -> Admission:
+        """Who may sign up; nobody, where no code can be mailed."""
+        ...
 
     async def sign_up(self, address: str, email: str, password: str) -> None:
         """Sends a code, or word that there is an account.
@@ -100,6 +109,14 @@ class Profiles(Protocol):
 
     async def user(self, id_: str) -> User:
         """One account.
+
+        Raises:
+            NotFound: there is none.
+        """
+        ...
+
+    async def whole(self, id_: str) -> tuple[User, Mapping[str, datetime | None], Mapping[str, datetime | None]]:
+        """One account with its further addresses and its phones.
 
         Raises:
             NotFound: there is none.

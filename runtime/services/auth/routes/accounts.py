@@ -3,13 +3,13 @@
 from typing import Annotated, Any
 
 import msgspec
-from litestar import Controller, Request, post
+from litestar import Controller, Request, get, post
 from litestar.params import JSONBody
 from litestar.status_codes import HTTP_200_OK, HTTP_202_ACCEPTED
 
-from runtime.http.access import OPEN, Caller, address_of, scope
+from runtime.http.access import OPEN, PUBLIC, Caller, address_of, scope
 from runtime.http.ports import Port
-from runtime.services.auth.ports import Accounts
+from runtime.services.auth.ports import Accounts, Admission
 from runtime.services.auth.routes.shown import declared
 
 Email = Annotated[str, msgspec.Meta(min_length=3, max_length=320)]
@@ -59,6 +59,16 @@ class Sent(msgspec.Struct):
     status: str = "if the address may have a code, it is on its way"
 
 
+class Offered(msgspec.Struct):
+    """Who may sign up.
+
+    Args:
+        signup: `open` for everybody, `invite` for whoever was invited; `closed`, also where no code could be mailed.
+    """
+
+    signup: Admission
+
+
 class Done(msgspec.Struct):
     status: str = "done"
 
@@ -68,6 +78,10 @@ class AccountRoutes(Controller):
 
     path = "/v1/auth"
     tags = ["accounts"]
+
+    @get("/signup", opt=PUBLIC, summary="Who may ask for an account", sync_to_thread=False)
+    def offered(self, accounts: Port[Accounts | None]) -> Offered:
+        return Offered(declared(accounts).offered)
 
     @post("/signup", opt={**OPEN, **_QUIET}, status_code=HTTP_202_ACCEPTED, summary="Ask for an account")
     async def sign_up(

@@ -11,7 +11,7 @@ from litestar.status_codes import HTTP_200_OK, HTTP_202_ACCEPTED
 from runtime.http.access import ADMIN, Caller, address_of, scope
 from runtime.http.paging import After, Limit, Page, page, position_of
 from runtime.http.ports import Port
-from runtime.services.auth.ports import Profile, Profiles, User, Users
+from runtime.services.auth.ports import Profile, Profiles, Users
 from runtime.services.auth.routes.shown import UserShown, declared, user_of
 
 Email = Annotated[str, msgspec.Meta(min_length=3, max_length=320)]
@@ -51,10 +51,17 @@ class ProfileShown(msgspec.Struct):
     phones: list[PhoneShown]
 
     @classmethod
-    async def of(cls, user: User, profiles: Profiles) -> "ProfileShown":
-        emails = [EmailShown(email, verified) for email, verified in (await profiles.emails(user.id)).items()]
-        phones = [PhoneShown(phone, verified) for phone, verified in (await profiles.phones(user.id)).items()]
-        return cls(user.id, user.email, user.name, user.time_zone, list(user.languages), emails, phones)
+    async def of(cls, id_: str, profiles: Profiles) -> "ProfileShown":
+        user, emails, phones = await profiles.whole(id_)
+        return cls(
+            user.id,
+            user.email,
+            user.name,
+            user.time_zone,
+            list(user.languages),
+            [EmailShown(email, verified) for email, verified in emails.items()],
+            [PhoneShown(phone, verified) for phone, verified in phones.items()],
+        )
 
 
 class ProfileRequest(msgspec.Struct, forbid_unknown_fields=True):
@@ -103,8 +110,7 @@ class ProfileRoutes(Controller):
 
     @get("/", opt=scope("account:read"), summary="The profile of the current account")
     async def show(self, profiles: Port[Profiles | None], caller: Port[Caller]) -> ProfileShown:
-        known = declared(profiles)
-        return await ProfileShown.of(await known.user(user_of(caller)), known)
+        return await ProfileShown.of(user_of(caller), declared(profiles))
 
     @put("/", opt=scope("account:write"), summary="Change it; each new address and phone gets a code")
     async def change(
@@ -114,10 +120,10 @@ class ProfileRoutes(Controller):
         profiles: Port[Profiles | None],
         caller: Port[Caller],
     ) -> ProfileShown:
-        known = declared(profiles)
+        known, id_ = declared(profiles), user_of(caller)
         wanted = Profile(data.name, data.time_zone, data.languages, data.emails, data.phones)
-        user = await known.change(user_of(caller), address_of(request.scope), wanted)
-        return await ProfileShown.of(user, known)
+        await known.change(id_, address_of(request.scope), wanted)
+        return await ProfileShown.of(id_, known)
 
     @post("/phones/verify", opt=scope("account:write"), status_code=HTTP_200_OK, summary="Prove a phone with its code")
     async def verify_phone(
@@ -129,7 +135,7 @@ class ProfileRoutes(Controller):
     ) -> ProfileShown:
         known, id_ = declared(profiles), user_of(caller)
         await known.verify_phone(id_, address_of(request.scope), data.phone, data.code)
-        return await ProfileShown.of(await known.user(id_), known)
+        return await ProfileShown.of(id_, known)
 
 
 class UserRoutes(Controller):

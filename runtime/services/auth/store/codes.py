@@ -7,9 +7,9 @@ import hmac
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Column, DateTime, Integer, MetaData, String, Table, Text, delete, insert, select, update
+from sqlalchemy import Column, DateTime, Integer, MetaData, String, Table, Text, delete, select, update
 
-from runtime.storage.rows import utc
+from runtime.storage.rows import put_all, utc
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection
@@ -40,7 +40,6 @@ async def put(
     data: str | None = None,
 ) -> None:
     """Keeps a code in the place of the one before."""
-    await connection.execute(delete(codes).where(codes.c.purpose == purpose, codes.c.subject == subject))
     row = {
         "purpose": purpose,
         "subject": subject,
@@ -50,7 +49,7 @@ async def put(
         "tries": 0,
         "expires_at": datetime.now(UTC) + timedelta(seconds=life),
     }
-    await connection.execute(insert(codes).values(row))
+    await put_all(connection, codes, [row])
 
 
 async def take(connection: AsyncConnection, purpose: str, subject: str, code: str, most: int) -> Any:
@@ -72,9 +71,10 @@ async def take(connection: AsyncConnection, purpose: str, subject: str, code: st
     return row if right and not over else None
 
 
-async def remove_of(connection: AsyncConnection, user: str) -> None:
-    """Removes those of an account."""
-    await connection.execute(delete(codes).where(codes.c.user == user))
+async def remove_of(connection: AsyncConnection, user: str, *purposes: str) -> None:
+    """Removes those of an account; all, where no purpose is named."""
+    which = codes.c.user == user
+    await connection.execute(delete(codes).where(which & codes.c.purpose.in_(purposes) if purposes else which))
 
 
 async def forget(connection: AsyncConnection) -> None:

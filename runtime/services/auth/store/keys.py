@@ -53,9 +53,10 @@ async def add(connection: AsyncConnection, key: ApiKey, digest: str) -> None:
     await connection.execute(insert(keys).values(row))
 
 
-async def find(connection: AsyncConnection, id_: str) -> tuple[ApiKey, str] | None:
-    """A key and the digest of its secret."""
-    row = (await connection.execute(select(keys).where(keys.c.id == id_))).one_or_none()
+async def find(connection: AsyncConnection, id_: str, *, lock: bool = False) -> tuple[ApiKey, str] | None:
+    """A key and the digest of its secret; locked, nobody else changes it until the transaction ends."""
+    query = select(keys).where(keys.c.id == id_)
+    row = (await connection.execute(query.with_for_update() if lock else query)).one_or_none()
     return (_key(row), row.digest) if row else None
 
 

@@ -75,14 +75,14 @@ class Refresh(NamedTuple):
 
     Args:
         replaced_at: when it was used; None where it was not.
-        child: the digest of its successor.
         salt: from which, with the token itself, the successor is made again.
+        last: whether its successor was not used, or it was not itself.
     """
 
     session: str
     replaced_at: datetime | None
-    child: str | None
     salt: str | None
+    last: bool
 
 
 async def add(connection: AsyncConnection, row: Row) -> None:
@@ -126,9 +126,10 @@ async def change(connection: AsyncConnection, id_: str, **values: Any) -> None:
 
 async def remove(connection: AsyncConnection, id_: str) -> bool:
     """Ends a session with all its tokens; false where it has ended already."""
+    removed = (await connection.execute(delete(sessions).where(sessions.c.id == id_))).rowcount == 1
     await connection.execute(delete(tokens).where(tokens.c.session == id_))
     await connection.execute(delete(members).where(members.c.session == id_))
-    return (await connection.execute(delete(sessions).where(sessions.c.id == id_))).rowcount == 1
+    return removed
 
 
 async def add_token(connection: AsyncConnection, digest: str, session: str) -> bool:
@@ -137,16 +138,24 @@ async def add_token(connection: AsyncConnection, digest: str, session: str) -> b
 
 
 async def token(connection: AsyncConnection, digest: str) -> Refresh | None:
-    row = (await connection.execute(select(tokens).where(tokens.c.digest == digest))).one_or_none()
+    """A refresh token and what became of its successor."""
+    child = tokens.alias("child")
+    last = tokens.c.child.is_(None) | (child.c.digest.is_not(None) & child.c.replaced_at.is_(None))
+    query = (
+        select(tokens.c.session, tokens.c.replaced_at, tokens.c.salt, last.label("last"))
+        .outerjoin(child, child.c.digest == tokens.c.child)
+        .where(tokens.c.digest == digest)
+    )
+    row = (await connection.execute(query)).one_or_none()
     if row is None:
         return None
-    return Refresh(row.session, utc(row.replaced_at) if row.replaced_at else None, row.child, row.salt)
+    return Refresh(row.session, utc(row.replaced_at) if row.replaced_at else None, row.salt, bool(row.last))
 
 
-async def replace(connection: AsyncConnection, digest: str, child: str, salt: str) -> bool:
+async def replace(connection: AsyncConnection, digest: str, child: str, salt: str, at: datetime) -> bool:
     """Uses a refresh token; false where another was first."""
     which = (tokens.c.digest == digest) & tokens.c.replaced_at.is_(None)
-    change = update(tokens).where(which).values(replaced_at=datetime.now(UTC), child=child, salt=salt)
+    change = update(tokens).where(which).values(replaced_at=at, child=child, salt=salt)
     return (await connection.execute(change)).rowcount == 1
 
 

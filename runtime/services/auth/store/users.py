@@ -76,9 +76,10 @@ async def by_email(connection: AsyncConnection, email: str) -> tuple[User, str |
     return _found((await connection.execute(select(users).where(users.c.email == email))).one_or_none())
 
 
-async def find(connection: AsyncConnection, id_: str) -> tuple[User, str | None] | None:
-    """A user and the hash of the password."""
-    return _found((await connection.execute(select(users).where(users.c.id == id_))).one_or_none())
+async def find(connection: AsyncConnection, id_: str, *, lock: bool = False) -> tuple[User, str | None] | None:
+    """A user and the hash of the password; locked, nobody else changes it until the transaction ends."""
+    query = select(users).where(users.c.id == id_)
+    return _found((await connection.execute(query.with_for_update() if lock else query)).one_or_none())
 
 
 async def page(connection: AsyncConnection, before: str | None, most: int) -> list[User]:
@@ -111,6 +112,12 @@ async def ids_after(connection: AsyncConnection, id_: str, most: int) -> list[st
 async def change(connection: AsyncConnection, id_: str, **values: Any) -> None:
     """Changes columns of a user."""
     await connection.execute(update(users).where(users.c.id == id_).values(**values))
+
+
+async def change_password(connection: AsyncConnection, id_: str, before: str | None, after: str) -> bool:
+    """Replaces the hash of a password; false where it is not the one before any more."""
+    which = (users.c.id == id_) & (users.c.password == before)
+    return (await connection.execute(update(users).where(which).values(password=after))).rowcount == 1
 
 
 async def remove(connection: AsyncConnection, id_: str) -> None:

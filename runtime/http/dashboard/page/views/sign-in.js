@@ -157,8 +157,19 @@ function links(...tasks) {
   return el(
     "p",
     { class: "links" },
-    tasks.map((task) => el("a", { href: `#/${task}` }, LINKS[task])),
+    tasks.map((task) => {
+      const link = el("a", { href: `#/${task}` }, LINKS[task]);
+      if (task === "sign-up") offer(link);
+      return link;
+    }),
   );
+}
+
+/** Shows a link to the sign-up where there is one. */
+async function offer(link) {
+  link.hidden = true;
+  const said = await call("GET", "/v1/auth/signup").catch(() => null);
+  link.hidden = said === null || said.signup === "closed";
 }
 
 function button(text, onclick) {
