@@ -23,6 +23,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     send.add_argument("category", metavar="CATEGORY", help="its name in the spec")
     send.add_argument("--user", action="append", default=[], metavar="ID", help="a user; may be given again")
     send.add_argument("--email", action="append", default=[], metavar="ADDRESS", help="somebody without an account")
+    send.add_argument(
+        "--phone", action="append", default=[], metavar="NUMBER", help="the same, by an international number"
+    )
     send.add_argument("--topic", metavar="TOPIC", help="its subscribers")
     send.add_argument("--all", action="store_true", help="every user")
     send.add_argument("--except", action="append", default=[], metavar="ID", dest="but", help="a user to leave out")
@@ -66,7 +69,10 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _send(args: argparse.Namespace, caller: Any) -> int:
-    to = {"users": args.user, "emails": args.email, "topic": args.topic, "all": args.all, "except": args.but}
+    to = {
+        "users": args.user, "emails": args.email, "phones": args.phone, "topic": args.topic, "all": args.all,
+        "except": args.but,
+    }  # fmt: skip
     body = {"category": args.category, "to": {name: value for name, value in to.items() if value}, **_shown(args)}
     body.update(
         {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from runtime.services.notifications.recipients import STRANGER
+from runtime.services.notifications.recipients import PHONE, STRANGER
 from runtime.services.notifications.store import addresses
 
 if TYPE_CHECKING:
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from runtime.storage.database import Database
 
 PAGE: Final = 500
-SOURCES: Final = ("users", "emails", "topic", "everyone")
+SOURCES: Final = ("users", "emails", "phones", "topic", "everyone")
 
 
 class Audiences:
@@ -49,6 +49,9 @@ class Audiences:
             return sorted(each for each in set(audience.users) if each > after)[:PAGE]
         if source == "emails":
             named = {f"{STRANGER}{each}" for each in audience.emails}
+            return sorted(each for each in named if each > after)[:PAGE]
+        if source == "phones":
+            named = {f"{PHONE}{each}" for each in audience.phones}
             return sorted(each for each in named if each > after)[:PAGE]
         if source == "topic":
             if audience.topic is None:

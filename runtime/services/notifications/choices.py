@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from runtime.errors import Invalid, NotFound, Pointer
 from runtime.services.names import unknown
-from runtime.services.notifications.recipients import STRANGER, known, people_of
+from runtime.services.notifications.recipients import has_account, known, people_of
 from runtime.services.notifications.settings import INCLUDED, Settings
 from runtime.services.notifications.store import addresses, preferences
 from runtime.services.notifications.templates import kinds_of
@@ -109,7 +109,7 @@ class Choices:
                     errors=[Pointer(f"/categories/{name}/enabled", "this category is mandatory")],
                 )
         found = await people_of(self._people, [user])
-        if user not in found or user.startswith(STRANGER):
+        if user not in found or not has_account(user):
             raise NotFound("there is no such user")
         async with self._database.reading() as connection:
             mine = (await known(connection, found))[user].reachable

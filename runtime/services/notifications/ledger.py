@@ -110,7 +110,7 @@ class Ledger:
     ) -> None:
         others = [to for to in parting["apart"] if await self._cache.get(self._key(job, to)) is None]
         if others:
-            await pass_on(job, rest(parting["apart"]), once=f"{job.id}:{parting['name']}")
+            await pass_on(job, rest(others), once=f"{job.id}:{parting['name']}")
             for to in others:
                 await self._note(self._key(job, to), b"apart")
 

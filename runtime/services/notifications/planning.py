@@ -18,7 +18,7 @@ from runtime.services.notifications.preferences import (
     verdicts,
 )
 from runtime.services.notifications.quiet import local_day, quiet_until, zone_of
-from runtime.services.notifications.recipients import STRANGER, known
+from runtime.services.notifications.recipients import has_account, known
 from runtime.services.notifications.settings import QuietHours
 from runtime.services.notifications.store import deliveries, digests, inbox, notices, preferences
 from runtime.services.notifications.templates import channel_of, kinds_of
@@ -165,7 +165,7 @@ class Planner:
             kinds = kinds_of(escalated, self._declared.spec)
         else:
             kinds = kinds_of(going.category, self._declared.spec)
-        if going.step or name.startswith(STRANGER):  # the inbox has it already, or there is none
+        if going.step or not has_account(name):  # the inbox has it already, or there is none
             return [kind for kind in kinds if kind != "in_app"]
         return kinds
 

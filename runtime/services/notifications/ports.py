@@ -32,10 +32,11 @@ class Audience:
         topic: those who have subscribed to it.
         everyone: all users.
         but: users who are left out, by id.
+        phones: people without an account, by number in its international form.
 
     Example:
         >>> Audience(topic="project:7", but=("u1",))
-        Audience(users=(), emails=(), topic='project:7', everyone=False, but=('u1',))
+        Audience(users=(), emails=(), topic='project:7', everyone=False, but=('u1',), phones=())
     """
 
     users: Sequence[str] = ()
@@ -43,6 +44,7 @@ class Audience:
     topic: str | None = None
     everyone: bool = False
     but: Sequence[str] = ()
+    phones: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 STRANGER: Final = "email:"
 """What the name of a recipient begins with who has no account but an address."""
+PHONE: Final = "phone:"
+"""The same of one who has but a number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,15 +38,22 @@ class Known:
     suppressed: frozenset[tuple[Kind, str]]
 
 
+def has_account(name: str) -> bool:
+    """Whether a recipient is a user."""
+    return not name.startswith((STRANGER, PHONE))
+
+
 async def people_of(people: People | None, recipients: Sequence[str]) -> dict[str, Person]:
     """The recipients that there are, by name. Asked before a transaction begins: it takes a connection of its own."""
-    users = [name for name in recipients if not name.startswith(STRANGER)]
+    users = [name for name in recipients if has_account(name)]
     found: dict[str, Person] = {}
     if users and people is not None:
         found.update(await people.find(users))
     for name in recipients:
         if name.startswith(STRANGER):
             found[name] = Person(name, None, None, (), ((name.removeprefix(STRANGER), True),))
+        elif name.startswith(PHONE):
+            found[name] = Person(name, None, None, (), (), ((name.removeprefix(PHONE), True),))
     return found
 
 
@@ -52,7 +61,7 @@ async def known(connection: AsyncConnection, found: Mapping[str, Person]) -> dic
     """What the tables say of recipients."""
     names = list(found)
     settings = await preferences.several(connection, names)
-    devices = await addresses.devices(connection, [name for name in names if not name.startswith(STRANGER)])
+    devices = await addresses.devices(connection, [name for name in names if has_account(name)])
     reachable = {name: _reachable(person, devices.get(name, ())) for name, person in found.items()}
     every = {address for each in reachable.values() for kind in ("email", "sms") for address, _ in _of(each, kind)}
     against = await addresses.suppressed(connection, sorted(every))

@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from runtime.errors import Invalid, Pointer
+from runtime.services.phones import e164
 
 if TYPE_CHECKING:
     from runtime.services.notifications.ports import Audience, Notice, People
@@ -40,7 +41,10 @@ async def require_good(notice: Notice, to: Audience, people: People | None) -> N
 
 def fingerprint(notice: Notice, to: Audience) -> str:
     """A digest of what was asked for."""
-    asked = {"notice": asdict(notice), "to": asdict(to)}
+    audience = asdict(to)
+    if not to.phones:  # keys that were used before there were phones stay good
+        del audience["phones"]
+    asked = {"notice": asdict(notice), "to": audience}
     return hashlib.sha256(json.dumps(asked, sort_keys=True, default=str).encode()).hexdigest()
 
 
@@ -56,15 +60,20 @@ def normal(email: str) -> str:
 
 def _wrong_audience(to: Audience, people: People | None) -> list[Pointer]:
     wrong = []
-    if not (to.users or to.emails or to.topic or to.everyone):
-        wrong.append(Pointer("/to", "name users, emails, a topic or all"))
+    if not (to.users or to.emails or to.phones or to.topic or to.everyone):
+        wrong.append(Pointer("/to", "name users, emails, phones, a topic or all"))
     if (to.users or to.everyone or to.topic) and people is None:
-        wrong.append(Pointer("/to", "the spec declares no accounts (`auth`), so that there are only emails"))
-    if len(to.users) + len(to.emails) > MOST_USERS:
+        wrong.append(Pointer("/to", "the spec declares no accounts (`auth`), so that there are only emails and phones"))
+    if len(to.users) + len(to.emails) + len(to.phones) > MOST_USERS:
         wrong.append(Pointer("/to", f"at most {MOST_USERS:,} by name; larger audiences are topics"))
     for place, email in enumerate(to.emails):
         if not _EMAIL.fullmatch(normal(email)):
             wrong.append(Pointer(f"/to/emails/{place}", "this is no e-mail address"))
+    for place, phone in enumerate(to.phones):
+        try:
+            e164(phone)
+        except ValueError as error:
+            wrong.append(Pointer(f"/to/phones/{place}", f"{error}: write it as +43 660 1234567"))
     return wrong
 
 

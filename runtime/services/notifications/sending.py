@@ -10,11 +10,12 @@ from runtime.errors import Conflict
 from runtime.services.names import time_ordered, unknown
 from runtime.services.notifications.audience import PAGE
 from runtime.services.notifications.ports import MOST_INLINE, Audience, Notice, Notified
-from runtime.services.notifications.recipients import STRANGER, people_of
+from runtime.services.notifications.recipients import PHONE, STRANGER, people_of
 from runtime.services.notifications.requests import fingerprint, normal, operation, require_good
 from runtime.services.notifications.store import deliveries, digests, inbox, leaving, notices
 from runtime.services.notifications.store.notices import Kept
 from runtime.services.notifications.templates import all_kinds_of
+from runtime.services.phones import e164
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -73,12 +74,15 @@ class Sending:
         await require_good(notice, to, self._people)
         category = spec.categories[notice.category]
         self._declared.templates.check(notice.category, self._kinds(category), notice.data, notice.link)
-        to = replace(to, emails=tuple(normal(email) for email in to.emails))
+        to = replace(
+            to, emails=tuple(normal(each) for each in to.emails), phones=tuple(e164(each) for each in to.phones)
+        )
         now = datetime.now(UTC)
         due = notice.at if notice.at is not None and notice.at > now else None
         named = replace(notice, key=operation(by, notice.key) if notice.key is not None else None)
         kept = Kept(time_ordered(), named, to, fingerprint(notice, to), by[:200], now, due, None, 0)
-        small = due is None and to.topic is None and not to.everyone and len(to.users) + len(to.emails) <= MOST_INLINE
+        count = len(to.users) + len(to.emails) + len(to.phones)
+        small = due is None and to.topic is None and not to.everyone and count <= MOST_INLINE
         names = self._named(to) if small else []
         found = await people_of(self._people, names)
         online = await self._presence.online(names)
@@ -111,7 +115,7 @@ class Sending:
 
     def _named(self, to: Audience) -> list[str]:
         left_out = set(to.but)
-        names = [*to.users, *(f"{STRANGER}{email}" for email in to.emails)]
+        names = [*to.users, *(f"{STRANGER}{each}" for each in to.emails), *(f"{PHONE}{each}" for each in to.phones)]
         return [name for name in dict.fromkeys(names) if name not in left_out]
 
     # Work of the queue

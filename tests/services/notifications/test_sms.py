@@ -12,6 +12,7 @@ from twilio.rest import Client
 from runtime.errors import Fault, Invalid
 from runtime.services.notifications.adapters.generic_sms import GenericSms
 from runtime.services.notifications.channels.spec import GenericSmsChannel
+from runtime.services.notifications.ports import Audience
 from tests.services.notifications.site import Site, write
 from tests.services.notifications.sms_provider import ACCOUNT, TOKEN, sms_provider, twilio_error, vonage_error
 
@@ -105,6 +106,24 @@ async def test_vonage_and_any_other_are_asked_in_their_own_way(site: Build, prov
     assert form_.fields == {"to": ADA, "text": '5 € & "more"'}
     assert query_.fields == {"to": ADA, "text": '5 € & "more"', "ref": ids["four"].id}
     assert [ids[name].provider_id for name in told] == [each.id for each in provider.sent]
+
+
+async def test_numbers_without_an_account(site: Build, provider: SmsProvider) -> None:
+    at = await site({"news": {"channels": ["in_app", "sms", "email"]}}, declared={"sms": provider.twilio()})
+    await at.user("ada", ADA)
+    await at.work()
+    to = Audience(users=("ada",), emails=("bob@example.com",), phones=("+1 (202) 555-0123", BOB))
+    receipts = await at.settled(await at.notify("news", to=to))
+    assert sorted(provider.numbers) == sorted([ADA, BOB])
+    bob = f"phone:{BOB}"
+    assert (receipts[bob, "sms", ""].status, receipts[bob, "email", ""].reason) == ("sent", "no address")
+    assert (bob, "in_app", "") not in receipts
+    later = Audience(phones=(ADA, BOB), topic="none")  # worked off by the queue
+    receipts = await at.settled(await at.notify("news", to=later))
+    assert {who for who, kind, _ in receipts if kind == "sms"} == {f"phone:{ADA}", bob}
+    assert len(provider.sent) == 4
+    with pytest.raises(Invalid, match="it names no country"):
+        await at.notify("news", to=Audience(phones=("0660 1234567",)))
 
 
 ANSWERS = {

@@ -12,6 +12,7 @@ from runtime.services.notifications.ports import Audience, Notice
 Id = Annotated[str, msgspec.Meta(min_length=1, max_length=40)]
 Ids = Annotated[list[Id], msgspec.Meta(max_length=20_000)]
 Email = Annotated[str, msgspec.Meta(min_length=3, max_length=320)]
+Phone = Annotated[str, msgspec.Meta(min_length=3, max_length=40)]
 Topic = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
 Link = Annotated[str, msgspec.Meta(max_length=2000)]
 
@@ -22,6 +23,7 @@ class To(msgspec.Struct, forbid_unknown_fields=True, rename={"but": "except"}):
     Args:
         users: by id.
         emails: people without an account.
+        phones: people without an account, in international form.
         topic: its subscribers.
         all: every user.
         but: `except`: users who are left out.
@@ -29,12 +31,13 @@ class To(msgspec.Struct, forbid_unknown_fields=True, rename={"but": "except"}):
 
     users: Ids = []
     emails: Annotated[list[Email], msgspec.Meta(max_length=20_000)] = []
+    phones: Annotated[list[Phone], msgspec.Meta(max_length=20_000)] = []
     topic: Topic | None = None
     all: bool = False
     but: Ids = []
 
     def audience(self) -> Audience:
-        return Audience(self.users, self.emails, self.topic, self.all, self.but)
+        return Audience(self.users, self.emails, self.topic, self.all, self.but, self.phones)
 
 
 class NotificationRequest(msgspec.Struct, forbid_unknown_fields=True):

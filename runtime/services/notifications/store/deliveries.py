@@ -31,7 +31,9 @@ _mine = update(deliveries).where(deliveries.c.id == bindparam("id_"))
 _went: dict[str, Any] = {name: bindparam(f"{name}_") for name in ("provider", "provider_id", "details", "sent_at")}
 _came: dict[str, Any] = {name: bindparam(f"{name}_") for name in ("status", "reason", "due_at", "updated_at")}
 _RECORD = _mine.where(deliveries.c.status == "sending").values(claim=None, **_went, **_came)
-_AHEAD = _mine.where(deliveries.c.claim.is_not(None), deliveries.c.status.in_(REPORTED)).values(claim=None, **_went)
+# Written for many at a time, which a list of values in a statement does not allow.
+_reported = or_(*(deliveries.c.status == each for each in REPORTED))
+_AHEAD = _mine.where(deliveries.c.claim.is_not(None), _reported).values(claim=None, **_went)
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,6 +54,7 @@ async def add(connection: AsyncConnection, kept: Kept) -> bool:
     audience = {
         "users": list(to.users),
         "emails": list(to.emails),
+        "phones": list(to.phones),
         "topic": to.topic,
         "everyone": to.everyone,
         "but": list(to.but),
@@ -137,7 +138,14 @@ def _kept(row: Any) -> Kept:
     return Kept(
         row.id,
         notice,
-        Audience(tuple(to["users"]), tuple(to["emails"]), to["topic"], to["everyone"], tuple(to["but"])),
+        Audience(
+            tuple(to["users"]),
+            tuple(to["emails"]),
+            to["topic"],
+            to["everyone"],
+            tuple(to["but"]),
+            tuple(to.get("phones", ())),
+        ),
         row.print,
         row.created_by,
         utc(row.created_at),
