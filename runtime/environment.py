@@ -19,12 +19,13 @@ from runtime.kernel.journal import Journal
 from runtime.kernel.lock import StateLock
 from runtime.kernel.reconcile import Kernel
 from runtime.kernel.status import ComponentStatus
-from runtime.outline import catches_mail, channels
+from runtime.outline import AUDIT, audited, catches_mail, channels
 from runtime.part import Part
 from runtime.plugins import Registry
 from runtime.rotation import Rotation
 from runtime.settings import Settings
 from runtime.state import StateFolder
+from runtime.telemetry.audit import OPERATOR, Act
 from runtime.telemetry.logs import Logs
 from runtime.telemetry.metrics import Metrics
 from runtime.telemetry.redaction import Redactor
@@ -117,6 +118,7 @@ class Environment:
                         tasks.start_soon(rotation.run)
                         lock.publish(self.url)
                         on_ready()
+                        self._record(self.kernel)
                         vitals = Vitals(self.kernel, self.kernel.service("events").platform, logs.redactor.text)
                         await self._until_over(vitals)
                         rotation.stop()
@@ -125,6 +127,14 @@ class Environment:
                 tasks.cancel_scope.cancel()
         if failure is not None and not self._over.is_set():  # else a signal came first, and is why it failed
             raise failure
+
+    def _record(self, kernel: Kernel) -> None:
+        """Writes down that a revision was applied; a worker beside others runs a part of one that was."""
+        if self.part.beside_others or not audited(self.loaded.data):
+            return
+        digest = kernel.revision.digest if kernel.revision else ""
+        about = {"digest": digest, "version": __version__, "role": self.part.role}
+        kernel.service(AUDIT).note(Act("spec.apply", OPERATOR, f"revision:{self.revision}", details=about))
 
     @contextmanager
     def _locked(self) -> Iterator[StateLock]:

@@ -14,6 +14,12 @@ Data = Mapping[str, Any]
 DELIVERING = {"notifications.email": "smtp", "notifications.push": "webpush", "notifications.sms": "http"}
 """Built-in handlers that deliver through a channel, and the kind of that channel."""
 
+AUDIT = "observability.audit"
+"""The component of the audit trail."""
+
+RECORDING = "audit.record"
+"""The built-in subscriber that writes events into the audit trail."""
+
 INBOX = "notifications.in_app"
 """The built-in handler of inboxes, which also expands audiences and closes digests."""
 
@@ -53,13 +59,21 @@ def absent(data: Data) -> dict[str, str]:
     watched = data.get("observability") or {}
     processes = data.get("processes") or {}
     found: dict[str, str] = {}
-    if watched.get("audit"):
-        found["observability.audit"] = "the audit trail"
     if (watched.get("errors") or {}).get("dsn"):
         found["observability.errors"] = "reporting errors"
     if (processes.get("api", 1), processes.get("workers", 0)) != (1, 0):
         found["processes"] = "splitting into several processes (all runs in this one)"
     return found
+
+
+def audited(data: Data) -> bool:
+    """Whether acts are kept in an audit trail.
+
+    Example:
+        >>> audited({}), audited({"observability": {"audit": False}}), audited({"observability": {"audit": {}}})
+        (True, False, True)
+    """
+    return (data.get("observability") or {}).get("audit", True) is not False
 
 
 def channels(data: Data) -> Data:
@@ -106,6 +120,9 @@ def _nodes(data: Data) -> Iterator[Node]:
     # What they sign in with may be lent by Vault: it must not end before they do.
     yield Node("storage.redis", ("secrets",))
     yield Node("storage.database", ("secrets",))
+    audit = (AUDIT,) if audited(data) else ()
+    for id_ in audit:
+        yield Node(id_, ("storage.database", "storage.redis"))
     if (data.get("secrets") or {}).get("encryption"):
         yield Node("secrets.provider-keys", ("secrets", "storage.database"))
     yield Node("storage.cache", ("storage.redis",))
@@ -145,6 +162,6 @@ def _nodes(data: Data) -> Iterator[Node]:
     for name in data.get("schedules") or {}:
         yield Node(f"schedules.{name}", ("storage.cache", "jobs"))
     for name in (data.get("events") or {}).get("subscriptions") or {}:
-        yield Node(f"events.{name}", ("events", "outbox", *billing))
+        yield Node(f"events.{name}", ("events", "outbox", *billing, *audit))
     for id_ in absent(data):
         yield Node(id_, ())

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from runtime.assembly.site import Made, Site
+from runtime.outline import AUDIT, RECORDING, audited
 from runtime.plugins import Mark
 from runtime.services.events.figures import StreamCollector
 from runtime.services.events.service import EventBus
@@ -55,14 +56,14 @@ def _bus(site: Site) -> Made:
 
 def _subscription(site: Site, name: str) -> Made:
     spec = site.spec.events.subscriptions[name]
-    built_in = spec.handler == USAGE and site.spec.billing is not None
+    built_in = {USAGE: site.spec.billing is not None, RECORDING: audited(site.data)}.get(spec.handler, False)
     mark = site.registry.get("subscriber", spec.handler)
     fields = site.data["events"]["subscriptions"][name]
     if mark is None and not built_in:
         return site.absent(f"events.{name}", f'the subscriber "{spec.handler}"', fields)
 
     def make(ports: Ports) -> Service:
-        handler = mark or Mark("subscriber", USAGE, ports["billing"].used, once=True)
+        handler = mark or _built_in(spec.handler, ports)
         masked = site.logs.redactor.text
         return Subscription(name, spec, handler, ports["events"], inbox=ports["outbox"], mask=masked)
 
@@ -72,3 +73,11 @@ def _subscription(site: Site, name: str) -> Made:
         fields,
         live_fields(SubscriptionSpec),
     )
+
+
+def _built_in(name: str, ports: Ports) -> Mark:
+    if name == USAGE:
+        return Mark("subscriber", USAGE, ports["billing"].used, once=True)
+    from runtime.services.audit.workers import Recording
+
+    return Mark("subscriber", RECORDING, Recording(ports[AUDIT]).record)

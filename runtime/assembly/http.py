@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from runtime import __version__
 from runtime.assembly.site import Made, Site
@@ -11,6 +11,7 @@ from runtime.http.api import Api
 from runtime.http.operator_key import OperatorKey
 from runtime.http.server import HttpServer
 from runtime.http.spec import ApiSpec
+from runtime.outline import AUDIT
 from runtime.services.ai.report import Report
 from runtime.services.ai.routes.chat import AiRoutes
 from runtime.services.ai.routes.usage import UsageRoutes
@@ -48,6 +49,7 @@ def component(site: Site, _: str) -> Made:
         # The event bus has started: it has refused schemas that cannot be read.
         auth = ports.get("auth")
         notifications = ports.get("notifications")
+        trail = ports.get(AUDIT)
         operator = OperatorKey.open(site.state.operator_key)
         described = document(site.spec.events, site.spec.name, __version__, site.registry.of("event_type"))
         api = Api(
@@ -62,6 +64,7 @@ def component(site: Site, _: str) -> Made:
                 *([AiRoutes] if site.spec.ai else []),
                 *(NotificationRoutes, InboxRoutes, PreferenceRoutes, TopicRoutes, PushRoutes),
                 *(UnsubscribeRoutes, CallbackRoutes),
+                *([_audit_routes()] if trail else []),
                 *(AccountRoutes, SessionRoutes, ProfileRoutes, UserRoutes, ApiKeyRoutes, SigningKeyRoutes),
                 description_controller(described),
             ],
@@ -75,6 +78,7 @@ def component(site: Site, _: str) -> Made:
                 "ai": ports.get("ai"),
                 "ai_usage": Report(ports["ai.books"]) if "ai.books" in ports else None,
                 "notifications": notifications,
+                "audit": trail,
                 "secrets": ports["secrets"],
                 "provider_keys": ports.get("secrets.provider-keys"),
                 "api_keys": auth.api_keys if auth else None,
@@ -88,6 +92,7 @@ def component(site: Site, _: str) -> Made:
             access=FirstOf(operator, auth) if auth else operator,
             visitors=auth.browsers if auth else None,
             watch=auth.watched if auth else None,
+            recorder=trail,
             health=site.health,
             view=site.view,
             cache=ports["storage.cache"].held,
@@ -115,3 +120,9 @@ def component(site: Site, _: str) -> Made:
         )
 
     return Made("HTTP API", make, site.data["api"], live_fields(ApiSpec))
+
+
+def _audit_routes() -> Any:
+    from runtime.services.audit.routes import AuditRoutes
+
+    return AuditRoutes

@@ -33,6 +33,7 @@ COMMANDS = {
     "keys": "API keys, keys that sign, push and encrypt: create, list, rotate, revoke",
     "api-keys": "API keys with scopes: create, list, find, revoke",
     "signing-keys": "keys that access tokens are signed with: list, rotate",
+    "audit": "who did what: list, verify that nothing was changed, note the head",
     "notify": "send a notification by hand, look at caught mails",
     "ai": "ask a model, see the providers, what was used",
     "routines": "list routines, run one and watch its steps",

@@ -2,7 +2,7 @@
 
 SecurityHeaders · RequestId · Traced · Observe       every request, also those that find no route
 CORS, routing                                        Litestar's
-Options · Guard · RateLimit · Bodies · Idempotency   every route
+Options · Audited · Guard · RateLimit · Bodies · Idempotency   every route
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from litestar.openapi.config import OpenAPIConfig
 from litestar.types import ASGIApp, Receive, Scope, Send
 
 from runtime.http.access import OPEN, Access, Visitors, require_declared, scope
+from runtime.http.audit import Audit, Audited
 from runtime.http.body import Bodies
 from runtime.http.dashboard.routes import ROUTES as DASHBOARD
 from runtime.http.docs import POLICY, page
@@ -42,6 +43,7 @@ from runtime.http.runtime_routes import EnvironmentView, runtime_controller
 from runtime.http.trace import Traced
 from runtime.http.websocket import Session, WebSockets
 from runtime.storage.ports import Cache
+from runtime.telemetry.audit import Recorder
 from runtime.telemetry.metrics import CONTENT_TYPE, Metrics
 from runtime.telemetry.tracing import Tracing
 
@@ -89,6 +91,7 @@ class Api:
         visitors: who knows the callers that come by cookies.
         tracing: where requests are traced.
         watch: who tells when a caller is revoked; streams and WebSockets end then.
+        recorder: who writes down the acts that routes declare, and what was forbidden.
 
     Raises:
         Undeclared: a route does not say who may call it.
@@ -121,6 +124,7 @@ class Api:
         visitors: Visitors | None = None,
         watch: Watch | None = None,
         tracing: Tracing | None = None,
+        recorder: Recorder | None = None,
     ) -> None:
         self.live = Live(settings.rate_limit, settings.max_body)
         self.limiter = Limiter(redis, f"{prefix}limit:")
@@ -134,6 +138,7 @@ class Api:
             visitors=visitors,
             watch=watch,
         )
+        audit = Audit(recorder) if recorder is not None else None
         routes: list[Any] = [*self._pages(), not_built, *controllers, health_controller(health, version)]
         if view is not None:
             routes.append(runtime_controller(view))
@@ -143,6 +148,7 @@ class Api:
             routes,
             middleware=[
                 Options,
+                *([partial(Audited, audit=audit)] if audit else []),
                 guard,
                 partial(RateLimit, limiter=self.limiter, live=self.live),
                 partial(Bodies, live=self.live),
@@ -170,7 +176,7 @@ class Api:
         inner = NotBuiltRoutes(self.litestar, self.litestar)
         origins = {*settings.cors.origins, *([settings.public_url] if settings.public_url else [])}
         self._sockets = WebSockets(sockets or {}, guard(self.litestar), self.limiter, self.live, frozenset(origins))
-        self._handle: ASGIApp = SecurityHeaders(RequestId(Traced(Observe(inner, metrics), tracing or Tracing())))
+        self._handle: ASGIApp = SecurityHeaders(RequestId(Traced(Observe(inner, metrics, audit), tracing or Tracing())))
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         if scope["type"] != ScopeType.HTTP:

@@ -49,8 +49,6 @@ ROWS: Final = (
     Row("POST", "/v1/runtime/plan", "Planning over HTTP"),
     Row("POST", "/v1/runtime/apply", "Applying over HTTP"),
     Row("POST", "/v1/runtime/rollback", "Rolling back"),
-    Row("GET", "/v1/audit", "The audit trail"),
-    Row("GET", "/v1/audit/verify", "The audit trail"),
 )
 
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from http import HTTPStatus
 from typing import Final
 
 from litestar.types import ASGIApp, Receive, Scope, Send
 
 from runtime.errors import RequestFault
 from runtime.http.access import caller_of
+from runtime.http.audit import Audit
 from runtime.http.headers import method_of, status_of
 from runtime.http.problems import send_problem
 from runtime.telemetry.metrics import Metrics
@@ -34,11 +36,13 @@ class Observe:
 
     Args:
         metrics: where the figures go; None for none.
+        audit: is told of what was forbidden.
     """
 
-    def __init__(self, app: ASGIApp, metrics: Metrics | None) -> None:
+    def __init__(self, app: ASGIApp, metrics: Metrics | None, audit: Audit | None = None) -> None:
         self._app = app
         self._metrics = metrics
+        self._audit = audit
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         started = time.perf_counter()
@@ -62,6 +66,8 @@ class Observe:
         if self._metrics is not None:
             route = scope["path_template"] if "route_handler" in scope else "none"
             self._metrics.request(route, method if method in METHODS else "other", status, seconds)
+        if status == HTTPStatus.FORBIDDEN and self._audit is not None:
+            self._audit.forbidden(scope)
         level = logging.DEBUG if path in PROBES else logging.INFO
         if _log.isEnabledFor(level):
             fields = {"ms": round(seconds * 1000, 1), "caller": caller_of(scope).id}

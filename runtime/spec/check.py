@@ -77,6 +77,7 @@ def _check_values(view: View) -> None:
         Handlers(view).check([mark for mark in marked if mark.leaf.get("x-ref") in FUNCTIONS])
         _check_ranges(view)
         _check_processes(view)
+        _check_audit(view)
         if view.data.get("routines"):
             from runtime.spec.dataflow import Dataflow
 
@@ -114,6 +115,16 @@ def _check_processes(view: View) -> None:
     if (api or 1) > 1 or (workers or 0) > 0:
         message = 'events in memory stay within one process, and "processes" asks for several; write redis'
         view.report.add(("events", "backend"), message, "redis")
+
+
+def _check_audit(view: View) -> None:
+    subscriptions = view.value(("events", "subscriptions"))
+    if view.value(("observability", "audit")) is not False or not isinstance(subscriptions, Mapping):
+        return
+    for name, subscription in subscriptions.items():
+        if isinstance(subscription, Mapping) and subscription.get("handler") == "audit.record":
+            message = "audit.record writes into the audit trail, which observability.audit turns off"
+            view.report.add(("events", "subscriptions", name, "handler"), message)
 
 
 def _check_references(view: View) -> None:

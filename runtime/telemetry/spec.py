@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from runtime.spec.fields import Live, Section, section, setting
-from runtime.spec.kinds import Form, Fraction, Secret, Switch, Text, Url
+from runtime.spec.fields import Items, Live, Section, section, setting
+from runtime.spec.kinds import Duration, Form, Fraction, Secret, Switch, Text, Url
 
 RoutePath = Annotated[
     str,
@@ -63,6 +63,24 @@ class ErrorsSpec(Section):
     )
 
 
+class AuditSpec(Section):
+    """How the audit trail is kept."""
+
+    keep: Duration | None = setting(
+        None,
+        "How long entries are kept; for ever, where nothing is said. They go from the old end only.",
+        example="400d",
+    )
+    key: Secret | None = setting(
+        None,
+        "A key of at least 32 characters, kept outside the database: nobody without it can make up entries that fit.",
+        example="${vault:shared-secrets#audit_key}",
+    )
+    previous_keys: Items[Secret] = setting(
+        (), "Keys of older entries, as long as such entries are kept.", example=["${vault:shared-secrets#audit_key_1}"]
+    )
+
+
 class ObservabilitySpec(Section):
     """How the environment is watched."""
 
@@ -70,4 +88,8 @@ class ObservabilitySpec(Section):
     metrics: MetricsSpec = section("Figures for Prometheus.")
     tracing: TracingSpec = section("Traces by OpenTelemetry.")
     errors: ErrorsSpec = section("Where unexpected errors are reported.")
-    audit: Switch = setting(True, "Whether actions that matter for security are kept in an audit trail.", example=False)
+    audit: Switch | AuditSpec = setting(
+        True,
+        "Whether acts that matter for security are kept in an audit trail, and for how long.",
+        example={"keep": "400d"},
+    )

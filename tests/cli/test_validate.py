@@ -78,7 +78,7 @@ MISTAKES = [
     ),
     (
         "production.yaml", 16, 10, "observability.audit",
-        'expected true or false, found the text "no"; write false', "false",
+        'expected true or false or a mapping, found the text "no"; write false', "false",
     ),
     (
         "base.yaml", 2, 7, "name",

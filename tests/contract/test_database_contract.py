@@ -12,6 +12,7 @@ from sqlalchemy import Column, Integer, MetaData, String, Table, func, insert, i
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from runtime.errors import Fault
+from runtime.services.audit.store import metadata as audit
 from runtime.services.billing.store import metadata as billing
 from runtime.services.outbox.store import metadata as outbox
 from runtime.storage.database import Database
@@ -68,7 +69,10 @@ async def test_the_schema_is_on_the_newest_revision(database: Database) -> None:
         assert found.scalar_one() == revisions()[-1]
 
 
-@pytest.mark.parametrize("table", [environment, *outbox.tables.values(), *billing.tables.values()], ids=str)
+TABLES = [environment, *outbox.tables.values(), *billing.tables.values(), *audit.tables.values()]
+
+
+@pytest.mark.parametrize("table", TABLES, ids=str)
 async def test_the_migrations_make_the_tables_that_the_code_uses(database: Database, table: Table) -> None:
     def found(synchronous: Connection) -> tuple[dict[str, bool], list[str], set[tuple[str | None, ...]]]:
         about = inspect(synchronous)

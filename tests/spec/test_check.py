@@ -260,3 +260,18 @@ def test_secrets_of_the_file_are_masked_in_its_lines(spec: Path) -> None:
     assert "secretive" not in found[1].snippet
     assert "t0ken" not in found[1].snippet
     assert len(found[1].snippet) == 105
+
+
+def test_events_are_not_written_into_a_trail_that_is_off(spec: Path) -> None:
+    text = """
+events:
+  streams: {security: {events: {login.failed: {}}}}
+  subscriptions: {kept: {stream: security, handler: audit.record}}
+observability: {audit: %s}
+"""
+    assert complaints(spec, text % "false") == [
+        "6:53 events.subscriptions.kept.handler: audit.record writes into the audit trail, which observability.audit "
+        "turns off"
+    ]
+    assert complaints(spec, text % "{keep: 400d}") == []
+    assert complaints(spec, text % "{keep: 400}")[0].startswith("7:31 observability.audit.keep")

@@ -13,6 +13,7 @@ from runtime.services.auth.evenly import evenly
 from runtime.services.auth.sign_in import tries_from
 from runtime.services.auth.store import users
 from runtime.services.auth.users import new_user
+from runtime.telemetry.audit import concern
 
 if TYPE_CHECKING:
     from runtime.http.access import Caller
@@ -93,10 +94,13 @@ class AccountStore:
         now = datetime.now(UTC)
         found = await users.by_email(tx.connection, email)
         if found is None:
-            await users.add(tx.connection, new_user(email, now, ()), row.data)
+            made = new_user(email, now, ())
+            await users.add(tx.connection, made, row.data)
+            concern(f"user:{made.id}")
         elif found[1] is None:
             await users.change(tx.connection, found[0].id, password=row.data, verified_at=now)
             await self._codes.spend(tx, found[0].id)
+            concern(f"user:{found[0].id}")
         return True
 
     async def _verify_email(self, tx: Transaction, email: str, code: str) -> bool:
@@ -104,6 +108,7 @@ class AccountStore:
         if row is None:
             return False
         await users.verify_email(tx.connection, row.user, email)
+        concern(f"user:{row.user}")
         return True
 
     # Passwords
@@ -133,6 +138,7 @@ class AccountStore:
         if user is None:
             raise wrong_code()
         await self._attempts.clear(tries_from(address, email))  # whoever forgot it has tried it before
+        concern(f"user:{user}")
         await self._endings.revoke_others(user, None, "password")
 
     async def change_password(self, caller: Caller, address: str, present: str, password: str) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from runtime.errors import TooMany, Unauthenticated
 from runtime.services.auth.attempts import Counted
 from runtime.services.auth.store import users
+from runtime.telemetry.audit import concern
 
 if TYPE_CHECKING:
     from runtime.services.auth.attempts import Attempts
@@ -71,6 +72,8 @@ class SignIn:
         await self._count(mine, None if known else visitor.address)
         kept = found[1] if found else None
         if not await self._passwords.fits(kept, password) or found is None or kept is None:
+            if found is not None:
+                concern(f"user:{found[0].id}")
             self._platform.sign_in_refused(visitor.address, method="password", reason=WRONG)
             raise Unauthenticated(WRONG)
         await self._attempts.clear(mine)

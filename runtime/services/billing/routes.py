@@ -10,11 +10,14 @@ from litestar.status_codes import HTTP_200_OK
 
 from runtime.errors import Conflict, Forbidden, NotFound
 from runtime.http.access import ADMIN, OPEN, Caller, scope
+from runtime.http.audit import audited
 from runtime.http.paging import After, Limit, page, position_of
 from runtime.http.ports import Port
 from runtime.services.billing.amounts import parse, show
 from runtime.services.billing.ports import Billing, Entry, Posting
 from runtime.services.names import time_ordered
+
+POSTED = audited("credits.post", "{account}", "kind", "amount", "currency", "id")
 
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=180)]
 Text = Annotated[str, msgspec.Meta(max_length=500)]
@@ -140,7 +143,7 @@ class CreditRoutes(Controller):
             show(await ledger.spent(caller.id)) if caller.credits is not None else None,
         )
 
-    @post("/", opt=scope(ADMIN), summary="Enter a purchase, a bonus, a refund or an adjustment")
+    @post("/", opt={**scope(ADMIN), **POSTED}, summary="Enter a purchase, a bonus, a refund or an adjustment")
     async def enter(self, data: JSONBody[CreditsRequest], billing: Port[Billing | None]) -> EntryShown:
         ledger = _declared(billing)
         if data.currency not in (None, ledger.currency):

@@ -10,6 +10,7 @@ from litestar.status_codes import HTTP_200_OK, HTTP_202_ACCEPTED
 
 from runtime.errors import Invalid
 from runtime.http.access import OPEN, scope
+from runtime.http.audit import audited
 from runtime.http.paging import After, Limit, Page, cursor, position
 from runtime.http.ports import Port
 from runtime.http.sse import EventStream, ServerEvent
@@ -203,7 +204,7 @@ class StreamRoutes(Controller):
 
     @post(
         "/{stream:str}/dead/replay",
-        opt=scope("events:write"),
+        opt={**scope("events:write"), **audited("stream.replay", "stream:{stream}", "subscription", "ids", "replayed")},
         status_code=HTTP_200_OK,
         summary="Have dead events handled again, by the subscriptions that could not",
     )

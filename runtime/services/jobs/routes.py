@@ -9,6 +9,7 @@ from litestar.status_codes import HTTP_200_OK, HTTP_202_ACCEPTED
 
 from runtime.errors import Invalid, Pointer
 from runtime.http.access import Caller, scope
+from runtime.http.audit import audited
 from runtime.http.paging import After, Limit, Page, cursor, position
 from runtime.http.ports import Port
 from runtime.http.sse import EventStream, ServerEvent
@@ -68,7 +69,7 @@ class QueueRoutes(Controller):
 
     @post(
         "/{queue:str}/pause",
-        opt=scope("jobs:write"),
+        opt={**scope("jobs:write"), **audited("queue.pause", "queue:{queue}")},
         status_code=HTTP_200_OK,
         summary="Let the workers of a queue begin no further jobs; those that run go on",
     )
@@ -77,7 +78,7 @@ class QueueRoutes(Controller):
 
     @post(
         "/{queue:str}/resume",
-        opt=scope("jobs:write"),
+        opt={**scope("jobs:write"), **audited("queue.resume", "queue:{queue}")},
         status_code=HTTP_200_OK,
         summary="Let the workers of a paused queue begin jobs again",
     )
@@ -95,7 +96,7 @@ class QueueRoutes(Controller):
 
     @post(
         "/{queue:str}/dead/replay",
-        opt=scope("jobs:write"),
+        opt={**scope("jobs:write"), **audited("queue.replay", "queue:{queue}", "ids")},
         status_code=HTTP_202_ACCEPTED,
         summary="Put dead jobs back into their queue, with no try made",
     )

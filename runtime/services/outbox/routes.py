@@ -10,6 +10,7 @@ from litestar.status_codes import HTTP_202_ACCEPTED
 
 from runtime.errors import Invalid
 from runtime.http.access import ADMIN, scope
+from runtime.http.audit import audited
 from runtime.http.paging import After, Limit, Page, cursor, position
 from runtime.http.ports import Port
 from runtime.services.outbox.ports import Outbox, Undelivered
@@ -63,7 +64,12 @@ class OutboxRoutes(Controller):
         more = cursor("outbox", shown[-1].id) if len(found) > limit else None
         return Page([UndeliveredShown.of(entry) for entry in shown], more)
 
-    @post("/dead/replay", status_code=HTTP_202_ACCEPTED, summary="Deliver entries that were put aside again")
+    @post(
+        "/dead/replay",
+        opt=audited("outbox.replay", "outbox", "ids", "replayed"),
+        status_code=HTTP_202_ACCEPTED,
+        summary="Deliver entries that were put aside again",
+    )
     async def replay(self, data: JSONBody[RedeliveryRequest], outbox: Port[Outbox]) -> Redelivered:
         return Redelivered(await outbox.replay(data.ids))
 

@@ -9,6 +9,7 @@ from litestar.status_codes import HTTP_200_OK, HTTP_202_ACCEPTED
 
 from runtime.errors import NotFound
 from runtime.http.access import ADMIN, caller_of, scope
+from runtime.http.audit import audited
 from runtime.http.paging import Page
 from runtime.http.ports import Port
 from runtime.services.secrets.ports import (
@@ -19,6 +20,7 @@ from runtime.services.secrets.ports import (
     Secrets,
     SecretView,
 )
+from runtime.telemetry.audit import concern
 
 _REFRESH = "/refresh"
 
@@ -36,6 +38,7 @@ class SecretRoutes(Controller):
 
     @post(
         "/{path:path}",
+        opt=audited("secret.refresh"),
         status_code=HTTP_200_OK,
         summary="Look at a source now: `POST /v1/secrets/{path}/refresh`",
     )
@@ -44,6 +47,7 @@ class SecretRoutes(Controller):
         if not name.endswith(_REFRESH):
             raise NotFound("There is nothing at this address.", remedy="POST /v1/secrets/{path}/refresh")
         name = name.removesuffix(_REFRESH)
+        concern(f"secret:{name}")
         known = {view.name for view in secrets.views()}
         return await secrets.refresh(f"/{name}" if name not in known and f"/{name}" in known else name)
 
@@ -75,7 +79,11 @@ class ProviderKeyRoutes(Controller):
     tags = ["provider keys"]
     opt = scope("ai:use")
 
-    @put("/{provider:str}", summary="Store your own key of a provider, encrypted")
+    @put(
+        "/{provider:str}",
+        opt=audited("provider_key.store", "provider-key:{provider}"),
+        summary="Store your own key of a provider, encrypted",
+    )
     async def store(
         self,
         provider: FromPath[str],
@@ -91,7 +99,11 @@ class ProviderKeyRoutes(Controller):
     ) -> ProviderKeyView:
         return await _declared(provider_keys).view(caller_of(request.scope).account, provider)
 
-    @delete("/{provider:str}", summary="Forget your key of a provider")
+    @delete(
+        "/{provider:str}",
+        opt=audited("provider_key.delete", "provider-key:{provider}"),
+        summary="Forget your key of a provider",
+    )
     async def delete(
         self, provider: FromPath[str], request: Request[Any, Any, Any], provider_keys: Port[ProviderKeys | None]
     ) -> None:
@@ -113,7 +125,12 @@ class EncryptionKeyRoutes(Controller):
     async def progress(self, provider_keys: Port[ProviderKeys | None]) -> Reencryption:
         return await _declared(provider_keys).progress()
 
-    @post("/reencryption", status_code=HTTP_202_ACCEPTED, summary="Bring all stored keys under the active key")
+    @post(
+        "/reencryption",
+        opt=audited("encryption_key.reencrypt", "encryption-keys", "rotate"),
+        status_code=HTTP_202_ACCEPTED,
+        summary="Bring all stored keys under the active key",
+    )
     async def reencrypt(
         self, data: JSONBody[ReencryptionRequest], provider_keys: Port[ProviderKeys | None]
     ) -> Reencryption:

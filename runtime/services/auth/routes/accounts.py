@@ -8,6 +8,7 @@ from litestar.params import JSONBody
 from litestar.status_codes import HTTP_200_OK, HTTP_202_ACCEPTED
 
 from runtime.http.access import OPEN, PUBLIC, Caller, address_of, scope
+from runtime.http.audit import audited
 from runtime.http.ports import Port
 from runtime.services.auth.ports import Accounts, Admission
 from runtime.services.auth.routes.shown import declared
@@ -16,6 +17,7 @@ Email = Annotated[str, msgspec.Meta(min_length=3, max_length=320)]
 Password = Annotated[str, msgspec.Meta(min_length=1, max_length=1000)]
 Code = Annotated[str, msgspec.Meta(min_length=1, max_length=40)]
 _QUIET = {"secret_answer": True}
+_OPEN = {**OPEN, **_QUIET}
 
 
 class SignUp(msgspec.Struct, forbid_unknown_fields=True):
@@ -83,35 +85,60 @@ class AccountRoutes(Controller):
     def offered(self, accounts: Port[Accounts | None]) -> Offered:
         return Offered(declared(accounts).offered)
 
-    @post("/signup", opt={**OPEN, **_QUIET}, status_code=HTTP_202_ACCEPTED, summary="Ask for an account")
+    @post(
+        "/signup",
+        opt={**_OPEN, **audited("account.sign_up")},
+        status_code=HTTP_202_ACCEPTED,
+        summary="Ask for an account",
+    )
     async def sign_up(
         self, data: JSONBody[SignUp], request: Request[Any, Any, Any], accounts: Port[Accounts | None]
     ) -> Sent:
         await declared(accounts).sign_up(address_of(request.scope), data.email, data.password)
         return Sent()
 
-    @post("/verify", opt={**OPEN, **_QUIET}, status_code=HTTP_200_OK, summary="Prove an address with its code")
+    @post(
+        "/verify",
+        opt={**_OPEN, **audited("account.verify")},
+        status_code=HTTP_200_OK,
+        summary="Prove an address with its code",
+    )
     async def verify(
         self, data: JSONBody[Proof], request: Request[Any, Any, Any], accounts: Port[Accounts | None]
     ) -> Done:
         await declared(accounts).verify(address_of(request.scope), data.email, data.code)
         return Done()
 
-    @post("/password/reset", opt={**OPEN, **_QUIET}, status_code=HTTP_202_ACCEPTED, summary="Ask for a new password")
+    @post(
+        "/password/reset",
+        opt={**_OPEN, **audited("password.ask")},
+        status_code=HTTP_202_ACCEPTED,
+        summary="Ask for a new password",
+    )
     async def ask_reset(
         self, data: JSONBody[Asked], request: Request[Any, Any, Any], accounts: Port[Accounts | None]
     ) -> Sent:
         await declared(accounts).ask_reset(address_of(request.scope), data.email)
         return Sent()
 
-    @post("/password/verify", opt={**OPEN, **_QUIET}, status_code=HTTP_200_OK, summary="Set it with the code")
+    @post(
+        "/password/verify",
+        opt={**_OPEN, **audited("password.reset")},
+        status_code=HTTP_200_OK,
+        summary="Set it with the code",
+    )
     async def reset(
         self, data: JSONBody[Reset], request: Request[Any, Any, Any], accounts: Port[Accounts | None]
     ) -> Done:
         await declared(accounts).reset(address_of(request.scope), data.email, data.code, data.password)
         return Done()
 
-    @post("/password", opt={**scope("account:write"), **_QUIET}, status_code=HTTP_200_OK, summary="Change the password")
+    @post(
+        "/password",
+        opt={**scope("account:write"), **_QUIET, **audited("password.change", "{caller.account}")},
+        status_code=HTTP_200_OK,
+        summary="Change the password",
+    )
     async def change(
         self,
         data: JSONBody[Change],

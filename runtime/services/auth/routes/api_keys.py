@@ -10,6 +10,7 @@ from litestar.params import FromPath, JSONBody, QueryParameter
 
 from runtime.errors import Forbidden, Invalid, Pointer
 from runtime.http.access import ADMIN, Caller, scope
+from runtime.http.audit import audited
 from runtime.http.paging import After, Limit, Page, page, position_of
 from runtime.http.ports import Port
 from runtime.services.auth.ports import ApiKey, ApiKeys
@@ -17,6 +18,7 @@ from runtime.services.auth.routes.shown import declared
 
 READ = "keys:read"
 WRITE = "keys:write"
+_MADE = audited("api_key.create", "key:{id}", "scopes", "owner", "expires_at", "rate", "credits")
 
 
 class KeyRequest(msgspec.Struct, forbid_unknown_fields=True):
@@ -98,7 +100,7 @@ class ApiKeyRoutes(Controller):
     path = "/v1/api-keys"
     tags = ["API keys"]
 
-    @post("/", opt={**scope(WRITE), "secret_answer": True}, summary="Make an API key")
+    @post("/", opt={**scope(WRITE), "secret_answer": True, **_MADE}, summary="Make an API key")
     async def create(self, data: JSONBody[KeyRequest], api_keys: Port[ApiKeys | None], caller: Port[Caller]) -> KeyMade:
         made, text = await declared(api_keys).create(
             caller,
@@ -136,7 +138,9 @@ class ApiKeyRoutes(Controller):
         )
         return page("api-keys", [KeyShown.of(key) for key in found], limit, lambda key: key.id)
 
-    @delete("/{key_id:str}", opt=scope(WRITE), summary="Revoke an API key")
+    @delete(
+        "/{key_id:str}", opt={**scope(WRITE), **audited("api_key.revoke", "key:{key_id}")}, summary="Revoke an API key"
+    )
     async def revoke(self, key_id: FromPath[str], api_keys: Port[ApiKeys | None], caller: Port[Caller]) -> None:
         await declared(api_keys).revoke(caller, key_id)
 

@@ -8,6 +8,7 @@ from litestar.params import FromPath, JSONBody
 from litestar.status_codes import HTTP_200_OK
 
 from runtime.http.access import OPEN, Caller, scope
+from runtime.http.audit import audited
 from runtime.http.ports import Port
 from runtime.services.auth.browsers import Browsers
 from runtime.services.auth.contacts import normal_email
@@ -58,7 +59,12 @@ class SessionRoutes(Controller):
     path = "/v1/auth"
     tags = ["sessions"]
 
-    @post("/login", opt={**OPEN, **SECRET}, status_code=HTTP_200_OK, summary="Sign in; adds an account to the session")
+    @post(
+        "/login",
+        opt={**OPEN, **SECRET, **audited("session.login", "user:{current.id}", "id")},
+        status_code=HTTP_200_OK,
+        summary="Sign in; adds an account to the session",
+    )
     async def sign_in(
         self,
         data: JSONBody[SignIn],
@@ -91,7 +97,12 @@ class SessionRoutes(Controller):
     async def session(self, sessions: Port[Sessions | None], caller: Port[Caller]) -> SessionShown:
         return SessionShown.of(await declared(sessions).show(session_of(caller)))
 
-    @post("/switch", opt={**scope(WRITE), **SECRET}, status_code=HTTP_200_OK, summary="Make another account current")
+    @post(
+        "/switch",
+        opt={**scope(WRITE), **SECRET, **audited("session.switch", "user:{account}")},
+        status_code=HTTP_200_OK,
+        summary="Make another account current",
+    )
     async def switch(
         self,
         data: JSONBody[Switch],
@@ -104,7 +115,12 @@ class SessionRoutes(Controller):
         declared(browsers).give(request.scope, signed)
         return SessionShown.of(signed)
 
-    @post("/logout", opt={**scope(WRITE), **SECRET}, status_code=HTTP_200_OK, summary="Sign out of one account or all")
+    @post(
+        "/logout",
+        opt={**scope(WRITE), **SECRET, **audited("session.logout", "session:{caller.session}", "account", "all")},
+        status_code=HTTP_200_OK,
+        summary="Sign out of one account or all",
+    )
     async def sign_out(
         self,
         data: JSONBody[SignOut],
@@ -126,10 +142,19 @@ class SessionRoutes(Controller):
         found = await declared(sessions).devices(user_of(caller))
         return DeviceList([DeviceShown.of(device, caller.session) for device in found])
 
-    @delete("/sessions/{session_id:str}", opt=scope(WRITE), summary="Sign the account out of one device")
+    @delete(
+        "/sessions/{session_id:str}",
+        opt={**scope(WRITE), **audited("session.revoke", "session:{session_id}")},
+        summary="Sign the account out of one device",
+    )
     async def revoke(self, session_id: FromPath[str], sessions: Port[Sessions | None], caller: Port[Caller]) -> None:
         await declared(sessions).revoke(user_of(caller), session_id)
 
-    @post("/sessions/revoke-others", opt=scope(WRITE), status_code=HTTP_200_OK, summary="Keep this device alone")
+    @post(
+        "/sessions/revoke-others",
+        opt={**scope(WRITE), **audited("session.revoke_others", "{caller.account}", "ended")},
+        status_code=HTTP_200_OK,
+        summary="Keep this device alone",
+    )
     async def revoke_others(self, sessions: Port[Sessions | None], caller: Port[Caller]) -> Ended:
         return Ended(await declared(sessions).revoke_others(user_of(caller), session_of(caller)))

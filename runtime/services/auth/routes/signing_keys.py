@@ -8,6 +8,7 @@ from litestar import Controller, Response, get, post
 from litestar.params import JSONBody
 
 from runtime.http.access import ADMIN, OPEN, scope
+from runtime.http.audit import audited
 from runtime.http.ports import Port
 from runtime.services.auth.ports import Signing, SigningKeyView
 from runtime.services.auth.routes.shown import declared
@@ -63,6 +64,10 @@ class SigningKeyRoutes(Controller):
     def keys(self, signing: Port[Signing | None]) -> SigningKeyList:
         return SigningKeyList([SigningKeyShown.of(key) for key in declared(signing).views()])
 
-    @post("/v1/signing-keys/rotate", opt=scope(ADMIN), summary="Make the next signing key")
+    @post(
+        "/v1/signing-keys/rotate",
+        opt={**scope(ADMIN), **audited("signing_key.rotate", "signing-key:{kid}", "compromised")},
+        summary="Make the next signing key",
+    )
     async def rotate(self, data: JSONBody[Rotation], signing: Port[Signing | None]) -> SigningKeyShown:
         return SigningKeyShown.of(await declared(signing).rotate(compromised=data.compromised))

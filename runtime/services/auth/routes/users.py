@@ -9,6 +9,7 @@ from litestar.params import FromPath, JSONBody
 from litestar.status_codes import HTTP_200_OK, HTTP_202_ACCEPTED
 
 from runtime.http.access import ADMIN, Caller, address_of, scope
+from runtime.http.audit import audited
 from runtime.http.paging import After, Limit, Page, page, position_of
 from runtime.http.ports import Port
 from runtime.services.auth.ports import Profile, Profiles, Users
@@ -112,7 +113,11 @@ class ProfileRoutes(Controller):
     async def show(self, profiles: Port[Profiles | None], caller: Port[Caller]) -> ProfileShown:
         return await ProfileShown.of(user_of(caller), declared(profiles))
 
-    @put("/", opt=scope("account:write"), summary="Change it; each new address and phone gets a code")
+    @put(
+        "/",
+        opt={**scope("account:write"), **audited("profile.change", "{caller.account}")},
+        summary="Change it; each new address and phone gets a code",
+    )
     async def change(
         self,
         data: JSONBody[ProfileRequest],
@@ -125,7 +130,12 @@ class ProfileRoutes(Controller):
         await known.change(id_, address_of(request.scope), wanted)
         return await ProfileShown.of(id_, known)
 
-    @post("/phones/verify", opt=scope("account:write"), status_code=HTTP_200_OK, summary="Prove a phone with its code")
+    @post(
+        "/phones/verify",
+        opt={**scope("account:write"), **audited("phone.verify", "{caller.account}")},
+        status_code=HTTP_200_OK,
+        summary="Prove a phone with its code",
+    )
     async def verify_phone(
         self,
         data: JSONBody[PhoneProof],
@@ -149,12 +159,21 @@ class UserRoutes(Controller):
         found = await declared(users).page(before=position_of("users", after, str), most=limit + 1)
         return page("users", [UserShown.of(user) for user in found], limit, lambda user: user.id)
 
-    @post("/", opt={**scope(ADMIN), "secret_answer": True}, summary="Make an account, or invite somebody")
+    @post(
+        "/",
+        opt={**scope(ADMIN), "secret_answer": True, **audited("user.create", "user:{id}", "scopes", "verified")},
+        summary="Make an account, or invite somebody",
+    )
     async def add(self, data: JSONBody[UserRequest], users: Port[Users | None]) -> UserMade:
         made = await declared(users).add(data.email, data.password, verified=data.verified, scopes=data.scopes)
         return UserMade(made.id)
 
-    @post("/{user_id:str}/invite", opt=scope(ADMIN), status_code=HTTP_202_ACCEPTED, summary="Send an invitation again")
+    @post(
+        "/{user_id:str}/invite",
+        opt={**scope(ADMIN), **audited("user.invite", "user:{user_id}")},
+        status_code=HTTP_202_ACCEPTED,
+        summary="Send an invitation again",
+    )
     async def invite(self, user_id: FromPath[str], users: Port[Users | None]) -> UserMade:
         await declared(users).invite(user_id)
         return UserMade(user_id)
@@ -163,6 +182,10 @@ class UserRoutes(Controller):
     async def show(self, user_id: FromPath[str], profiles: Port[Profiles | None]) -> UserShown:
         return UserShown.of(await declared(profiles).user(user_id))
 
-    @delete("/{user_id:str}", opt=scope(ADMIN), summary="Remove an account with its sessions and keys")
+    @delete(
+        "/{user_id:str}",
+        opt={**scope(ADMIN), **audited("user.delete", "user:{user_id}")},
+        summary="Remove an account with its sessions and keys",
+    )
     async def remove(self, user_id: FromPath[str], users: Port[Users | None]) -> None:
         await declared(users).remove(user_id)

@@ -8,6 +8,7 @@ from litestar.params import FromPath, JSONBody, QueryParameter
 
 from runtime.errors import Invalid, Pointer
 from runtime.http.access import ADMIN, Caller, scope
+from runtime.http.audit import audited
 from runtime.http.ports import Port
 from runtime.services.notifications.ports import Notifications
 from runtime.services.notifications.routes.shown import READ, WRITE, declared, user_of
@@ -87,13 +88,22 @@ class TopicRoutes(Controller):
     ) -> None:
         await declared(notifications).choices.leave(_topic(topic), user_of(caller))
 
-    @put("/subscribers/{user_id:str}", opt=scope(ADMIN), summary="Put a user on a list", status_code=204)
+    @put(
+        "/subscribers/{user_id:str}",
+        opt={**scope(ADMIN), **audited("topic.add", "user:{user_id}", "topic")},
+        summary="Put a user on a list",
+        status_code=204,
+    )
     async def add(
         self, topic: FromPath[str], user_id: FromPath[str], notifications: Port[Notifications | None]
     ) -> None:
         await declared(notifications).choices.subscribe(_topic(topic), user_id)
 
-    @delete("/subscribers/{user_id:str}", opt=scope(ADMIN), summary="Take a user off a list")
+    @delete(
+        "/subscribers/{user_id:str}",
+        opt={**scope(ADMIN), **audited("topic.remove", "user:{user_id}", "topic")},
+        summary="Take a user off a list",
+    )
     async def remove(
         self, topic: FromPath[str], user_id: FromPath[str], notifications: Port[Notifications | None]
     ) -> None:

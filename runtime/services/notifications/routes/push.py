@@ -9,6 +9,7 @@ from litestar.params import JSONBody, QueryParameter
 
 from runtime.errors import Invalid, Pointer
 from runtime.http.access import ADMIN, Caller, scope
+from runtime.http.audit import audited
 from runtime.http.ports import Port
 from runtime.services.notifications.devices import Asked
 from runtime.services.notifications.ports import Devices, Notifications, PushSubscription
@@ -111,7 +112,7 @@ class PushRoutes(Controller):
 
     @post(
         "/vapid/rotate",
-        opt=scope(ADMIN),
+        opt={**scope(ADMIN), **audited("push_key.rotate", "push-key:{current}")},
         status_code=200,
         summary="Make a new key; subscriptions of older ones go on until their browsers renew them",
     )
