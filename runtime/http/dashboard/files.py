@@ -10,6 +10,8 @@ from typing import Final, NamedTuple
 
 FOLDER: Final = Path(__file__).parent / "page"
 INDEX: Final = "index.html"
+OPERATIONS: Final = "operations/"
+"""The operator's views, which nobody else's browser loads."""
 WORKER: Final = "worker.js"
 """Kept by browsers under one address for as long as push messages come, and so not among the assets."""
 
@@ -57,7 +59,9 @@ def files() -> Files:
     index, worker = texts.pop(INDEX), texts.pop(WORKER)
     version = _digest(b"".join(name.encode() + b"\0" + content for name, content in texts.items()))
     modules = "\n".join(
-        f'<link rel="modulepreload" href="/dashboard/{version}/{name}">' for name in texts if name.endswith(".js")
+        f'<link rel="modulepreload" href="/dashboard/{version}/{name}">'
+        for name in texts
+        if name.endswith(".js") and not name.startswith(OPERATIONS)
     )
     text = index.decode().replace("{version}", version).replace("{modules}", modules)
     assets = {name: _file(name, content) for name, content in texts.items()}

@@ -1,5 +1,8 @@
 /* Calls of the API as a page of the same origin makes them: with its cookies, and a token at each change. */
 
+/** Browsers refuse a larger body of a call that is to outlive its page; this many characters are surely smaller. */
+const MOST_KEPT_ALIVE = 15_000;
+
 /** An error as the API answers it (RFC 9457), or the lack of any answer: then `status` is 0. */
 export class Problem extends Error {
   constructor(status, said = {}) {
@@ -8,6 +11,7 @@ export class Problem extends Error {
     this.remedy = said.remedy ?? "";
     this.errors = said.errors ?? [];
     this.detail = said.detail ?? "";
+    this.said = said;
   }
 
   /** What is said of one field of what was sent, `/password`. */
@@ -34,26 +38,42 @@ export function whenStale(act) {
  *
  * @throws {Problem} it was refused, or nobody answered.
  */
-export async function call(method, path, body, again = false) {
+export async function call(method, path, body, key = "") {
+  const answer = await ask(method, path, { body, key });
+  return answer.json().catch(() => null);
+}
+
+/**
+ * One call; gives the answer as it begins to come.
+ *
+ * @param {object} how
+ * @param {string} how.key a key to call with, in the place of the session.
+ * @param {AbortSignal} how.signal ends it.
+ * @throws {Problem} it was refused, or nobody answered.
+ */
+export async function ask(method, path, { body, key = "", signal, accept = "application/json" } = {}, again = false) {
   const change = method !== "GET";
-  const headers = { accept: "application/json", ...(change && { "x-csrf-token": token }) };
-  if (body !== undefined) headers["content-type"] = "application/json";
+  const text = JSON.stringify(body);
+  const who = key ? { authorization: `Bearer ${key}` } : { ...(change && { "x-csrf-token": token }) };
+  const headers = { accept, ...who, ...(text !== undefined && { "content-type": "application/json" }) };
   const answer = await fetch(path, {
     method,
     headers,
-    body: JSON.stringify(body),
+    body: text,
     cache: "no-store",
-    keepalive: change,
+    credentials: key ? "omit" : "same-origin",
+    keepalive: change && (text ?? "").length < MOST_KEPT_ALIVE,
+    signal,
   }).catch(() => {
     throw new Problem(0, { detail: "the server cannot be reached", remedy: "Try again in a moment." });
   });
+  if (answer.ok) return answer;
   const said = await answer.json().catch(() => null);
-  if (answer.ok) return said;
   const problem = new Problem(answer.status, said ?? { detail: `the server answered with ${answer.status}` });
   const wait = Number(answer.headers.get("retry-after"));
   if (wait) problem.remedy = `Try again in ${wait < 120 ? `${wait} seconds` : `${Math.ceil(wait / 60)} minutes`}.`;
   if (answer.status === 403 && problem.detail.startsWith("X-CSRF-Token") && !again && (await recover())) {
-    return call(method, path, body, true);
+    return ask(method, path, { body, key, signal, accept }, true);
   }
   throw problem;
 }

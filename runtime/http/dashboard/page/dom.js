@@ -48,12 +48,22 @@ export function stamp(iso, read) {
 
 const SVG = "http://www.w3.org/2000/svg";
 
+/** An element of a drawing. */
+export function draw(tag, attributes = {}, ...children) {
+  const made = document.createElementNS(SVG, tag);
+  for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
+  made.append(...children);
+  return made;
+}
+
 const ICONS = {
   archive: "M4 7h16v12a1 1 0 0 1-1 1H5a1 1 0 0 1-1-1zM3 4h18v3H3zM10 11h4",
+  back: "M14 6 8 12l6 6",
   bell: "M6 16V11a6 6 0 0 1 12 0v5l1.5 2h-15zM10 21h4",
   check: "M5 12.5 10 17.5 19 7",
   devices: "M3 5h13v9H3zM1 18h11M16 10h6v10h-6z",
   inbox: "M4 13 6.5 5h11L20 13v6H4zM4 13h5a3 3 0 0 0 6 0h5",
+  operations: "M3 12h4l3-8 4 16 3-8h4",
   out: "M14 4h5v16h-5M11 8l-4 4 4 4M7 12h9",
   plus: "M12 5v14M5 12h14",
   settings: "M4 7h9M17 7h3M4 17h3M11 17h9M15 4.5v5M9 14.5v5",
@@ -63,12 +73,5 @@ const ICONS = {
 
 /** A picture that says nothing which the text beside it does not say. */
 export function icon(name) {
-  const picture = document.createElementNS(SVG, "svg");
-  const path = document.createElementNS(SVG, "path");
-  path.setAttribute("d", ICONS[name]);
-  picture.setAttribute("viewBox", "0 0 24 24");
-  picture.setAttribute("aria-hidden", "true");
-  picture.classList.add("icon");
-  picture.append(path);
-  return picture;
+  return draw("svg", { class: "icon", viewBox: "0 0 24 24", "aria-hidden": "true" }, draw("path", { d: ICONS[name] }));
 }

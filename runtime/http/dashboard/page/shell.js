@@ -1,22 +1,30 @@
-/* What is around every view: the way to the others, whether the inbox is live, and the accounts. */
+/* What is around every view: the way to the others, whether it is live, and the accounts. */
 
 import { el, fill, icon } from "./dom.js";
 import { during } from "./forms.js";
 
-const PLACES = [
+const OWN = [
   ["inbox", "inbox", "Inbox"],
   ["devices", "devices", "Devices"],
   ["settings", "settings", "Settings"],
 ];
+const OPERATIONS = ["overview", "operations", "Operations"];
 const STATES = { live: "Live", away: "Reconnecting", offline: "Offline", none: "Not live" };
 
-/** Gives the frame with a place for a view, and what changes in it. */
-export function shell(session) {
+/**
+ * Gives the frame with a place for a view, and what changes in it.
+ *
+ * @param {Session} session
+ * @param {boolean} operates whether there is a way to the operator's views
+ */
+export function shell(session, operates) {
+  const places = [...(session.current ? OWN : []), ...(operates ? [OPERATIONS] : [])];
   const count = el("span", { class: "count", hidden: true });
-  const links = PLACES.map(([name, picture, text]) =>
+  const links = places.map(([name, picture, text]) =>
     el("a", { href: `#/${name}` }, icon(picture), el("span", {}, text), name === "inbox" && count),
   );
   const live = el("p", { class: "live", role: "status", "data-state": "away" }, "Connecting");
+  let [own, shown] = ["away", null];
   const main = el("main", { id: "main", tabindex: "-1" });
   const element = el(
     "div",
@@ -38,21 +46,27 @@ export function shell(session) {
       {},
       el(
         "a",
-        { class: "brand", href: "#/inbox", "aria-label": `Inbox of ${location.host}` },
+        { class: "brand", href: `#/${places[0][0]}`, "aria-label": `${places[0][2]} of ${location.host}` },
         el("span", { class: "mark", "aria-hidden": "true" }),
         el("span", {}, location.host),
       ),
       el("nav", { "aria-label": "Views" }, links),
       live,
-      accounts(session),
+      session.current ? accounts(session) : el("a", { class: "enter", href: "#/sign-in" }, "Sign in"),
     ),
     main,
   );
+  function say() {
+    const state = shown ?? own;
+    if (live.dataset.state === state && live.textContent === STATES[state]) return;
+    live.dataset.state = state;
+    live.textContent = STATES[state];
+  }
   return {
     element,
     main,
     at(name) {
-      for (const [place, link] of PLACES.map(([each], index) => [each, links[index]])) {
+      for (const [place, link] of places.map(([each], index) => [each, links[index]])) {
         if (place === name) link.setAttribute("aria-current", "page");
         else link.removeAttribute("aria-current");
       }
@@ -61,10 +75,15 @@ export function shell(session) {
       count.hidden = !unread;
       count.replaceChildren(unread > 999 ? "999+" : String(unread), el("span", { class: "unseen" }, " unread"));
     },
+    /** Of the inbox. */
     state(name) {
-      if (live.dataset.state === name && live.textContent === STATES[name]) return;
-      live.dataset.state = name;
-      live.textContent = STATES[name];
+      own = name;
+      say();
+    },
+    /** Of the operator's view that is shown; null where none is. */
+    viewing(name) {
+      shown = name;
+      say();
     },
   };
 }

@@ -13,15 +13,20 @@ T = TypeVar("T")
 
 
 class AccountShown(msgspec.Struct):
-    """An account of a session."""
+    """An account of a session.
+
+    Args:
+        scopes: what it may do beyond what every account may, `runtime:admin`; a page knows by it what to offer.
+    """
 
     id: str
     email: str
     name: str | None
+    scopes: list[str]
 
     @classmethod
     def of(cls, user: User) -> "AccountShown":
-        return cls(user.id, user.email, user.name)
+        return cls(user.id, user.email, user.name, list(user.scopes))
 
 
 class SessionShown(msgspec.Struct):

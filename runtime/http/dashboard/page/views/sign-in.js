@@ -38,15 +38,19 @@ const code = () =>
 
 /** Shows one of its four tasks. */
 export function signIn(place, session, task = "sign-in") {
+  TASKS[task](session, door(place, HEADINGS[task]));
+  focusFirst(place);
+}
+
+/** A card alone on the page; gives what shows something in it, under its heading. */
+export function door(place, title) {
   const card = el("section", { class: "card", "aria-labelledby": "heading" });
-  const say = (...content) => card.replaceChildren(brand(), heading(HEADINGS[task]), ...content.flat());
-  TASKS[task](session, say);
   place.replaceChildren(el("main", { class: "lonely" }, card));
-  focusFirst(card);
+  return (...content) => card.replaceChildren(brand(), heading(title), ...content.flat());
 }
 
 const TASKS = {
-  "sign-in": (session, say) => say(notice(session), enter(session), links("sign-up", "reset")),
+  "sign-in": (session, say) => say(notice(session), enter(session), links("sign-up", "reset", "key")),
   add: (session, say) =>
     say(
       el("p", { class: "quiet" }, `${session.current?.email} stays signed in.`),
@@ -151,6 +155,7 @@ const LINKS = {
   "sign-up": "Create an account",
   reset: "I forgot my password",
   inbox: "Back to the inbox",
+  key: "Use an operator's key",
 };
 
 function links(...tasks) {
