@@ -67,9 +67,11 @@ def _leftovers() -> set[str]:
 
 
 def _of_an_environment(child: psutil.Process, me: psutil.Process) -> bool:
-    """Whether it comes and goes with what a wider fixture holds: a worker of a sandbox, or a process of a browser."""
+    """Whether it comes and goes with what a wider fixture holds: a worker of a sandbox, a process of a browser or of a
+    PostgreSQL server."""
     if child.ppid() == me.pid:
         return False
     words = child.cmdline()
     browser = any(word.startswith("--type=") for word in words) and "chrom" in words[0]
-    return browser or any("sandbox/worker/__main__.py" in word for word in words)
+    database = any(word.startswith("postgres: ") for word in words)
+    return browser or database or any("sandbox/worker/__main__.py" in word for word in words)
