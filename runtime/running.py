@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from runtime.errors import Fault, NotRunning, SpecFault
 from runtime.kernel.lock import Holder, running
-from runtime.spec.declare import declare
+from runtime.spec.declare import Declared, declare
 from runtime.spec.defaults import filled
 from runtime.state import StateFolder
 
@@ -72,7 +72,12 @@ def state_of(spec: Path) -> StateFolder:
     Raises:
         SpecFault: the file cannot be read, or `storage.path` refers to something that is not there.
     """
-    data, diagnostics, composition, shapes = declare(spec)
+    return declared_state(declare(spec))
+
+
+def declared_state(declared: Declared) -> StateFolder:
+    """The state folder of a spec that has been read; raises as `state_of`."""
+    data, diagnostics, composition, shapes = declared
     if data is None:
         raise SpecFault(diagnostics)
     if "${" in str((data.get("storage") or {}).get("path")):

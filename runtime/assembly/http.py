@@ -90,6 +90,7 @@ def component(site: Site, _: str) -> Made:
             watch=auth.watched if auth else None,
             health=site.health,
             view=site.view,
+            control=site.control,
             cache=ports["storage.cache"].held,
             redis=ports["storage.redis"].client,
             prefix=site.prefix,
@@ -114,4 +115,6 @@ def component(site: Site, _: str) -> Made:
             drain=settings.drain,
         )
 
-    return Made("HTTP API", make, site.data["api"], live_fields(ApiSpec))
+    described = {name: site.data["events"][name] for name in ("streams", "backend")}
+    fields = {**site.data["api"], "events": described, "metrics": site.spec.observability.metrics.path}
+    return Made("HTTP API", make, fields, live_fields(ApiSpec))

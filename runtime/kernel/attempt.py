@@ -75,7 +75,7 @@ class Attempt:
         failures: list[Fault] = []
 
         async def begin(component: Component) -> None:
-            for need in component.needs & ready.keys():
+            for need in component.awaits & ready.keys():
                 await ready[need].wait()
             try:
                 await self._start_one(component)
@@ -145,7 +145,7 @@ async def drain(supervisors: dict[str, Supervisor], limit: Callable[[Supervisor]
 
     async def end(id_: str, supervisor: Supervisor) -> None:
         for other, dependent in leaving.items():
-            if id_ in dependent.component.needs:
+            if id_ in dependent.component.awaits:
                 await stopped[other].wait()
         await supervisor.stop(limit(supervisor))
         supervisors.pop(id_, None)

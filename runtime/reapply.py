@@ -1,0 +1,340 @@
+"""Turns a running environment into what its file says now, or into what it was at an earlier revision.
+
+It is all or nothing: what is wrong with the spec, and what cannot change while it runs, is refused before anything is
+touched; when a component cannot start, what ran before runs on. One apply at a time, and none while a secret rotates.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import anyio
+
+from runtime.errors import Conflict, Fault, NotFound, Outdated, Undone
+from runtime.fixed import require_changeable, require_kept, require_same_vault
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from anyio.abc import TaskGroup
+
+    from runtime.assembly import Assembly
+    from runtime.kernel.component import Component
+    from runtime.kernel.journal import Revision
+    from runtime.kernel.plan import Action, Plan
+    from runtime.present import Present
+    from runtime.spec.load import Loaded
+
+logger = logging.getLogger("runtime.reapply")
+
+STDIN: Final = "<stdin>"
+
+
+@dataclass(frozen=True, slots=True)
+class Prospect:
+    """A spec that could run, and what that would take.
+
+    Args:
+        loaded: the spec.
+        assembly: makes its components.
+        components: the whole set.
+        plan: from what runs to these.
+        warnings: what a person should know of it.
+    """
+
+    loaded: Loaded
+    assembly: Assembly
+    components: list[Component]
+    plan: Plan
+    warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """What came of an apply, or would come of it.
+
+    Args:
+        file: the root spec.
+        revision: the number of the revision that runs now.
+        plan: what was done, or would be.
+        warnings: what a person should know of it.
+        seconds: from the request until it held.
+    """
+
+    file: str
+    revision: int
+    plan: Plan
+    warnings: tuple[str, ...] = ()
+    seconds: float = 0.0
+
+    def to_data(self) -> dict[str, Any]:
+        """As plain data, ready for JSON."""
+        return {
+            "file": self.file,
+            "revision": self.revision,
+            "changed": bool(self.plan),
+            "steps": self.plan.to_data(),
+            "warnings": list(self.warnings),
+            "seconds": round(self.seconds, 3),
+        }
+
+
+class Reapply:
+    """Plans and applies, for whoever asks: a signal, a changed file, the command line, the HTTP API.
+
+    Args:
+        present: what runs.
+        tasks: carries an apply on when whoever asked for it has gone: its request may come over a server that the
+            apply replaces.
+        on_apply: is told what came of each apply that nobody waits for.
+        on_held: called when another spec holds.
+    """
+
+    def __init__(
+        self,
+        present: Present,
+        tasks: TaskGroup,
+        *,
+        on_apply: Callable[[Applied | Fault], None],
+        on_held: Callable[[], None],
+    ) -> None:
+        self._present = present
+        self._tasks = tasks
+        self._tell = on_apply
+        self._held = on_held
+        self._under_way: _Outcome | None = None
+        self._again = False
+
+    @property
+    def revision(self) -> int:
+        """The number of the revision that runs; 0 where none was recorded."""
+        revision = self._present.kernel.revision
+        return revision.number if revision else 0
+
+    # As the HTTP API asks
+
+    async def plan(self) -> dict[str, Any]:
+        """What an apply of the file would do now; nothing is touched.
+
+        Raises:
+            SpecFault: the file is wrong, or something in it cannot change while the environment runs.
+        """
+        prospect = await self._prospect(None)
+        return Applied(self._file, self.revision, prospect.plan, prospect.warnings).to_data()
+
+    async def apply(self, *, revision: int | None = None) -> dict[str, Any]:
+        """Reads the file again and makes it hold; answers as soon as it does, while what it replaces may yet finish.
+
+        Args:
+            revision: the one that must run now.
+
+        Raises:
+            SpecFault: as `plan`.
+            Conflict: another apply is under way.
+            Outdated: another revision runs.
+            Undone: a component could not start; what ran before runs on.
+        """
+        return (await self._carried_out(lambda: None, revision)).to_data()
+
+    async def roll_back(self, number: int | None, *, revision: int | None = None) -> dict[str, Any]:
+        """Makes an earlier revision hold, as a new one; its references are followed anew.
+
+        Args:
+            number: the one that was applied before the one that runs, where it is None.
+            revision: the one that must run now.
+
+        Raises:
+            As `apply`; NotFound: there is no such revision; Conflict: it was never applied, or cannot be read.
+        """
+        wanted = await anyio.to_thread.run_sync(self._earlier, number)
+        text = json.dumps(wanted.spec, ensure_ascii=False)
+        return (await self._carried_out(lambda: text, revision)).to_data()
+
+    # As signals and files ask
+
+    def request(self, why: str) -> None:
+        """The file may say something else now; must not block. Asked for while one is under way, another follows."""
+        if not self._present.started:
+            logger.warning("%s, but the environment is still starting: nothing is read again", why)
+            return
+        if self._under_way is not None:
+            self._again = True
+            return
+        logger.info("%s, reading %s again", why, self._present.loaded.file.name)
+        self._tasks.start_soon(self._unattended)
+
+    async def watch(self) -> None:
+        """Applies whenever a file that the spec was read from has changed; never ends."""
+        from runtime.services.secrets.adapters.files import follow
+
+        await follow(lambda: self._present.loaded.read, lambda files: self.request(_changed(files)))
+
+    async def _unattended(self) -> None:
+        try:
+            self._tell(await self._carried_out(lambda: None, None))
+        except Fault as fault:
+            self._tell(fault)
+
+    # How it is done
+
+    async def _carried_out(self, text: Callable[[], str | None], revision: int | None) -> Applied:
+        """Begins an apply in a task of its own, and returns when it holds. What an earlier one replaced ends first.
+
+        Raises:
+            Fault: as `apply`.
+        """
+        if self._under_way is not None:
+            raise Conflict("another apply is under way", remedy="Look at what it comes to, then try again.")
+        if revision is not None and revision != self.revision:
+            raise Outdated(
+                f"revision {self.revision} runs, not {revision}", remedy="Look at the plan again, and apply that."
+            )
+        held, outcome, began = anyio.Event(), _Outcome(), time.monotonic()
+        self._under_way = outcome
+
+        def holds(applied: Applied) -> None:
+            outcome.applied = applied
+            over()
+
+        def over() -> None:
+            held.set()
+            if self._under_way is outcome:
+                self._under_way = None
+                if self._again:
+                    self._again = False
+                    self.request("asked for meanwhile")
+
+        async def run() -> None:
+            try:
+                await self._apply(text(), began, holds)
+            except Fault as fault:
+                outcome.fault = fault
+            except Exception as error:
+                logger.exception("an apply failed unexpectedly")
+                outcome.fault = Undone(Fault(f"{type(error).__name__}: see the log of the environment"))
+            finally:
+                over()
+
+        self._tasks.start_soon(run)
+        await held.wait()
+        if outcome.applied is None:
+            raise outcome.fault or Undone(Fault("the environment is being stopped"))
+        return outcome.applied
+
+    async def _apply(self, text: str | None, began: float, holds: Callable[[Applied], None]) -> None:
+        present = self._present
+        async with present.changing:
+            prospect = await self._prospect(text)
+
+            def held() -> None:
+                self._held()
+                seconds = time.monotonic() - began
+                applied = Applied(self._file, self.revision, prospect.plan, prospect.warnings, seconds)
+                logger.info(
+                    "revision %d holds: %s",
+                    applied.revision,
+                    _summed(prospect.plan),
+                    extra={"seconds": round(seconds, 3)},
+                )
+                for warning in prospect.warnings:
+                    logger.warning("%s", warning)
+                holds(applied)
+
+            try:
+                await present.become(
+                    prospect.loaded, prospect.assembly, prospect.components, recorded=True, on_held=held
+                )
+            except Fault as fault:
+                logger.error("the apply was undone: %s", present.redactor.text(fault.message))
+                raise Undone(fault, mask=present.redactor.text) from fault
+
+    async def _prospect(self, text: str | None) -> Prospect:
+        """Reads a spec and plans it.
+
+        Raises:
+            SpecFault: it is wrong, or something in it cannot change.
+        """
+        present = self._present
+        old = present.loaded
+        if old.file.name == STDIN and text is None:
+            raise Conflict("the spec came over standard input and cannot be read again", remedy="Apply it from a file.")
+
+        def read() -> Loaded:
+            return old.anew(text, prepare=lambda declared: require_same_vault(old, declared))
+
+        new = await anyio.to_thread.run_sync(read)
+        present.learn(new)
+        require_changeable(old, new)
+        assembly, components = await present.made(new)
+        steps = present.kernel.plan(components)
+        require_kept(steps, new)
+        warnings = [str(warning) for warning in new.warnings] if text is None else []
+        return Prospect(new, assembly, components, steps, (*warnings, *await self._warnings(steps, assembly)))
+
+    async def _warnings(self, steps: Plan, assembly: Assembly) -> list[str]:
+        found = []
+        if changed := self._present.changed_code:
+            found.append(
+                f"{', '.join(changed)}: changed since it was imported, and code is not loaded again; restart to run it"
+            )
+        before = self._present.assembly.missing
+        for id_, what in assembly.missing.items():
+            if id_ not in before:
+                found.append(f"{id_}: {what} is not in the code that runs; it is declared, and nothing runs it")
+        for id_ in steps.ids("remove"):
+            section, _, name = id_.partition(".")
+            if section == "jobs" and name and (left := await self._left_in(name)):
+                found.append(f"queues.{name}: {left} jobs wait there; they stay until the queue is declared again")
+        return found
+
+    async def _left_in(self, queue: str) -> int:
+        try:
+            view = await self._present.kernel.service("jobs").queue(queue)
+        except Fault:
+            return 0  # who cannot be asked says so elsewhere
+        return int(view.waiting + view.scheduled + view.resting + view.blocked)
+
+    def _earlier(self, number: int | None) -> Revision:
+        journal = self._present.kernel.journal
+        if journal is None:
+            raise NotFound("this environment keeps no journal")
+        if number is None:
+            earlier = [each for each in journal.list() if each.outcome == "applied" and each.number < self.revision]
+            if not earlier:
+                raise NotFound(
+                    f"nothing was applied before revision {self.revision}", remedy="`runtime revisions` lists them."
+                )
+            return earlier[-1]
+        wanted = journal.read(number)
+        if wanted.note is not None or wanted.spec is None:
+            raise Conflict(
+                f"revision {number} cannot be read", remedy="Choose another: `runtime revisions` lists them."
+            )
+        if wanted.outcome != "applied":
+            raise Conflict(f"revision {number} never held: {wanted.error}", remedy="Choose one that was applied.")
+        return wanted
+
+    @property
+    def _file(self) -> str:
+        return str(self._present.loaded.file)
+
+
+class _Outcome:
+    applied: Applied | None = None
+    fault: Fault | None = None
+
+
+def _summed(plan: Plan) -> str:
+    """How many components were created, replaced, updated and removed."""
+    words: dict[Action, str] = {"create": "created", "replace": "replaced", "update": "updated", "remove": "removed"}
+    counts = {word: len(plan.ids(action)) for action, word in words.items()}
+    return ", ".join(f"{count} {word}" for word, count in counts.items() if count) or "nothing changed"
+
+
+def _changed(files: frozenset[str]) -> str:
+    names = sorted(file.rpartition("/")[2] for file in files)
+    return f"{', '.join(names)} changed"
