@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import sys
 from dataclasses import asdict
-from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,8 +34,7 @@ def run(args: argparse.Namespace) -> int:
     state = state_of(args.spec)
     kept = list(reversed(Journal(state.journal).list()))
     revisions = kept[: max(0, args.limit)]
-    before = {revision.number: earlier for revision, earlier in pairwise(kept)}
-    told = [(revision, changed(before.get(revision.number), revision)) for revision in revisions]
+    told = [(revision, changed(_before(revision, kept), revision)) for revision in revisions]
     if args.json:
         items = [{**_without_spec(revision), "changed": paths} for revision, paths in told]
         sys.stdout.write(json.dumps({"items": items}, indent=2, ensure_ascii=False) + "\n")
@@ -49,12 +47,17 @@ def run(args: argparse.Namespace) -> int:
 
 
 def changed(before: Revision | None, revision: Revision) -> list[str]:
-    """The paths of the spec whose values differ from those of the revision before; never a value."""
+    """The paths of the spec whose values differ from those of the revision that ran before; never a value."""
     if before is None or before.spec is None or revision.spec is None:
         return []
     from runtime.spec.diagnostics import dotted
 
     return [dotted(path) for path in _differing(before.spec, revision.spec, ())]
+
+
+def _before(revision: Revision, kept: Sequence[Revision]) -> Revision | None:
+    """The one that ran when a revision was applied."""
+    return next((each for each in kept if each.number < revision.number and each.outcome == "applied"), None)
 
 
 def _differing(old: Any, new: Any, path: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
