@@ -9,7 +9,7 @@ from runtime.spec.diagnostics import Diagnostic, dotted
 from runtime.spec.places import diagnose
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
     from runtime.kernel.plan import Plan
     from runtime.spec.load import Declared, Loaded
@@ -69,14 +69,9 @@ def require_changeable(old: Loaded, new: Loaded) -> None:
     Raises:
         SpecFault: with every place.
     """
-    declared = new.sources.declared if new.sources is not None else None
-    found = [
-        _refusal(declared, fixed.path, fixed.why)
-        for fixed in FIXED
-        if declared is not None and _shown(old.data, fixed.path) != _shown(new.data, fixed.path)
-    ]
-    if found:
-        raise SpecFault(found)
+    changed = [fixed for fixed in FIXED if _shown(old.data, fixed.path) != _shown(new.data, fixed.path)]
+    if changed and new.sources is not None:
+        raise SpecFault([_refusal(new.sources.declared, fixed.path, fixed.why) for fixed in changed])
 
 
 def require_kept(steps: Plan, new: Loaded) -> None:
@@ -85,13 +80,12 @@ def require_kept(steps: Plan, new: Loaded) -> None:
     Raises:
         SpecFault: with the place.
     """
-    declared = new.sources.declared if new.sources is not None else None
-    if declared is None or new.data["events"]["backend"] != "memory":
+    if new.sources is None or new.data["events"]["backend"] != "memory":
         return
     for step in steps.steps:
         if step.id == "events" and step.action == "replace":
             why = f"{step.reason}, and the events of `backend: memory` would be lost"
-            raise SpecFault([_refusal(declared, ("events", *step.fields[:1]), why)])
+            raise SpecFault([_refusal(new.sources.declared, ("events", *step.fields[:1]), why)])
 
 
 def _vault(data: Mapping[str, Any]) -> Mapping[str, Any] | None:
@@ -109,24 +103,10 @@ def _shown(data: Any, path: Path) -> Any:
 
 
 def _refusal(declared: Declared, path: Path, why: str) -> Diagnostic:
+    """A diagnostic at a value, or at the nearest one above it that was written down; else at the file."""
     message = f"cannot change while the environment runs: {why}; {RESTART}"
-    return _at(declared, path, message)
-
-
-def _at(declared: Declared, path: Path, message: str) -> Diagnostic:
-    """A diagnostic at a value, or at the nearest one above it that was written down."""
-    root = declared.composition.place
-    if root is None or not list(_written(declared, path)):
-        return Diagnostic(declared.composition.source.name, 0, 0, 1, dotted(path), message)
+    source, root = declared.composition.source, declared.composition.place
+    if root is None or root.child(path[0]) is None:
+        return Diagnostic(source.name, 0, 0, 1, dotted(path), message)
     place = root.at(path)
     return diagnose(place.source, place.value_span(), path, message)
-
-
-def _written(declared: Declared, path: Path) -> Iterator[str]:
-    """The parts of a path that were written down."""
-    place = declared.composition.place
-    for part in path:
-        place = place.child(part) if place is not None else None
-        if place is None:
-            return
-        yield str(part)

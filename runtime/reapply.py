@@ -123,6 +123,7 @@ class Reapply:
         Raises:
             SpecFault: the file is wrong, or something in it cannot change while the environment runs.
         """
+        self._require_started()
         prospect = await self._prospect(None)
         return Applied(self._file, self.revision, prospect.plan, prospect.warnings).to_data()
 
@@ -187,6 +188,7 @@ class Reapply:
         Raises:
             Fault: as `apply`.
         """
+        self._require_started()
         if self._under_way is not None:
             raise Conflict("another apply is under way", remedy="Look at what it comes to, then try again.")
         if revision is not None and revision != self.revision:
@@ -224,6 +226,10 @@ class Reapply:
         if outcome.applied is None:
             raise outcome.fault or Undone(Fault("the environment is being stopped"))
         return outcome.applied
+
+    def _require_started(self) -> None:
+        if not self._present.started:
+            raise Conflict("the environment is still starting", remedy="Try again in a moment.")
 
     async def _apply(self, text: str | None, began: float, holds: Callable[[Applied], None]) -> None:
         present = self._present

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runtime.cli.demonstrations import demonstrations
-from runtime.errors import Fault, UsageFault
+from runtime.errors import Fault, SpecFault, UsageFault
 
 if TYPE_CHECKING:
     import argparse
@@ -54,7 +54,7 @@ def run(args: argparse.Namespace) -> int:
     from runtime.spec.declare import declare
 
     given, declared = variables(args.set), declare(args.spec)
-    if args.role != "worker" and (there := _running(declared, str(args.spec))) is not None:
+    if args.role != "worker" and (there := _running(declared, given, str(args.spec))) is not None:
         return _hand_over(args, there, declared)
 
     import anyio
@@ -73,8 +73,8 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _running(declared: Declared, spec: str) -> Running | None:
-    """The environment that runs on the spec's state folder.
+def _running(declared: Declared, given: dict[str, str], spec: str) -> Running | None:
+    """The environment that runs on the spec's state folder; None, too, where that cannot be known: loading tells why.
 
     Raises:
         NotRunning: it is still starting.
@@ -82,9 +82,10 @@ def _running(declared: Declared, spec: str) -> Running | None:
     from runtime.kernel.lock import running
     from runtime.running import declared_state, find_on
 
-    if declared.data is None:
-        return None  # told by whoever loads it
-    state = declared_state(declared)
+    try:
+        state = declared_state(declared, given)
+    except SpecFault:
+        return None
     return find_on(state, spec) if running(state.path) is not None else None
 
 

@@ -93,9 +93,8 @@ async def test_applying_the_same_set_again_does_nothing(world: World) -> None:
 
 
 async def test_what_only_comes_after_is_not_replaced_with_it(world: World) -> None:
-    def api(**fields: object) -> Component:
-        made = world.component("api", **fields)
-        return replace(made, after=frozenset({"worker"}))
+    def api() -> Component:
+        return replace(world.component("api"), after=frozenset({"worker"}))
 
     async with Kernel() as kernel:
         await kernel.apply([api(), world.component("worker", fixed=1)])

@@ -126,7 +126,7 @@ async def test_a_change_during_an_apply_is_not_forgotten(world: World, tmp_path:
 
 async def test_whoever_asks_hears_when_it_holds_not_when_the_old_has_ended(world: World, tmp_path: Path) -> None:
     draining = anyio.Event()
-    world.drains["a"] = draining.wait  # type: ignore[assignment]
+    world.drains["a"] = draining.wait
     async with staged(world, tmp_path) as stage:
         stage.present.wanted = [world.component("a", fixed=1)]
         stage.write(environment="one")
