@@ -10,47 +10,23 @@ import json
 import logging
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import anyio
 
 from runtime.errors import Conflict, Fault, NotFound, Outdated, Undone
-from runtime.fixed import require_changeable, require_kept, require_same_vault
+from runtime.prospect import prospect_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from anyio.abc import TaskGroup
 
-    from runtime.assembly import Assembly
-    from runtime.kernel.component import Component
     from runtime.kernel.journal import Revision
     from runtime.kernel.plan import Action, Plan
     from runtime.present import Present
-    from runtime.spec.load import Loaded
 
 logger = logging.getLogger("runtime.reapply")
-
-STDIN: Final = "<stdin>"
-
-
-@dataclass(frozen=True, slots=True)
-class Prospect:
-    """A spec that could run, and what that would take.
-
-    Args:
-        loaded: the spec.
-        assembly: makes its components.
-        components: the whole set.
-        plan: from what runs to these.
-        warnings: what a person should know of it.
-    """
-
-    loaded: Loaded
-    assembly: Assembly
-    components: list[Component]
-    plan: Plan
-    warnings: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +100,7 @@ class Reapply:
             SpecFault: the file is wrong, or something in it cannot change while the environment runs.
         """
         self._require_started()
-        prospect = await self._prospect(None)
+        prospect = await prospect_of(self._present)
         return Applied(self._file, self.revision, prospect.plan, prospect.warnings).to_data()
 
     async def apply(self, *, revision: int | None = None) -> dict[str, Any]:
@@ -234,7 +210,7 @@ class Reapply:
     async def _apply(self, text: str | None, began: float, holds: Callable[[Applied], None]) -> None:
         present = self._present
         async with present.changing:
-            prospect = await self._prospect(text)
+            prospect = await prospect_of(present, text)
 
             def held() -> None:
                 self._held()
@@ -258,52 +234,6 @@ class Reapply:
                 logger.error("the apply was undone: %s", present.redactor.text(fault.message))
                 raise Undone(fault, mask=present.redactor.text) from fault
 
-    async def _prospect(self, text: str | None) -> Prospect:
-        """Reads a spec and plans it.
-
-        Raises:
-            SpecFault: it is wrong, or something in it cannot change.
-        """
-        present = self._present
-        old = present.loaded
-        if old.file.name == STDIN and text is None:
-            raise Conflict("the spec came over standard input and cannot be read again", remedy="Apply it from a file.")
-
-        def read() -> Loaded:
-            return old.anew(text, prepare=lambda declared: require_same_vault(old, declared))
-
-        new = await anyio.to_thread.run_sync(read)
-        present.learn(new)
-        require_changeable(old, new)
-        assembly, components = await present.made(new)
-        steps = present.kernel.plan(components)
-        require_kept(steps, new)
-        warnings = [str(warning) for warning in new.warnings] if text is None else []
-        return Prospect(new, assembly, components, steps, (*warnings, *await self._warnings(steps, assembly)))
-
-    async def _warnings(self, steps: Plan, assembly: Assembly) -> list[str]:
-        found = []
-        if changed := self._present.changed_code:
-            found.append(
-                f"{', '.join(changed)}: changed since it was imported, and code is not loaded again; restart to run it"
-            )
-        before = self._present.assembly.missing
-        for id_, what in assembly.missing.items():
-            if id_ not in before:
-                found.append(f"{id_}: {what} is not in the code that runs; it is declared, and nothing runs it")
-        for id_ in steps.ids("remove"):
-            section, _, name = id_.partition(".")
-            if section == "jobs" and name and (left := await self._left_in(name)):
-                found.append(f"queues.{name}: {left} jobs wait there; they stay until the queue is declared again")
-        return found
-
-    async def _left_in(self, queue: str) -> int:
-        try:
-            view = await self._present.kernel.service("jobs").queue(queue)
-        except Fault:
-            return 0  # who cannot be asked says so elsewhere
-        return int(view.waiting + view.scheduled + view.resting + view.blocked)
-
     def _earlier(self, number: int | None) -> Revision:
         journal = self._present.kernel.journal
         if journal is None:
@@ -321,7 +251,8 @@ class Reapply:
                 f"revision {number} cannot be read", remedy="Choose another: `runtime revisions` lists them."
             )
         if wanted.outcome != "applied":
-            raise Conflict(f"revision {number} never held: {wanted.error}", remedy="Choose one that was applied.")
+            reason = self._present.redactor.text(wanted.error or "")
+            raise Conflict(f"revision {number} never held: {reason}", remedy="Choose one that was applied.")
         return wanted
 
     @property

@@ -112,7 +112,8 @@ def _channel(site: Site, name: str) -> Made:
         return site.absent(f"notifications.{name}", f'the channel "{channel_name}" ({channel.kind})', {})
     if part == "mailbox":
         port = 0 if site.part.beside_others else channel.port
-        return Made("Development mailbox", lambda _: Mailbox(site.state.mail, port), fields)
+        # No more than its port: two of them cannot listen on one, so it stays while the rest of the channel changes.
+        return Made("Development mailbox", lambda _: Mailbox(site.state.mail, port), {"port": port})
 
     def make(ports: Ports) -> Service:
         box = ports.get(f"notifications.{channel_name}.mailbox")

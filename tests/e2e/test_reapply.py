@@ -142,7 +142,7 @@ def test_a_queue_comes_and_goes(changing: Changing) -> None:
     changing.write()
     planned = changing.command("plan").stdout
     assert "- jobs.further  the spec no longer declares it" in planned
-    assert "queues.further: 1 jobs wait there; they stay until the queue is declared again" in planned
+    assert "queues.further: 1 job waits there until the queue is declared again" in planned
     changing.apply()
     assert changing.environment.get("/v1/queues/further").status == 404
     changing.write(queues={**queues(), "further": {"handler": "count"}})
@@ -155,6 +155,24 @@ def test_a_changed_queue_runs_what_its_new_section_says(changing: Changing) -> N
     assert [step["action"] for step in changing.apply().body["steps"]] == ["replace", "update"]
     job = changing.environment.run_job("counted", {})
     assert (job["status"], job["attempts"], job["max_attempts"]) == ("failed", 1, 1)
+
+
+def test_a_mail_channel_changes_beside_its_mailbox(changing: Changing) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    changing.write(notifications=mailbox(port))
+    assert changing.apply().status == 200
+    channels = mailbox(port)
+    channels["channels"]["email"]["from"] = "b@example.com"
+    changing.write(notifications=channels)
+    applied = changing.apply()
+    assert applied.status == 200, applied.body
+    assert "notifications.email.mailbox" not in [step["id"] for step in applied.body["steps"]]
+    mail = {"to": ["ada@example.com"], "subject": "Hello", "text": "It works."}
+    assert changing.environment.run_job("email", mail)["status"] == "completed"
+    caught = "".join(file.read_text() for file in changing.environment.state.mail.iterdir())
+    assert "From: b@example.com" in caught
 
 
 def test_a_provider_and_a_chain_come(changing: Changing) -> None:
