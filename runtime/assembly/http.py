@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from runtime import __version__
@@ -50,7 +51,8 @@ def component(site: Site, _: str) -> Made:
         notifications = ports.get("notifications")
         operator = OperatorKey.open(site.state.operator_key)
         described = document(site.spec.events, site.spec.name, __version__, site.registry.of("event_type"))
-        api = Api(
+        api = partial(
+            Api,
             settings,
             name=site.spec.name,
             version=__version__,

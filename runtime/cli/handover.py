@@ -31,7 +31,7 @@ def hand_over(environment: Running, declared: Declared, *, quiet: bool = False) 
     """
     caller = Caller(environment)
     plan = caller.post("/v1/runtime/plan")
-    require_same_file(plan, declared)
+    require_same_file(plan, declared, environment.holder.pid)
     if not quiet:
         sys.stdout.write(f"Revision {plan['revision']} runs in process {environment.holder.pid}.\n")
         write_plan(plan)

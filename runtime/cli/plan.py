@@ -59,11 +59,11 @@ def planned(declared: Declared, spec: str) -> Mapping[str, Any]:
         return {"running": False, "file": declared.composition.source.file, "revision": 0, **_from_nothing(declared)}
     caller = Caller(find_on(state, spec))
     plan = caller.post("/v1/runtime/plan")
-    require_same_file(plan, declared)
+    require_same_file(plan, declared, caller.holder.pid)
     return {"running": True, **plan}
 
 
-def require_same_file(plan: Mapping[str, Any], declared: Declared) -> None:
+def require_same_file(plan: Mapping[str, Any], declared: Declared, pid: int) -> None:
     """Refuses to speak of one file with an environment that runs another on the same state folder.
 
     Raises:
@@ -74,7 +74,7 @@ def require_same_file(plan: Mapping[str, Any], declared: Declared) -> None:
     file = declared.composition.source.file
     if not _same(plan["file"], file):
         raise Fault(
-            f"another spec runs on this state folder: {plan['file']}",
+            f"another spec runs on this state folder: {plan['file']} (process {pid})",
             remedy="Give that file, or another storage.path in this one; `runtime down` stops what runs.",
         )
 

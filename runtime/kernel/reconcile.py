@@ -185,7 +185,7 @@ class Kernel:
                     self._commit(steps, wanted)
                     await self._record(declared, steps, None, recorded)
                     on_held()
-                    await drain(self._leaving, self._limit)
+                    await drain(self._leaving, self._limit, replaced=True)
                     self.sockets.prune()
             if self._apply_scope.cancelled_caught:
                 raise Fault(INTERRUPTED, remedy="The environment is being stopped.")

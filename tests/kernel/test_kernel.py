@@ -107,6 +107,22 @@ async def test_what_only_comes_after_is_not_replaced_with_it(world: World) -> No
     assert world.taken() == ["stop api", "stop worker"]
 
 
+async def test_a_replaced_worker_does_not_wait_for_a_replaced_api(world: World) -> None:
+    answered = anyio.Event()
+
+    def both(fixed: int) -> list[Component]:
+        api = replace(world.component("api", fixed=fixed), after=frozenset({"worker"}))
+        return [api, world.component("worker", fixed=fixed)]
+
+    async with Kernel() as kernel, anyio.create_task_group() as tasks:
+        await kernel.apply(both(1))
+        world.drains["api"] = answered.wait
+        tasks.start_soon(kernel.apply, both(2))
+        await wait_for(lambda: "stop worker" in world.log)
+        answered.set()
+        await wait_for(lambda: "drained api" in world.log)
+
+
 async def test_a_replacement_is_made_before_the_old_one_breaks(world: World) -> None:
     async with Kernel() as kernel:
         await kernel.apply(
