@@ -221,7 +221,10 @@ class Environment:
         self.absent = frozenset(present.assembly.missing)
         if self.part.includes("http"):
             self.url = present.kernel.service("http").url
-            lock.publish(self.url)
+            try:
+                lock.publish(self.url)
+            except OSError as error:  # a full disk; the apply itself holds
+                logger.warning("the address %s could not be written down: %s", self.url, error.strerror)
 
     async def notify(self, notice: Notice, to: Audience, *, by: str = "python") -> Notified:
         """Tells people something, from code in this process that is no job; as `job.notify`.
