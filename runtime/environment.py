@@ -28,6 +28,7 @@ from runtime.plugins import Registry
 from runtime.present import Present
 from runtime.reapply import Applied, Reapply
 from runtime.rotation import Rotation
+from runtime.services.secrets.adapters.files import signature
 from runtime.settings import Settings
 from runtime.state import StateFolder
 from runtime.telemetry.logs import Logs
@@ -66,7 +67,7 @@ class Environment:
         self.part = part or Part()
         self._booted = loaded
         self._present: Present | None = None
-        self._watch = watch
+        self._watched = signature(loaded.read) if watch else None
         self.settings = settings or Settings()
         self.state = StateFolder.of(loaded.data, loaded.root)
         self.kernel: Kernel | None = None
@@ -179,8 +180,8 @@ class Environment:
         """Watches the components until the end begins: what happens from then on is no change of health."""
         async with anyio.create_task_group() as watching:
             watching.start_soon(vitals.run)
-            if self._watch:
-                watching.start_soon(reapply.watch)
+            if self._watched is not None:
+                watching.start_soon(reapply.watch, self._watched)
             await self._over.wait()
             watching.cancel_scope.cancel()
 

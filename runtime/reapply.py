@@ -16,6 +16,7 @@ import anyio
 
 from runtime.errors import Conflict, Fault, NotFound, Outdated, Undone
 from runtime.prospect import prospect_of
+from runtime.services.secrets.adapters.files import follow, signature
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from runtime.kernel.journal import Revision
     from runtime.kernel.plan import Action, Plan
     from runtime.present import Present
+    from runtime.services.secrets.adapters.files import Signature
 
 logger = logging.getLogger("runtime.reapply")
 
@@ -144,10 +146,14 @@ class Reapply:
         logger.info("%s, reading %s again", why, self._present.loaded.file.name)
         self._tasks.start_soon(self._unattended)
 
-    async def watch(self) -> None:
-        """Applies whenever a file that the spec was read from has changed; never ends."""
-        from runtime.services.secrets.adapters.files import follow
+    async def watch(self, known: Signature) -> None:
+        """Applies whenever a file that the spec was read from has changed; never ends.
 
+        Args:
+            known: how the files looked when they were read: they may have changed while the environment came up.
+        """
+        if differing := {file for file, seen in signature(known).items() if seen != known[file]}:
+            self.request(_changed(frozenset(differing)))
         await follow(lambda: self._present.loaded.read, lambda files: self.request(_changed(files)))
 
     async def _unattended(self) -> None:
