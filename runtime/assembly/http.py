@@ -111,7 +111,7 @@ def component(site: Site, _: str) -> Made:
             },
         )
         return HttpServer(
-            api,
+            api if site.sockets.in_use else api(),
             lambda: site.sockets.listen(settings.host, settings.port),
             trusted_proxies=settings.trusted_proxies,
             drain=settings.drain,
