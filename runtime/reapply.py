@@ -10,13 +10,13 @@ import json
 import logging
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import anyio
 
 from runtime.errors import Conflict, Fault, NotFound, Outdated, Undone
 from runtime.prospect import prospect_of
-from runtime.services.secrets.adapters.files import follow, signature
+from runtime.services.secrets.adapters.files import signature
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,6 +29,10 @@ if TYPE_CHECKING:
     from runtime.services.secrets.adapters.files import Signature
 
 logger = logging.getLogger("runtime.reapply")
+
+LOOK: Final = 0.25
+"""Seconds between two looks at the files that are watched; a look takes microseconds. A watch by the system would miss
+what changes while it is being set up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,9 +156,17 @@ class Reapply:
         Args:
             known: how the files looked when they were read: they may have changed while the environment came up.
         """
-        if differing := {file for file, seen in signature(known).items() if seen != known[file]}:
-            self.request(_changed(frozenset(differing)))
-        await follow(lambda: self._present.loaded.read, lambda files: self.request(_changed(files)))
+        seen: Signature = {}
+        while True:
+            await anyio.sleep(LOOK)
+            now = signature(self._present.loaded.read)
+            differing = frozenset(file for file in now if file in known and now[file] != known[file])
+            if differing and now != seen:
+                seen = now  # it may yet be written: the next look tells
+                continue
+            if differing:
+                self.request(_changed(differing))
+            known, seen = now, {}
 
     async def _unattended(self) -> None:
         try:
