@@ -51,14 +51,16 @@ class Assembly:
 
     def _component(self, node: Node) -> Component:
         made, needs = self._made(node.id), frozenset(self._site.part.of(node.needs))
-        if node.id in self._site.missing:
-            needs = frozenset()  # it calls nobody
+        # The API calls no worker, and what is not built calls nobody: they only come after these.
+        after = (
+            needs if node.id in self._site.missing else frozenset(filter(_works, needs) if node.id == "http" else ())
+        )
         return Component(
             node.id,
             lambda _, ports: made.factory(ports),
             fields=made.fields,
-            needs=frozenset(need for need in needs if not _works(need)) if node.id == "http" else needs,
-            after=frozenset(filter(_works, needs)) if node.id == "http" else frozenset(),
+            needs=needs - after,
+            after=after,
             live=made.live,
             title=made.title,
             grace=self._grace(node.id),
