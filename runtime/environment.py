@@ -8,13 +8,16 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING
 
 import anyio
 
 from runtime import __version__
 from runtime.assembly import Assembly, Site
+from runtime.code import Code
 from runtime.errors import AlreadyRunning, Fault
+from runtime.hangup import Hangup
 from runtime.kernel.journal import Journal
 from runtime.kernel.lock import StateLock
 from runtime.kernel.reconcile import Kernel
@@ -22,7 +25,10 @@ from runtime.kernel.status import ComponentStatus
 from runtime.outline import AUDIT, audited, catches_mail, channels
 from runtime.part import Part
 from runtime.plugins import Registry
+from runtime.present import Present
+from runtime.reapply import Applied, Reapply
 from runtime.rotation import Rotation
+from runtime.services.secrets.adapters.files import signature
 from runtime.settings import Settings
 from runtime.state import StateFolder
 from runtime.telemetry.audit import OPERATOR, Act
@@ -35,6 +41,7 @@ from runtime.vitals import Vitals
 if TYPE_CHECKING:
     from runtime.services.notifications.ports import Audience, Notice, Notifications, Notified
     from runtime.spec.load import Loaded
+    from runtime.spec.root import Spec
 
 logger = logging.getLogger("runtime.environment")
 
@@ -48,16 +55,20 @@ class Environment:
         loaded: the spec, checked and resolved.
         settings: the process's own settings.
         part: which part of it this process runs.
+        watch: whether it is applied again when one of the files that it was read from changes.
 
     Example:
         >>> environment = Environment(load(Path("spec.yaml")))          # doctest: +SKIP
         >>> anyio.run(environment.serve)
     """
 
-    def __init__(self, loaded: Loaded, settings: Settings | None = None, part: Part | None = None) -> None:
+    def __init__(
+        self, loaded: Loaded, settings: Settings | None = None, part: Part | None = None, *, watch: bool = False
+    ) -> None:
         self.part = part or Part()
-        self.spec = loaded.spec
-        self.loaded = loaded
+        self._booted = loaded
+        self._present: Present | None = None
+        self._watched = signature(loaded.read) if watch else None
         self.settings = settings or Settings()
         self.state = StateFolder.of(loaded.data, loaded.root)
         self.kernel: Kernel | None = None
@@ -67,6 +78,15 @@ class Environment:
         """Ids of the components that the spec declares and this version does not run."""
         self._begun = time.monotonic()
         self._over = anyio.Event()
+
+    @property
+    def loaded(self) -> Loaded:
+        """The spec that runs."""
+        return self._present.loaded if self._present is not None else self._booted
+
+    @property
+    def spec(self) -> Spec:
+        return self.loaded.spec
 
     @property
     def name(self) -> str:
@@ -82,12 +102,18 @@ class Environment:
     def catches_mail(self) -> bool:
         return any(catches_mail(channel) for channel in channels(self.loaded.data).values())
 
-    async def serve(self, on_change: Change = lambda status: None, on_ready: Callable[[], None] = lambda: None) -> None:
-        """Boots the environment, serves until SIGTERM, SIGINT or `stop`, then drains.
+    async def serve(
+        self,
+        on_change: Change = lambda status: None,
+        on_ready: Callable[[], None] = lambda: None,
+        on_apply: Callable[[Applied | Fault], None] = lambda outcome: None,
+    ) -> None:
+        """Boots the environment, serves until SIGTERM, SIGINT or `stop`, then drains. SIGHUP applies its file again.
 
         Args:
             on_change: called when a component changes its state.
             on_ready: called when `/readyz` answers.
+            on_apply: called with what came of an apply that a signal or a changed file asked for.
 
         Raises:
             AlreadyRunning: another process has the state folder.
@@ -107,20 +133,24 @@ class Environment:
             self.state.create()
             async with anyio.create_task_group() as tasks:
                 async with Kernel(on_change=changed, journal=Journal(self.state.journal)) as self.kernel:
-                    view = View(self.kernel, self.name, self.loaded.shown, logs.redactor)
-                    tasks.start_soon(self._await_signals, self.kernel, view)
-                    rotation = Rotation(self.loaded, self.kernel, logs.redactor)
+                    kernel = self.kernel
+                    present = self._present = Present(self._booted, kernel, logs.redactor)
+                    view = View(kernel, self.name, lambda: present.loaded.shown, logs.redactor)
+                    rotation = Rotation(present)
+                    follow = partial(self._follow, present, lock)
+                    reapply = Reapply(present, tasks, on_apply=on_apply, on_held=follow)
+                    tasks.start_soon(self._await_signals, kernel, view, reapply)
                     try:
-                        rotation.assembly = await self._boot(self.kernel, view, logs, rotation)
+                        await self._boot(present, view, logs, rotation, reapply)
                     except Fault as error:  # raised below: here it would come out wrapped in a group
                         failure = error
                     else:
                         tasks.start_soon(rotation.run)
                         lock.publish(self.url)
                         on_ready()
-                        self._record(self.kernel)
-                        vitals = Vitals(self.kernel, self.kernel.service("events").platform, logs.redactor.text)
-                        await self._until_over(vitals)
+                        self._record(present)
+                        vitals = Vitals(kernel, lambda: kernel.service("events").platform, logs.redactor.text)
+                        await self._until_over(vitals, reapply)
                         rotation.stop()
                     tasks.start_soon(self._hurry_late, self.kernel)
                 await rotation.leave()
@@ -128,10 +158,11 @@ class Environment:
         if failure is not None and not self._over.is_set():  # else a signal came first, and is why it failed
             raise failure
 
-    def _record(self, kernel: Kernel) -> None:
+    def _record(self, present: Present) -> None:
         """Writes down that a revision was applied; a worker beside others runs a part of one that was."""
-        if self.part.beside_others or not audited(self.loaded.data):
+        if self.part.beside_others or not audited(present.loaded.data):
             return
+        kernel = present.kernel
         digest = kernel.revision.digest if kernel.revision else ""
         about = {"digest": digest, "version": __version__, "role": self.part.role}
         kernel.service(AUDIT).note(Act("spec.apply", OPERATOR, f"revision:{self.revision}", details=about))
@@ -156,10 +187,12 @@ class Environment:
         finally:
             lock.release()
 
-    async def _until_over(self, vitals: Vitals) -> None:
+    async def _until_over(self, vitals: Vitals, reapply: Reapply) -> None:
         """Watches the components until the end begins: what happens from then on is no change of health."""
         async with anyio.create_task_group() as watching:
             watching.start_soon(vitals.run)
+            if self._watched is not None:
+                watching.start_soon(reapply.watch, self._watched)
             await self._over.wait()
             watching.cancel_scope.cancel()
 
@@ -171,7 +204,8 @@ class Environment:
             Redactor(self.loaded.secrets),
         )
 
-    async def _boot(self, kernel: Kernel, view: View, logs: Logs, rotation: Rotation) -> Assembly:
+    async def _boot(self, present: Present, view: View, logs: Logs, rotation: Rotation, reapply: Reapply) -> None:
+        kernel = present.kernel
         site = Site(
             self.loaded,
             Registry.load(self.loaded.plugins),
@@ -181,6 +215,7 @@ class Environment:
             metrics=Metrics(self.name, __version__),
             health=view,
             view=view,
+            control=reapply,
             part=self.part,
             rotate=rotation.request,
         )
@@ -188,10 +223,21 @@ class Environment:
         components = assembly.components()
         self.absent = frozenset(assembly.missing)
         await kernel.apply(components, declared=self.loaded.declared)
+        present.begin(assembly, Code(self.loaded.plugins))
         if self.part.includes("http"):
             self.url = kernel.service("http").url
         self.boot_seconds = time.monotonic() - self._begun
-        return assembly
+
+    def _follow(self, present: Present, lock: StateLock) -> None:
+        """Another spec holds: its API may listen elsewhere."""
+        self.absent = frozenset(present.assembly.missing)
+        self._record(present)
+        if self.part.includes("http"):
+            self.url = present.kernel.service("http").url
+            try:
+                lock.publish(self.url)
+            except OSError as error:  # a full disk; the apply itself holds
+                logger.warning("the address %s could not be written down: %s", self.url, error.strerror)
 
     async def notify(self, notice: Notice, to: Audience, *, by: str = "python") -> Notified:
         """Tells people something, from code in this process that is no job; as `job.notify`.
@@ -216,10 +262,14 @@ class Environment:
         """Asks it to drain and end."""
         self._over.set()
 
-    async def _await_signals(self, kernel: Kernel, view: View) -> None:
+    async def _await_signals(self, kernel: Kernel, view: View, reapply: Reapply) -> None:
         """The first signal drains, the second hurries, and so does the end of the time that a stop may take."""
-        with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        hangup = Hangup()
+        with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
             async for number in signals:
+                if number == signal.SIGHUP and not hangup.terminal_gone:
+                    reapply.request("SIGHUP received")
+                    continue
                 if self._over.is_set():
                     logger.info("%s received again, hurrying", signal.Signals(number).name)
                     kernel.hurry()

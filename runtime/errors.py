@@ -15,7 +15,9 @@
         ├── Forbidden            403
         ├── NotFound             404  with the nearest name
         ├── Conflict             409
+        ├── Outdated             412  what the request was made for has changed since
         ├── TooLarge             413
+        ├── Undone               422  an apply failed, and what ran before runs on; 503 where it was for a dependency
         └── TooMany              429  with the seconds to wait
 
 `exit_code` is what the command line ends with (0 done, 1 the spec or the request, 2 usage, 3 a dependency), `status`
@@ -27,7 +29,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from runtime.spec.diagnostics import Diagnostic
 
@@ -174,6 +176,30 @@ class NotFound(RequestFault):
 class Conflict(RequestFault):
     status = 409
     title = "Conflict"
+
+
+class Outdated(RequestFault):
+    """What the request was made for has changed since: `If-Match` does not hold."""
+
+    status = 412
+    title = "Changed meanwhile"
+
+
+class Undone(RequestFault):
+    """An apply failed and was undone; what ran before runs on.
+
+    Args:
+        cause: the first failure.
+        mask: hides secrets in its words.
+    """
+
+    status = 422
+    title = "The apply was undone"
+
+    def __init__(self, cause: Fault, *, mask: Callable[[str], str] = str) -> None:
+        super().__init__(mask(f"the apply was undone, what ran before runs on: {cause.message}"), remedy=cause.remedy)
+        if cause.exit_code == Unreachable.exit_code:
+            self.exit_code, self.status = Unreachable.exit_code, Unreachable.status
 
 
 class TooLarge(RequestFault):

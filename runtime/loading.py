@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 from runtime.services.secrets.store import VaultStore
-from runtime.spec.load import Loaded
+from runtime.spec.load import Declared, Loaded
 from runtime.spec.load import load as load_spec
 
 if TYPE_CHECKING:
@@ -16,7 +16,11 @@ __all__ = ["Loaded", "load"]
 
 
 def load(
-    path: str | os.PathLike[str], environ: Mapping[str, str] = os.environ, *, given: Mapping[str, str] | None = None
+    path: str | os.PathLike[str],
+    environ: Mapping[str, str] = os.environ,
+    *,
+    given: Mapping[str, str] | None = None,
+    declared: Declared | None = None,
 ) -> Loaded:
     """Reads a spec with all that it extends and refers to, secrets in Vault included.
 
@@ -24,6 +28,7 @@ def load(
         path: the file; `-` is standard input.
         environ: the environment variables that references are resolved from.
         given: variables that come before those of the environment.
+        declared: the file as it has been read already.
 
     Raises:
         SpecFault: it is wrong, or a reference cannot be resolved; carries every diagnostic.
@@ -32,4 +37,4 @@ def load(
         >>> load("specs/development.yaml").spec.api.port
         8080
     """
-    return load_spec(path, environ, given=given, vault=VaultStore())
+    return load_spec(path, environ, given=given, vault=VaultStore(), declared=declared)

@@ -17,13 +17,11 @@ from runtime.assembly.secrets import vault_store
 from runtime.errors import Fault, NotFound, SpecFault
 
 if TYPE_CHECKING:
-    from runtime.assembly import Assembly
     from runtime.kernel.plan import Plan
-    from runtime.kernel.reconcile import Kernel
+    from runtime.present import Present
     from runtime.services.secrets.service import SecretService
     from runtime.spec.load import Loaded
     from runtime.spec.origins import Use
-    from runtime.telemetry.redaction import Redactor
 
 logger = logging.getLogger("runtime.rotation")
 
@@ -40,17 +38,13 @@ class Rotation:
     """Carries out one rotation after another.
 
     Args:
-        loaded: the spec as it was resolved at start.
-        kernel: what runs.
-        redactor: learns each new value before anything else gets it.
+        present: what runs.
     """
 
-    def __init__(self, loaded: Loaded, kernel: Kernel, redactor: Redactor) -> None:
-        self.assembly: Assembly | None = None
-        """Makes the components; set once the environment has started."""
-        self._loaded = loaded
-        self._kernel = kernel
-        self._redactor = redactor
+    def __init__(self, present: Present) -> None:
+        self._present = present
+        self._kernel = present.kernel
+        self._redactor = present.redactor
         self._wanted = anyio.Event()
         self._running: anyio.CancelScope | None = None
 
@@ -61,7 +55,7 @@ class Rotation:
 
     async def leave(self) -> None:
         """Gives back what Vault has lent, once nothing runs any more that could use it."""
-        if (store := vault_store(self._loaded)) is not None:
+        if (store := vault_store(self._present.loaded)) is not None:
             with anyio.move_on_after(LEAVE_LIMIT, shield=True):
                 await anyio.to_thread.run_sync(store.leave, abandon_on_cancel=True)
 
@@ -94,18 +88,13 @@ class Rotation:
             self._wanted = anyio.Event()
 
     async def _rotate(self) -> None:
-        old, assembly = self._loaded, self.assembly
-        if assembly is None:
-            return
-        new = await anyio.to_thread.run_sync(old.again)
-        self._redactor.learn(new.secrets)
-        store = vault_store(new)
-        self._redactor.learn(store.secrets if store is not None else ())
-        changed = _changed(old, new)
-        again = assembly.rotated(new)
-        steps = await self._kernel.apply(again.components(), recorded=False)
-        self._loaded, self.assembly = new, again
-        self._service.adopt(new.uses, new.files)
+        present = self._present
+        async with present.changing:
+            old = present.loaded
+            new = await anyio.to_thread.run_sync(old.again)
+            present.learn(new)
+            changed = _changed(old, new)
+            steps = await present.become(new, *await present.made(new), recorded=False)
         for name, uses in changed.items():
             logger.info("%s was rotated", name, extra={"components": _touched(steps)})
             await self._publish(ROTATED, _event(name, uses, steps))

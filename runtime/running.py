@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from runtime.errors import Fault, NotRunning, SpecFault
 from runtime.kernel.lock import Holder, running
-from runtime.spec.declare import declare
+from runtime.spec.declare import Declared, declare
 from runtime.spec.defaults import filled
 from runtime.state import StateFolder
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 class Running(NamedTuple):
@@ -72,13 +75,22 @@ def state_of(spec: Path) -> StateFolder:
     Raises:
         SpecFault: the file cannot be read, or `storage.path` refers to something that is not there.
     """
-    data, diagnostics, composition, shapes = declare(spec)
+    return declared_state(declare(spec))
+
+
+def declared_state(declared: Declared, given: Mapping[str, str] | None = None) -> StateFolder:
+    """The state folder of a spec that has been read; raises as `state_of`.
+
+    Args:
+        given: variables that come before those of the environment.
+    """
+    data, diagnostics, composition, shapes = declared
     if data is None:
         raise SpecFault(diagnostics)
     if "${" in str((data.get("storage") or {}).get("path")):
         from runtime.spec.resolve import resolve
 
-        resolution = resolve(composition, shapes, os.environ, only=("storage", "path"))
+        resolution = resolve(composition, shapes, os.environ, given=given, only=("storage", "path"))
         if wrong := [found for found in resolution.diagnostics if found.path == "storage.path"]:
             raise SpecFault(wrong)
         data = filled(resolution.data, shapes.schema)

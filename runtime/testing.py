@@ -51,11 +51,15 @@ class RunningEnvironment:
         state: its state folder.
         holder: what it says of itself in the lock.
         output: the file that gets what it prints.
+        spec: the file that it was given: an overlay over that of the test.
     """
 
-    def __init__(self, process: subprocess.Popen[bytes], state: StateFolder, holder: Holder, output: Path) -> None:
+    def __init__(
+        self, process: subprocess.Popen[bytes], state: StateFolder, holder: Holder, output: Path, spec: Path
+    ) -> None:
         self.process = process
         self.state = state
+        self.spec = spec
         self.url = holder.address
         self.key = state.operator_key.read_text().strip() if state.operator_key.exists() else ""
         self._output = output
@@ -134,6 +138,7 @@ def running(
     state: Path | None = None,
     role: Role = "all",
     queues: Sequence[str] = (),
+    watch: bool = False,
     timeout: float = 30.0,
 ) -> Iterator[RunningEnvironment]:
     """Runs a spec through the real command, and stops it at the end.
@@ -145,6 +150,7 @@ def running(
         state: the state folder; a temporary one by default.
         role: which part of it runs, as `runtime apply --role` takes it. A worker has no API.
         queues: of a worker, those whose jobs it runs; all by default.
+        watch: whether it is applied again when its files change, as `runtime apply --watch` does.
         timeout: seconds until `/readyz` must answer.
 
     Raises:
@@ -162,7 +168,7 @@ def running(
         root = folder / "spec.yaml"
         root.write_text(json.dumps(overlay))  # JSON is YAML
         output = folder / "output.txt"
-        chosen = ["--queues", ",".join(queues)] if queues else []
+        chosen = [*(["--queues", ",".join(queues)] if queues else []), *(["--watch"] if watch else [])]
         with output.open("wb") as sink:
             process = subprocess.Popen(
                 [sys.executable, "-m", "runtime", "apply", "--role", role, *chosen, str(root)],
@@ -172,7 +178,8 @@ def running(
                 env={**os.environ, **(environ or {})},
             )
         try:
-            yield RunningEnvironment(process, home, _await_ready(process, home, output, role, timeout), output)
+            holder = _await_ready(process, home, output, role, timeout)
+            yield RunningEnvironment(process, home, holder, output, root)
         finally:
             _end(process)
 

@@ -10,7 +10,7 @@ from runtime.health import Health
 from runtime.http.health import Checked
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from runtime.kernel.reconcile import Kernel
     from runtime.telemetry.redaction import Redactor
@@ -25,11 +25,13 @@ class View:
     Args:
         kernel: what runs.
         name: the environment's name.
-        declared: the spec as it was written, with its defaults, secrets masked.
+        declared: gives the spec as it was written, with its defaults, secrets masked.
         redactor: masks secrets in what exceptions say.
     """
 
-    def __init__(self, kernel: Kernel, name: str, declared: Mapping[str, Any], redactor: Redactor) -> None:
+    def __init__(
+        self, kernel: Kernel, name: str, declared: Callable[[], Mapping[str, Any]], redactor: Redactor
+    ) -> None:
         self.draining = False
         self._kernel = kernel
         self._name = name
@@ -69,7 +71,7 @@ class View:
 
     def _needed(self, id_: str) -> bool:
         """Whether another component than the API, which needs them all, stands on it."""
-        return any(id_ in other.needs for other in self._kernel.components.values() if other.id != "http")
+        return any(id_ in other.awaits for other in self._kernel.components.values() if other.id != "http")
 
     async def summary(self) -> Mapping[str, Any]:
         health = await self._kernel.health()
@@ -91,7 +93,7 @@ class View:
         return masked
 
     def spec(self) -> Mapping[str, Any]:
-        return self._declared
+        return self._declared()
 
     def revisions(self) -> Sequence[Mapping[str, Any]]:
         """Without the specs: what is written there may hold secrets; the journal's files have them, mode 0600."""

@@ -29,11 +29,11 @@ class Vitals:
 
     Args:
         kernel: what runs.
-        told: is told each change; the first look counts as one.
+        told: gives whoever is told each change; the first look counts as one.
         mask: hides secrets in what components say.
     """
 
-    def __init__(self, kernel: Kernel, told: Told, mask: Callable[[str], str] = str) -> None:
+    def __init__(self, kernel: Kernel, told: Callable[[], Told], mask: Callable[[str], str] = str) -> None:
         self._kernel = kernel
         self._told = told
         self._mask = mask
@@ -60,5 +60,5 @@ class Vitals:
         for id_, (status, reason) in {**states, **dict.fromkeys(self._known.keys() - states.keys(), GONE)}.items():
             before = self._known.get(id_)
             if status != before:
-                self._told.health_changed(id_, before=before, status=status, reason=self._mask(reason))
+                self._told().health_changed(id_, before=before, status=status, reason=self._mask(reason))
         self._known = {id_: status for id_, (status, _) in states.items()}

@@ -41,8 +41,8 @@ class Assembly:
         """What the spec declares and this version does not run: by component id."""
         return self._site.missing
 
-    def rotated(self, loaded: Loaded) -> Assembly:
-        """An assembly of the same files with other secrets: plugins are not imported again."""
+    def of(self, loaded: Loaded) -> Assembly:
+        """An assembly of another spec on the same ground: plugins are not imported again."""
         return Assembly(self._site.of(loaded))
 
     def components(self) -> list[Component]:
@@ -50,12 +50,17 @@ class Assembly:
         return [self._component(node) for node in outline(self._site.data) if self._site.part.includes(node.id)]
 
     def _component(self, node: Node) -> Component:
-        made = self._made(node.id)
+        made, needs = self._made(node.id), frozenset(self._site.part.of(node.needs))
+        # The API calls no worker, and what is not built calls nobody: they only come after these.
+        after = (
+            needs if node.id in self._site.missing else frozenset(filter(_works, needs) if node.id == "http" else ())
+        )
         return Component(
             node.id,
             lambda _, ports: made.factory(ports),
             fields=made.fields,
-            needs=frozenset(self._site.part.of(node.needs)),
+            needs=needs - after,
+            after=after,
             live=made.live,
             title=made.title,
             grace=self._grace(node.id),
@@ -75,3 +80,9 @@ class Assembly:
         if section == "jobs" and name:
             return self._site.spec.queues[name].drain + 5.0
         return self._site.spec.api.drain + 5.0 if section == "http" else 30.0
+
+
+def _works(id_: str) -> bool:
+    """Whether it works by itself, and nobody calls it: a worker, a subscription, a schedule, what is not built."""
+    section, _, name = id_.partition(".")
+    return section in ("processes", "schedules") or (bool(name) and section in ("jobs", "events", "observability"))

@@ -22,6 +22,9 @@ def component(site: Site, _: str) -> Made:
     spec, name = site.spec.auth, site.spec.name
     assert spec is not None  # noqa: S101 - the outline has seen it
     api = site.spec.api
+    mail, texting = site.delivering("notifications.email"), site.delivering("notifications.sms")
+    inboxes = site.queue_of(INBOX) if site.spec.notifications is not None else None
+    origins = [*api.cors.origins, *([api.public_url] if api.public_url else [])]
 
     def make(ports: Ports) -> Service:
         return Auth(
@@ -35,16 +38,17 @@ def component(site: Site, _: str) -> Made:
             folder=site.loaded.root / spec.jwt.keys if spec.jwt.keys else site.state.path / "keys",
             issuer=spec.jwt.issuer or api.public_url or f"urn:runtime:{name}",
             audience=spec.jwt.audience or name,
-            mail=site.delivering("notifications.email"),
-            texts=QueuedTexts(texts) if (texts := site.delivering("notifications.sms")) else None,
-            belongings=_belongings(site),
-            origins=frozenset([*api.cors.origins, *([api.public_url] if api.public_url else [])]),
+            mail=mail,
+            texts=QueuedTexts(texting) if texting else None,
+            belongings=_belongings(inboxes),
+            origins=frozenset(origins),
         )
 
-    return Made("Accounts and keys", make, site.data["auth"], live_fields(AuthSpec))
+    queues = {"mail": mail, "texts": texting, "inboxes": inboxes}
+    fields = {**site.data["auth"], "queues": queues, "origins": origins}
+    return Made("Accounts and keys", make, fields, live_fields(AuthSpec))
 
 
-def _belongings(site: Site) -> list[Belongings]:
+def _belongings(inboxes: str | None) -> list[Belongings]:
     """What other services keep of users."""
-    queue = site.queue_of(INBOX) if site.spec.notifications is not None else None
-    return [Leaving(queue)] if queue is not None else []
+    return [Leaving(inboxes)] if inboxes is not None else []

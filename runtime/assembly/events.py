@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Final
 from runtime.assembly.site import Made, Site
 from runtime.outline import AUDIT, RECORDING, audited
 from runtime.plugins import Mark
-from runtime.services.events.figures import StreamCollector
 from runtime.services.events.service import EventBus
 from runtime.services.events.spec import EventsSpec, SubscriptionSpec
 from runtime.services.events.subscription import Subscription
@@ -29,14 +28,10 @@ def _bus(site: Site) -> Made:
     fields = {name: value for name, value in site.data["events"].items() if name != "subscriptions"}
     types = site.registry.of("event_type")
 
-    def measured(bus: EventBus) -> EventBus:
-        site.metrics.add(StreamCollector(bus.throughput))
-        return bus
-
     def in_memory(_: Ports) -> Service:
         from runtime.services.events.adapters.memory import MemoryStreams
 
-        return measured(EventBus(site.spec.events, MemoryStreams(source=site.spec.name), types))
+        return EventBus(site.spec.events, MemoryStreams(source=site.spec.name), types, site.metrics)
 
     def in_redis(ports: Ports) -> Service:
         from runtime.services.events.adapters.redis import RedisStreams
@@ -47,7 +42,7 @@ def _bus(site: Site) -> Made:
             source=site.spec.name,
             instance=site.state.instance(),
         )
-        return measured(EventBus(site.spec.events, streams, types))
+        return EventBus(site.spec.events, streams, types, site.metrics)
 
     if site.spec.events.backend == "memory":
         return Made("Event bus (in memory)", in_memory, fields, live_fields(EventsSpec))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from runtime import __version__
@@ -52,7 +53,8 @@ def component(site: Site, _: str) -> Made:
         trail = ports.get(AUDIT)
         operator = OperatorKey.open(site.state.operator_key)
         described = document(site.spec.events, site.spec.name, __version__, site.registry.of("event_type"))
-        api = Api(
+        api = partial(
+            Api,
             settings,
             name=site.spec.name,
             version=__version__,
@@ -95,6 +97,7 @@ def component(site: Site, _: str) -> Made:
             recorder=trail,
             health=site.health,
             view=site.view,
+            control=site.control,
             cache=ports["storage.cache"].held,
             redis=ports["storage.redis"].client,
             prefix=site.prefix,
@@ -113,13 +116,15 @@ def component(site: Site, _: str) -> Made:
             },
         )
         return HttpServer(
-            api,
+            api if site.sockets.in_use else api(),
             lambda: site.sockets.listen(settings.host, settings.port),
             trusted_proxies=settings.trusted_proxies,
             drain=settings.drain,
         )
 
-    return Made("HTTP API", make, site.data["api"], live_fields(ApiSpec))
+    described = {name: site.data["events"][name] for name in ("streams", "backend")}
+    fields = {**site.data["api"], "events": described, "metrics": site.spec.observability.metrics.path}
+    return Made("HTTP API", make, fields, live_fields(ApiSpec))
 
 
 def _audit_routes() -> Any:

@@ -43,7 +43,9 @@ def _queues(site: Site) -> Made:
         backend = SaqBackend(ports["storage.redis"].client, site.prefix, instance=site.state.instance())
         return JobQueues(site.spec.queues, tasks, backend, site.tracing)
 
-    return Made("Job queues", make, {"queues": sorted(site.data["queues"])})
+    delivering = {handler: channel_for(handler, site.data) for handler in DELIVERING}
+    fields = {"queues": site.data["queues"], "delivering": delivering, "inboxes": site.spec.notifications is not None}
+    return Made("Job queues", make, fields, frozenset({"queues"}))
 
 
 def _delivery(handler: str, channel: Any, notes: Cache) -> Callable[..., Any]:

@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 from runtime.assembly.site import Made, Site
 from runtime.outline import DELIVERING, INBOX, channel_for
+from runtime.outline import channels as channels_of
 from runtime.services.auth.people import UserDirectory
 from runtime.services.notifications.adapters.sms_gateway import SmsGateway
 from runtime.services.notifications.adapters.smtp import SmtpSender
 from runtime.services.notifications.adapters.webpush import WebPush
 from runtime.services.notifications.channels.mail import MailChannel
-from runtime.services.notifications.channels.port import KINDS, Channel
+from runtime.services.notifications.channels.port import KINDS, Channel, Kind
 from runtime.services.notifications.channels.push import PushChannel
 from runtime.services.notifications.channels.sms import SmsChannel
 from runtime.services.notifications.channels.spec import (
@@ -61,7 +62,7 @@ def _notifications(site: Site) -> Made:
             elif isinstance(channel, SmsSection):
                 channels[name] = SmsChannel(channel, ports[f"notifications.{name}"])
         outbox, events = ports["outbox"], ports["events"]
-        service = NotificationService(
+        return NotificationService(
             spec,
             ports["storage.database"],
             outbox,
@@ -77,12 +78,25 @@ def _notifications(site: Site) -> Made:
             prefix=site.prefix,
             public_url=site.public_url,
             push_keys=ports[pushing] if (pushing := channel_for("notifications.push", site.data)) else None,
+            metrics=site.metrics,
         )
-        site.metrics.add(service.figures)
-        return service
 
-    fields = {name: value for name, value in site.data["notifications"].items() if name != "channels"}
-    return Made("Notifications", make, fields, live_fields(NotificationsSpec))
+    section = site.data["notifications"]
+    live = live_fields(NotificationsSpec)
+    fields = {name: value for name, value in section.items() if name in live}
+    fixed = {name: value for name, value in section.items() if name not in live and name != "channels"}
+    return Made("Notifications", make, fields | fixed | _from_elsewhere(site, queues), live)
+
+
+def _from_elsewhere(site: Site, queues: Mapping[Kind, str]) -> dict[str, Any]:
+    """What it is made of beside its own section."""
+    return {
+        "channels": {name: channel["kind"] for name, channel in channels_of(site.data).items()},
+        "queues": queues,
+        "retry": {kind: site.data["queues"][queue]["retry"] for kind, queue in queues.items()},
+        "accounts": site.spec.auth is not None,
+        "public_url": site.public_url,
+    }
 
 
 def _channel(site: Site, name: str) -> Made:
@@ -98,7 +112,8 @@ def _channel(site: Site, name: str) -> Made:
         return site.absent(f"notifications.{name}", f'the channel "{channel_name}" ({channel.kind})', {})
     if part == "mailbox":
         port = 0 if site.part.beside_others else channel.port
-        return Made("Development mailbox", lambda _: Mailbox(site.state.mail, port), fields)
+        # No more than its port: two of them cannot listen on one, so it stays while the rest of the channel changes.
+        return Made("Development mailbox", lambda _: Mailbox(site.state.mail, port), {"port": port})
 
     def make(ports: Ports) -> Service:
         box = ports.get(f"notifications.{channel_name}.mailbox")

@@ -9,13 +9,14 @@ from runtime.services.jobs.schedule import Schedule
 def component(site: Site, name: str) -> Made:
     """A schedule."""
     spec = site.spec.schedules[name]
-    handler = site.spec.queues[spec.queue].handler
-    fields = site.data["schedules"][name]
+    queue = site.spec.queues[spec.queue]
+    handler = queue.handler
+    fields = {**site.data["schedules"][name], "handler": handler}
     if not site.built(handler):
         what = f'the handler "{handler}" of the queue "{spec.queue}"'
         return site.absent(f"schedules.{name}", what, fields)
     return Made(
         f"Schedule of {spec.queue}",
-        lambda ports: Schedule(name, spec, ports["jobs"], ports["storage.cache"].held),
+        lambda ports: Schedule(name, spec, ports["jobs"], ports["storage.cache"].held, queue=queue),
         fields,
     )

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from runtime.http.health import HealthSource
-    from runtime.http.runtime_routes import EnvironmentView
+    from runtime.http.runtime_routes import EnvironmentControl, EnvironmentView
     from runtime.kernel.component import Ports, Service
     from runtime.kernel.sockets import Sockets
     from runtime.plugins import Registry
@@ -53,6 +53,7 @@ class Site:
         logs: the log output, whose level is live.
         health: what `/healthz` shows.
         view: what `/v1/runtime` shows.
+        control: plans and applies for `/v1/runtime`.
         part: which of the components this process runs.
         tracing: where work is traced.
         rotate: called when a source of secrets has changed; must not block.
@@ -68,13 +69,14 @@ class Site:
     metrics: Metrics
     health: HealthSource
     view: EnvironmentView
+    control: EnvironmentControl | None = None
     part: Part = field(default_factory=Part)
     tracing: Tracing = field(default_factory=Tracing)
     rotate: Callable[[], None] = lambda: None
     missing: dict[str, str] = field(default_factory=dict)
 
     def of(self, loaded: Loaded) -> Site:
-        """The same ground under the same files with other secrets."""
+        """The same ground under another spec, or under the same one with other secrets."""
         return replace(self, loaded=loaded, missing={})
 
     @property
@@ -100,7 +102,7 @@ class Site:
     def absent(self, id_: str, what: str, fields: Mapping[str, Any]) -> Made:
         """A component that only says that it is not built."""
         self.missing[id_] = what
-        return Made(f"{what}: not built", lambda _: Absent(what), fields)
+        return Made(f"{what}: not built", lambda _: Absent(what), {**fields, "not built": what})
 
     def live_secrets(self, *path: str) -> bool:
         """Whether a field's secrets change in place: no path of Vault in it asks for a restart."""

@@ -1,15 +1,20 @@
-"""`runtime apply`: boots an environment and stays in the foreground."""
+"""`runtime apply`: boots an environment and stays in the foreground; one that runs already takes the changed spec.
+
+Where the spec runs already, the running environment reads its file again; the plan is shown, and the command ends when
+it holds, or says why it was undone. What ran before runs on then.
+"""
 
 from __future__ import annotations
 
 import shlex
 import shutil
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runtime.cli.demonstrations import demonstrations
-from runtime.errors import UsageFault
+from runtime.errors import Fault, SpecFault, UsageFault
 
 if TYPE_CHECKING:
     import argparse
@@ -19,6 +24,9 @@ if TYPE_CHECKING:
     from runtime.environment import Environment
     from runtime.kernel.status import ComponentStatus
     from runtime.part import Part
+    from runtime.reapply import Applied
+    from runtime.running import Running
+    from runtime.spec.declare import Declared
 
 EXAMPLE = "runtime apply specs/development.yaml"
 
@@ -36,21 +44,67 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--set", action="append", default=[], metavar="NAME=VALUE",
         help="a variable for ${NAME}, before the environment; not for secrets: others see it in the process list",
     )  # fmt: skip
+    parser.add_argument(
+        "--watch", action="store_true", help="apply again when a file that the spec was read from changes"
+    )
     parser.add_argument("--quiet", action="store_true", help="no progress, only what goes wrong")
 
 
 def run(args: argparse.Namespace) -> int:
+    from runtime.spec.declare import declare
+
+    given, declared = variables(args.set), declare(args.spec)
+    if args.role != "worker" and (there := _running(declared, given, str(args.spec))) is not None:
+        return _hand_over(args, there, declared)
+
     import anyio
 
     from runtime.environment import Environment
     from runtime.loading import load
     from runtime.settings import Settings
 
-    loaded = load(args.spec, given=variables(args.set))
-    environment = Environment(loaded, Settings(), _part(args, loaded.data.get("queues") or {}))
+    loaded = load(args.spec, given=given, declared=declared)
+    part = _part(args, loaded.data.get("queues") or {})
+    environment = Environment(loaded, Settings(), part, watch=args.watch)
     report = Report(args.spec, environment, quiet=args.quiet)
-    anyio.run(environment.serve, report.change, report.ready, backend_options={"use_uvloop": True})
+    serve = partial(environment.serve, report.change, report.ready, report.applied)
+    anyio.run(serve, backend_options={"use_uvloop": True})
     report.stopped()
+    return 0
+
+
+def _running(declared: Declared, given: dict[str, str], spec: str) -> Running | None:
+    """The environment that runs on the spec's state folder; None, too, where that cannot be known: loading tells why.
+
+    Raises:
+        NotRunning: it is still starting.
+    """
+    from runtime.kernel.lock import running
+    from runtime.running import declared_state, find_on
+
+    try:
+        state = declared_state(declared, given)
+    except SpecFault:
+        return None
+    return find_on(state, spec) if running(state.path) is not None else None
+
+
+def _hand_over(args: argparse.Namespace, environment: Running, declared: Declared) -> int:
+    """Gives the spec to the environment that runs it.
+
+    Raises:
+        UsageFault: an option is of use at the start alone.
+    """
+    from runtime.cli.handover import hand_over
+
+    for option, given in (("--set", args.set), ("--watch", args.watch), ("--role", args.role != "all")):
+        if given:
+            raise UsageFault(
+                f"{args.spec} runs already (process {environment.holder.pid}), and {option} is given at the start",
+                remedy=f"Apply without it, or stop it first: runtime down {args.spec}",
+            )
+    declared.checked()
+    hand_over(environment, declared, quiet=args.quiet)
     return 0
 
 
@@ -136,6 +190,19 @@ class Report:
         if environment.absent:
             self._print(f"\nDeclared, not built in this version: {', '.join(sorted(environment.absent))}.")
         self._print(f"Ctrl+C or `{command()} down {spec}` stops it.\n")
+
+    def applied(self, outcome: Applied | Fault) -> None:
+        """A signal or a changed file has asked for an apply: what came of it."""
+        if isinstance(outcome, Fault):
+            from runtime.cli.render import write_fault
+
+            write_fault(outcome)
+            print("Nothing has changed: what ran before runs on.", file=sys.stderr, flush=True)
+        elif not self._quiet:
+            from runtime.cli.plans import held, write_plan
+
+            write_plan(outcome.to_data())
+            self._print(held(outcome.to_data()))
 
     def stopped(self) -> None:
         self._print("Stopped; nothing is left running.")

@@ -42,12 +42,12 @@ class Caller:
     def get(self, path: str) -> Any:
         """What a path answers, parsed; raises as `opened` does."""
         with self.opened("GET", path) as answer:
-            return self._parsed(answer)
+            return self.parsed(answer)
 
     def post(self, path: str, body: Any = None) -> Any:
         """What a path answers to a body, parsed; raises as `opened` does."""
         with self.opened("POST", path, body) as answer:
-            return self._parsed(answer)
+            return self.parsed(answer)
 
     @contextmanager
     def opened(
@@ -86,7 +86,12 @@ class Caller:
         except (OSError, HTTPException) as error:
             raise self._unreachable(error) from error
 
-    def _parsed(self, answer: HTTPResponse) -> Any:
+    def parsed(self, answer: HTTPResponse) -> Any:
+        """What an answer says.
+
+        Raises:
+            Unreachable: it breaks off, or is no JSON.
+        """
         try:
             return json.load(answer)
         except ValueError as error:
@@ -100,8 +105,19 @@ def _refusal(error: urllib.error.HTTPError, address: str) -> Fault:
     """What the environment itself says of its refusal, place by place."""
     try:
         problem = json.load(error)
-        places = [f"{place['pointer']}: {place['detail']}" for place in problem.get("errors", ())]
-        message = "\n  ".join([problem["detail"], *places])
-        return Fault(message, remedy=problem.get("remedy", ""))
+        message = "\n  ".join([problem["detail"], *map(_place, problem.get("errors", ()))])
+        fault = Fault(message, remedy=problem.get("remedy", ""))
+        if error.code == Unreachable.status:
+            fault.exit_code = Unreachable.exit_code
+        return fault
     except (ValueError, KeyError, TypeError, AttributeError, OSError):
         return Fault(f"{address} answered {error.code} {error.reason}")
+
+
+def _place(place: Mapping[str, Any]) -> str:
+    """A wrong place of the request by its pointer, one of a spec by its line."""
+    where = place["pointer"]
+    if "file" in place:
+        line = f":{place['line']}:{place['column']}" if "line" in place else ""
+        where = f"{place['file']}{line}: {where.strip('/').replace('/', '.')}"
+    return f"{where}: {place['detail']}"

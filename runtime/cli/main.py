@@ -1,8 +1,8 @@
 """The command line: finds the command, loads its module and no other, turns every fault into words and an exit code.
 
 Each command is a module of this package with `EXAMPLE`, `arguments(parser)` and `run(args) -> int`. Exit
-codes: 0 done; 1 the spec or the request is at fault; 2 wrong usage; 3 a dependency could not be reached; 130
-interrupted.
+codes: 0 done; 1 the spec or the request is at fault; 2 wrong usage; 3 a dependency could not be reached; 4 a plan
+with changes (`plan --exit-code`); 130 interrupted.
 """
 
 from __future__ import annotations
@@ -24,7 +24,10 @@ COMMANDS = {
     "explain": "what a key means, its type, default and an example",
     "schema": "the JSON Schema of the spec",
     "graph": "components and what they need, as Mermaid or dot",
-    "apply": "boot an environment and stay in the foreground",
+    "plan": "what an apply would change in the environment that runs",
+    "apply": "boot an environment and stay in the foreground; one that runs takes the changed spec",
+    "revisions": "what was applied, newest first, and what changed",
+    "rollback": "make an earlier revision hold again",
     "status": "how a running environment is",
     "down": "stop a running environment",
     "jobs": "put jobs into queues by hand, look at them, cancel and retry them",

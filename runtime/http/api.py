@@ -39,7 +39,7 @@ from runtime.http.ports import hand_over, provided
 from runtime.http.problems import handle
 from runtime.http.request_id import RequestId
 from runtime.http.revoked import Watch
-from runtime.http.runtime_routes import EnvironmentView, runtime_controller
+from runtime.http.runtime_routes import EnvironmentControl, EnvironmentView, runtime_controller
 from runtime.http.trace import Traced
 from runtime.http.websocket import Session, WebSockets
 from runtime.storage.ports import Cache
@@ -80,6 +80,7 @@ class Api:
         health: who knows the services.
         cache: where answers to an `Idempotency-Key` are kept, shared over instances.
         view: what `/v1/runtime` shows; without it those routes answer 404.
+        control: what plans and applies there; without it those routes answer 501.
         controllers: the services' routes.
         dependencies: what handlers ask for by keyword name, as `jobs: Port[Jobs]`; `caller` is always there.
         redis: where instances share the counts of `api.rate_limit`; without it each counts alone.
@@ -113,6 +114,7 @@ class Api:
         health: HealthSource,
         cache: Cache,
         view: EnvironmentView | None = None,
+        control: EnvironmentControl | None = None,
         controllers: Sequence[type[Controller]] = (),
         dependencies: Mapping[str, object] | None = None,
         redis: Redis | None = None,
@@ -141,7 +143,7 @@ class Api:
         audit = Audit(recorder) if recorder is not None else None
         routes: list[Any] = [*self._pages(), not_built, *controllers, health_controller(health, version)]
         if view is not None:
-            routes.append(runtime_controller(view))
+            routes.append(runtime_controller(view, control))
         if metrics is not None:
             routes.append(_metrics_route(metrics, metrics_path))
         self.litestar = Litestar(

@@ -128,6 +128,7 @@ def _problems() -> str:
         *sorted(errors.RequestFault.__subclasses__(), key=lambda fault: (fault.status, fault.__name__)),
         errors.NotBuilt,
         errors.Unreachable,
+        errors.SpecFault,
     ]
     rows = "".join(
         f'<tr id="{kind_of(kind)}"><td><code>{kind_of(kind)}</code></td><td>{kind.status}</td>'

@@ -46,9 +46,6 @@ ROWS: Final = (
     Row("GET", "/v1/streams", "The list of streams"),
     Row("GET POST", "/v1/streams/{stream:str}/events", "The events of a stream"),
     Row("GET", "/v1/streams/{stream:str}/subscribe", "Subscribing to a stream"),
-    Row("POST", "/v1/runtime/plan", "Planning over HTTP"),
-    Row("POST", "/v1/runtime/apply", "Applying over HTTP"),
-    Row("POST", "/v1/runtime/rollback", "Rolling back"),
 )
 
 

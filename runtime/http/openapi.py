@@ -46,9 +46,12 @@ _PROBLEM: Final = {
                 "type": "object",
                 "required": ["in", "pointer", "detail"],
                 "properties": {
-                    "in": {"type": "string", "enum": ["body", "query", "path", "header", "cookie"]},
+                    "in": {"type": "string", "enum": ["body", "query", "path", "header", "cookie", "spec"]},
                     "pointer": {"type": "string", "description": "A JSON pointer (RFC 6901)."},
                     "detail": {"type": "string"},
+                    "file": {"type": "string", "description": "Of a wrong spec: the file."},
+                    "line": {"type": "integer"},
+                    "column": {"type": "integer"},
                 },
             },
         },

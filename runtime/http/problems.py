@@ -25,7 +25,8 @@ from litestar.types import Send
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from runtime.errors import Fault, Invalid, NotBuilt, Pointer, RequestFault, Unauthenticated, Unreachable
+from runtime.errors import Fault, Invalid, NotBuilt, Pointer, RequestFault, SpecFault, Unauthenticated, Unreachable
+from runtime.spec.diagnostics import Diagnostic
 from runtime.telemetry.context import request_id
 
 MEDIA_TYPE: Final = "application/problem+json"
@@ -38,6 +39,8 @@ _log = logging.getLogger("runtime.http")
 _SOURCES: Final = {"?": "query", "#": "header"}
 _MISSING: Final = re.compile(r"Missing required (\w+) parameter '(.+)' for path ")
 _MEMBER: Final = re.compile(r"\[(\d+)\]|\[\.\.\.\]|([^.\[\]]+)")
+_DOTTED: Final = re.compile(r'"((?:[^"])*)"|\[(\d+)\]|([^.\[\]"]+)')
+"""The parts of a path of the spec, as `runtime.spec.diagnostics.dotted` writes it."""
 _IN_BODY: Final = re.compile(r"(.*) - at `\$\.data\.(.*)`", re.DOTALL)
 
 
@@ -57,7 +60,7 @@ class Problem(msgspec.Struct, omit_defaults=True):
         status: the HTTP status.
         detail: what went wrong this time.
         errors: each wrong place of the request: `in` (body, query, path, header), a JSON `pointer` and a
-            `detail`.
+            `detail`; of a wrong spec (`in: spec`) the `file`, the `line` and the `column`, too.
         remedy: what the caller can do.
         request_id: what to give when asking for help.
     """
@@ -66,7 +69,7 @@ class Problem(msgspec.Struct, omit_defaults=True):
     title: str
     status: int
     detail: str
-    errors: list[dict[str, str]] = []
+    errors: list[dict[str, Any]] = []
     remedy: str = ""
     request_id: str = ""
 
@@ -119,7 +122,7 @@ def _problem(
     title: str,
     status: int,
     detail: str,
-    errors: list[dict[str, str]] | None = None,
+    errors: list[dict[str, Any]] | None = None,
     remedy: str = "",
 ) -> Problem:
     return Problem(f"/docs#{kind}", title, status, detail, errors or [], remedy, request_id.get() or "")
@@ -133,10 +136,13 @@ def kind_of(fault: type[Fault]) -> str:
 def _fault(fault: Fault) -> tuple[Problem, dict[str, str]]:
     if isinstance(fault, Unreachable):
         return _unreachable(fault.name, fault)
+    if isinstance(fault, SpecFault):
+        places = [_spec_place(found) for found in fault.diagnostics]
+        return _problem("spec-fault", fault.title, fault.status, fault.message, places), {}
     if fault.status >= 500 and not isinstance(fault, NotBuilt | RequestFault):
         return _internal(fault)
     headers = {}
-    errors = []
+    errors: list[dict[str, Any]] = []
     retry_after = getattr(fault, "retry_after", None)
     if retry_after is not None:
         headers["Retry-After"] = str(max(1, math.ceil(retry_after)))
@@ -154,6 +160,12 @@ def _place(pointer: Pointer) -> dict[str, str]:
     if source is not None:
         return {"in": source, "pointer": f"/{_escaped(pointer.pointer[1:])}", "detail": pointer.detail}
     return {"in": "body", "pointer": pointer.pointer, "detail": pointer.detail}
+
+
+def _spec_place(found: Diagnostic) -> dict[str, Any]:
+    pointer = "".join(f"/{_escaped(index or quoted or name)}" for quoted, index, name in _DOTTED.findall(found.path))
+    place = {"file": found.file, "line": found.line, "column": found.column} if found.line else {"file": found.file}
+    return {"in": "spec", "pointer": pointer, "detail": found.message, **place}
 
 
 def _client_error(error: HTTPException) -> tuple[Problem, dict[str, str]]:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, Final
 
+import anyio
 import uvicorn
 
 from runtime.errors import Fault, StartFailed
@@ -77,7 +78,9 @@ class HttpServer:
     """Serves an application over HTTP/1.1; a component of the kernel.
 
     Args:
-        api: the application; `swap` replaces it while running.
+        api: the application, or what makes it: then it is made in a thread when the server starts, since that takes
+            a quarter of a second, in which a server that is being replaced has requests to answer. `swap` replaces
+            it while running.
         listen: gives a listening socket, once a start; the server closes it when it stops.
         trusted_proxies: addresses or networks whose `X-Forwarded-For` and `X-Forwarded-Proto` count.
         drain: seconds that requests may take to end when it stops.
@@ -91,13 +94,14 @@ class HttpServer:
 
     def __init__(
         self,
-        api: Api,
+        api: Api | Callable[[], Api],
         listen: Callable[[], socket.socket],
         *,
         trusted_proxies: Sequence[str] = (),
         drain: float = DRAIN,
     ) -> None:
-        self._api = api
+        self._made = api if isinstance(api, Api) else None
+        self._make = None if isinstance(api, Api) else api
         self._listen = listen
         self._trusted_proxies = list(trusted_proxies)
         self._drain = drain
@@ -108,6 +112,11 @@ class HttpServer:
         self.url = ""
         """Where it answers; empty before the first start."""
 
+    @property
+    def _api(self) -> Api:
+        assert self._made is not None  # noqa: S101 - made by the first start
+        return self._made
+
     async def start(self) -> None:
         """Returns when it accepts connections.
 
@@ -115,6 +124,8 @@ class HttpServer:
             StartFailed: the application's lifespan or the socket failed.
         """
         self._stopping = False
+        if self._made is None and self._make is not None:
+            self._made = await anyio.to_thread.run_sync(self._make)
         await self._slot.take(self._api, drain=self._drain)
         try:
             listener = self._listen()
@@ -171,7 +182,7 @@ class HttpServer:
             StartFailed: the new one did not start; the present one stays.
         """
         await self._slot.take(api, drain=self._drain)
-        self._api = api
+        self._made = api
 
     async def update(self, fields: Mapping[str, Any]) -> None:
         """Takes new live settings: `rate_limit`, `max_body`."""

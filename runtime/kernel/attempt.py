@@ -75,7 +75,7 @@ class Attempt:
         failures: list[Fault] = []
 
         async def begin(component: Component) -> None:
-            for need in component.needs & ready.keys():
+            for need in component.awaits & ready.keys():
                 await ready[need].wait()
             try:
                 await self._start_one(component)
@@ -138,14 +138,21 @@ class Attempt:
         self._watch(supervisor)
 
 
-async def drain(supervisors: dict[str, Supervisor], limit: Callable[[Supervisor], float]) -> None:
-    """Stops side by side, each after all that need it, and takes each out when it has stopped."""
+async def drain(
+    supervisors: dict[str, Supervisor], limit: Callable[[Supervisor], float], *, replaced: bool = False
+) -> None:
+    """Stops side by side, each after all that need it, and takes each out when it has stopped.
+
+    Args:
+        replaced: whether others are in charge already: then none waits for what only comes after it, and a worker takes
+            no more work while an API yet answers.
+    """
     leaving = dict(supervisors)
     stopped = {id_: anyio.Event() for id_ in leaving}
 
     async def end(id_: str, supervisor: Supervisor) -> None:
         for other, dependent in leaving.items():
-            if id_ in dependent.component.needs:
+            if id_ in (dependent.component.needs if replaced else dependent.component.awaits):
                 await stopped[other].wait()
         await supervisor.stop(limit(supervisor))
         supervisors.pop(id_, None)

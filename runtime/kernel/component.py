@@ -69,7 +69,9 @@ class Component:
     Args:
         id: `section.name`, as in `jobs.email`; the part before the first dot is the service it belongs to.
         fields: the plain data that it was made of; two components with equal fields are the same.
-        needs: ids of the components that must be running before it.
+        needs: ids of the components that must be running before it, and are handed to its factory.
+        after: ids of further components that start before it and stop after it; it holds none of them, so that a
+            new instance of one is no reason for a new instance of it.
         live: names of the top-level fields that change without a restart.
         factory: makes the service.
         title: what a person sees while it starts, "Redis (embedded)".
@@ -82,6 +84,7 @@ class Component:
     factory: Factory = field(compare=False, repr=False)
     fields: Mapping[str, Any] = field(default_factory=dict)
     needs: frozenset[str] = frozenset()
+    after: frozenset[str] = frozenset()
     live: frozenset[str] = frozenset()
     title: str = ""
     grace: float = field(default=30.0, compare=False)
@@ -91,6 +94,11 @@ class Component:
     def service(self) -> str:
         """The service it belongs to: `jobs` of `jobs.email`."""
         return self.id.partition(".")[0]
+
+    @property
+    def awaits(self) -> frozenset[str]:
+        """All that starts before it and stops after it."""
+        return self.needs | self.after
 
     @property
     def fingerprint(self) -> str:

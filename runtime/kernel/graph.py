@@ -29,7 +29,7 @@ class Graph:
     """
 
     def __init__(self, components: Mapping[str, Component]) -> None:
-        self.needs: Mapping[str, frozenset[str]] = {id_: component.needs for id_, component in components.items()}
+        self.needs: Mapping[str, frozenset[str]] = {id_: component.awaits for id_, component in components.items()}
         for id_ in self.needs:
             self._check_known(id_)
         self.waves: tuple[tuple[str, ...], ...] = tuple(self._in_waves())

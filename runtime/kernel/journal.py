@@ -68,12 +68,17 @@ class Journal:
         plan: Sequence[Mapping[str, Any]],
         outcome: str,
         error: str | None = None,
+        *,
+        runs: Revision | None = None,
     ) -> Revision:
         """Writes a revision to the disk; the same spec with the same outcome as the last one is no new
-        revision.
+        revision, nor is the spec that runs.
+
+        Args:
+            runs: the revision that runs, which need not be the last one.
 
         Returns:
-            The new revision, or the last one.
+            The new revision, or the one that was there.
 
         Raises:
             Fault: the folder cannot be written.
@@ -82,6 +87,8 @@ class Journal:
         last = self.last()
         if last is not None and (last.digest, last.outcome, last.error) == (digest, outcome, error):
             return last
+        if runs is not None and outcome == "applied" and (runs.digest, runs.outcome) == (digest, outcome):
+            return runs
         number = max(self._numbers(), default=0) + 1
         revision = Revision(number, self._clock().isoformat(), digest, spec, plan, outcome, error)
         try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
@@ -60,6 +60,7 @@ class Kernel:
         self.sockets = sockets if sockets is not None else Sockets()
         self.journal = journal
         self.revision: Revision | None = None
+        """The one that runs."""
         self._on_change = on_change or (lambda status: None)
         self._start_limit = start_limit
         self._running: dict[str, Supervisor] = {}
@@ -144,6 +145,7 @@ class Kernel:
         *,
         declared: Mapping[str, Any] | None = None,
         recorded: bool = True,
+        on_held: Callable[[], None] = lambda: None,
     ) -> Plan:
         """Makes exactly these components run.
 
@@ -156,6 +158,8 @@ class Kernel:
             declared: the spec as written, references unresolved, for the journal.
             recorded: whether it makes a revision; false where the spec is the one that runs and only values
                 behind its references have changed.
+            on_held: called when the new set is in charge and recorded; old instances drain from then on. Must not
+                block.
 
         Returns:
             What was done.
@@ -178,8 +182,11 @@ class Kernel:
                         await self._record(declared, steps, reason, recorded)
                     raise
                 with anyio.CancelScope(shield=True):
-                    await self._commit(steps, wanted)
+                    self._commit(steps, wanted)
                     await self._record(declared, steps, None, recorded)
+                    on_held()
+                    await drain(self._leaving, self._limit, replaced=True)
+                    self.sockets.prune()
             if self._apply_scope.cancelled_caught:
                 raise Fault(INTERRUPTED, remedy="The environment is being stopped.")
             return steps
@@ -224,16 +231,14 @@ class Kernel:
             limit=self._limit,
         )
 
-    async def _commit(self, steps: Plan, wanted: Mapping[str, Component]) -> None:
-        """The new set is in charge from here on; what it no longer needs drains."""
+    def _commit(self, steps: Plan, wanted: Mapping[str, Component]) -> None:
+        """The new set is in charge from here on; what it no longer needs is to drain."""
         before, staged = self._running, self._staged
         for id_ in wanted.keys() & before.keys() - staged.keys():
             before[id_].component = wanted[id_]
         self._running = {id_: staged.get(id_) or before[id_] for id_ in Graph(wanted).order}
         self._leaving = {id_: before[id_] for id_ in steps.ids("replace", "remove")}
         self._staged, self._answers = {}, None
-        await drain(self._leaving, self._limit)
-        self.sockets.prune()
 
     def _limit(self, supervisor: Supervisor) -> float:
         return min(HURRIED, supervisor.component.grace) if self._hurried else supervisor.component.grace
@@ -253,9 +258,11 @@ class Kernel:
             return
         outcome, reason = ("failed", describe(error)) if error else ("applied", None)
         try:
-            self.revision = await anyio.to_thread.run_sync(
-                lambda: journal.append(declared or {}, steps.to_data(), outcome, reason)
+            revision = await anyio.to_thread.run_sync(
+                lambda: journal.append(declared or {}, steps.to_data(), outcome, reason, runs=self.revision)
             )
+            if error is None:
+                self.revision = revision
         except Fault as problem:
             logger.warning("the journal was not written: %s", problem.message)
 

@@ -42,6 +42,11 @@ class Sockets:
     def __init__(self) -> None:
         self._listeners: dict[tuple[str, str, int], _Listener] = {}
 
+    @property
+    def in_use(self) -> bool:
+        """Whether a server accepts on one of them."""
+        return any(listener.used for listener in self._listeners.values())
+
     def listen(self, host: str, port: int, *, field: str = "api.port") -> socket.socket:
         """A socket that listens, for one server; the server closes it when it stops.
 

@@ -44,8 +44,12 @@ class Declared(NamedTuple):
         return self.data
 
 
-def declare(path: str | os.PathLike[str]) -> Declared:
+def declare(path: str | os.PathLike[str], *, text: str | None = None) -> Declared:
     """Reads and checks a spec; resolves nothing and never raises for what stands in it.
+
+    Args:
+        path: the file; `-` is standard input.
+        text: what counts as the file's content, in place of what stands there.
 
     Example:
         >>> declare("specs/production.yaml").data["api"]["port"]
@@ -53,6 +57,6 @@ def declare(path: str | os.PathLike[str]) -> Declared:
     """
     shapes = Shapes(load_schema())
     with Paused():
-        composition = compose(os.fspath(path))
+        composition = compose(os.fspath(path), text=text)
         data = filled(composition.data, shapes.schema) if composition.whole else None
         return Declared(data, check(composition, shapes), composition, shapes)

@@ -14,13 +14,14 @@ from runtime.spec.defaults import filled
 from runtime.spec.diagnostics import Diagnostic, ordered
 from runtime.spec.places import Path as Keys
 from runtime.spec.places import diagnose
+from runtime.spec.portable import portable
 from runtime.spec.redact import redacted
 from runtime.spec.resolve import resolve
 
 __all__ = ["Declared", "Loaded", "declare", "load"]
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from pydantic import ValidationError
 
@@ -36,7 +37,8 @@ class Loaded:
     Args:
         spec: the typed spec; its paths are absolute.
         data: plain data, defaults filled in and references resolved: it holds secrets.
-        declared: plain data, defaults filled in, references as they were written.
+        declared: plain data, defaults filled in, references as they were written; it may be read as one file in the
+            root spec's folder.
         shown: the same with the secrets that stand in it masked, for whoever may look.
         plugins: each module of `plugins` with the folder of the file that names it.
         secrets: every secret text in `data`, for redaction.
@@ -71,6 +73,36 @@ class Loaded:
         """
         return self.sources.load() if self.sources is not None else self
 
+    def anew(self, text: str | None = None, *, prepare: Callable[[Declared], None] = lambda _: None) -> Loaded:
+        """What the same file says now, with the variables and the Vault of this one.
+
+        Args:
+            text: what counts as the file's content, in place of what stands there.
+            prepare: called with what was read, before any reference is followed; what it raises goes through.
+
+        Raises:
+            SpecFault: it is wrong, or a reference cannot be resolved; carries every diagnostic.
+        """
+        assert self.sources is not None  # noqa: S101 - whatever was loaded has them
+        declared = declare(self.file, text=text)
+        _stop_at_errors(declared.diagnostics)
+        prepare(declared)
+        return self.sources._replace(declared=declared).load()
+
+    @property
+    def read(self) -> frozenset[str]:
+        """The files that it was read from."""
+        return self.sources.declared.composition.files if self.sources is not None else frozenset()
+
+    def place(self, *path: str | int) -> str:
+        """Where a value stands, `specs/base.yaml:12:3`; empty for a default."""
+        place = self.sources.declared.composition.place if self.sources is not None else None
+        if place is None or not path or place.child(path[0]) is None:
+            return ""
+        found = place.at(path)
+        span = found.value_span()
+        return f"{found.source.name}:{span.line}:{span.column}"
+
 
 def load(
     path: str | os.PathLike[str],
@@ -78,6 +110,7 @@ def load(
     *,
     given: Mapping[str, str] | None = None,
     vault: VaultLookup | None = None,
+    declared: Declared | None = None,
 ) -> Loaded:
     """Reads a spec with all that it extends and refers to.
 
@@ -86,6 +119,7 @@ def load(
         environ: the environment variables that references are resolved from.
         given: variables that come before those of the environment.
         vault: reads references out of Vault; without it a spec that has some is refused.
+        declared: the file as it has been read already.
 
     Raises:
         SpecFault: it is wrong, or a reference cannot be resolved; carries every diagnostic.
@@ -94,7 +128,7 @@ def load(
         >>> load("specs/development.yaml").spec.api.port
         8080
     """
-    declared = declare(path)
+    declared = declared or declare(path)
     _stop_at_errors(declared.diagnostics)
     return _Sources(declared, dict(environ), dict(given or {}), vault).load()
 
@@ -115,7 +149,7 @@ class _Sources(NamedTuple):
         return Loaded(
             spec=_typed(data, composition, resolution.secrets),
             data=data,
-            declared=declared or {},
+            declared=portable(declared or {}, composition, shapes),
             shown=redacted(declared or {}, shapes),
             plugins=tuple(
                 (module, Path(folder_of(("plugins", number), composition)))

@@ -33,24 +33,35 @@ class Composition:
         place: where each value of it was written; of a removed key, where it was removed.
         diagnostics: what is wrong with the files themselves.
         whole: whether every file could be read to its end; otherwise missing keys prove nothing.
+        files: the absolute names of all that were read, or looked for.
     """
 
-    __slots__ = ("data", "diagnostics", "place", "source", "whole")
+    __slots__ = ("data", "diagnostics", "files", "place", "source", "whole")
 
-    def __init__(self, source: Source, layer: Layer | None, diagnostics: list[Diagnostic], *, whole: bool) -> None:
+    def __init__(
+        self,
+        source: Source,
+        layer: Layer | None,
+        diagnostics: list[Diagnostic],
+        *,
+        whole: bool,
+        files: frozenset[str] = frozenset(),
+    ) -> None:
         self.source = source
+        self.files = files
         self.data: dict[str, Any] = layer[0] if layer else {}
         self.place = layer[1] if layer else None
         self.diagnostics = diagnostics
         self.whole = whole and layer is not None
 
 
-def compose(name: str) -> Composition:
+def compose(name: str, *, text: str | None = None) -> Composition:
     """Reads a file and those that it extends.
 
     Args:
         name: the file as the user wrote it; `-` is standard input, whose relative paths start from the
             current folder.
+        text: what counts as the file's content, in place of what stands there.
 
     Example:
         >>> compose("specs/production.yaml").data["environment"]
@@ -61,8 +72,10 @@ def compose(name: str) -> Composition:
         source = Source("<stdin>", os.path.abspath("<stdin>"))
     else:
         source = Source(os.path.normpath(name) if name else name, os.path.abspath(name) if name else name)
+    if text is not None:
+        reading.given[source.file] = text
     layer = reading.layer(source)
-    return Composition(source, layer, reading.diagnostics, whole=reading.whole)
+    return Composition(source, layer, reading.diagnostics, whole=reading.whole, files=frozenset(reading.files))
 
 
 def merge(base: Layer, over: Layer) -> Layer:
@@ -96,6 +109,8 @@ class _Reading:
         self.layers: dict[str, Layer | None] = {}
         self.nodes = 0
         self.open: list[tuple[str, str]] = []
+        self.given: dict[str, str] = {}
+        self.files: set[str] = set()
 
     def layer(self, source: Source) -> Layer | None:
         """A file with its bases; None where it could not be read."""
@@ -122,8 +137,11 @@ class _Reading:
         return merge(result, (own, document.place)) if result else (own, document.place)
 
     def _document(self, source: Source) -> yaml.Document | None:
+        self.files.add(source.file)
         try:
-            if source.name == "<stdin>":
+            if source.file in self.given:
+                source.text = self.given[source.file]
+            elif source.name == "<stdin>":
                 source.text = files.decoded(sys.stdin.buffer.read(yaml.MAX_BYTES + 1))
             else:
                 source.text = files.read_text(source.file, yaml.MAX_BYTES)
@@ -183,6 +201,7 @@ class _Reading:
             if len(self.layers) + len(self.open) >= MAX_FILES:
                 self._wrong_base(place, f"more than {MAX_FILES} files are extended")
                 return None
+            self.files.add(source.file)
             if not os.path.lexists(source.file):
                 near = files.nearest(source.file)
                 hint = f", did you mean {quoted(os.path.join(os.path.dirname(written), near))}?" if near else ""

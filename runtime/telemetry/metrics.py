@@ -47,6 +47,7 @@ class Metrics:
             ["route", "method", "status"],
         )
         self._known: dict[tuple[str, str, int], _Observed] = {}
+        self._added: dict[type[Collector], list[Collector]] = {}
 
     def request(self, route: str, method: str, status: int, seconds: float) -> None:
         """Notes one HTTP request.
@@ -74,12 +75,31 @@ class Metrics:
         return Histogram(f"runtime_{name}", meaning, labels, buckets=SECONDS, registry=self.registry)
 
     def add(self, collector: Collector) -> None:
-        """Adds figures that are read when they are asked for, such as the depth of a queue."""
+        """Adds figures that are read when they are asked for, such as the depth of a queue.
+
+        Of several of one class the newest is shown: a service that takes the place of another shows the same
+        figures, and the other may be there yet.
+        """
+        same = self._added.setdefault(type(collector), [])
+        if collector in same:
+            return
+        if same:
+            self.registry.unregister(same[-1])
         self.registry.register(collector)
+        same.append(collector)
 
     def remove(self, collector: Collector) -> None:
-        """Takes a collector, or one of the figures above, out again."""
-        self.registry.unregister(collector)
+        """Takes a collector, or one of the figures above, out again; one that is not there does no harm."""
+        same = self._added.get(type(collector))
+        if same is None:
+            self.registry.unregister(collector)
+        elif collector in same:
+            shown = collector is same[-1]
+            same.remove(collector)
+            if shown:
+                self.registry.unregister(collector)
+                if same:
+                    self.registry.register(same[-1])
 
     def render(self) -> bytes:
         """All figures in Prometheus's text format."""

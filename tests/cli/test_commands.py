@@ -37,6 +37,7 @@ HEAVY = (
         ["explain", "queues.email.retry"],
         ["schema"],
         ["graph", "specs/development.yaml"],
+        ["plan", "specs/production.yaml", "--json"],
         ["--help"],
         ["vlidate"],
     ],

@@ -112,7 +112,7 @@ async def test_the_environment_is_what_its_outline_says(tmp_path: Path) -> None:
     drawn = {node.id: frozenset(node.needs) for node in outline(load(spec).data)}
     async with served(spec) as environment:
         assert environment.kernel is not None
-        running = {id_: component.needs for id_, component in environment.kernel.components.items()}
+        running = {id_: component.awaits for id_, component in environment.kernel.components.items()}
     assert running == drawn
 
 

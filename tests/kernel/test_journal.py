@@ -54,6 +54,13 @@ def test_the_same_again_is_no_new_revision(journal: Journal) -> None:
     assert journal.append({"a": 2}, [], "applied").number == 4
 
 
+def test_the_spec_that_runs_again_is_no_new_revision(journal: Journal) -> None:
+    runs = journal.append({"a": 1}, [], "applied")
+    journal.append({"a": 2}, [], "failed", "why")
+    assert journal.append({"a": 1}, [], "applied", runs=runs) == runs
+    assert journal.append({"a": 1}, [], "applied").number == 3
+
+
 def test_the_order_of_keys_makes_no_other_spec(journal: Journal) -> None:
     first = journal.append({"a": 1, "b": 2}, [], "applied")
     assert journal.append({"b": 2, "a": 1}, [], "applied") == first

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import anyio
@@ -89,6 +90,37 @@ async def test_applying_the_same_set_again_does_nothing(world: World) -> None:
         world.taken()
         assert not await kernel.apply(list(wanted))
         assert world.taken() == []
+
+
+async def test_what_only_comes_after_is_not_replaced_with_it(world: World) -> None:
+    def api() -> Component:
+        return replace(world.component("api"), after=frozenset({"worker"}))
+
+    async with Kernel() as kernel:
+        await kernel.apply([api(), world.component("worker", fixed=1)])
+        assert world.taken() == ["start worker", "start api"]
+        steps = await kernel.apply([api(), world.component("worker", fixed=2)])
+        assert (steps.ids("replace"), steps.ids("create")) == (("worker",), ())
+        assert (await kernel.apply([replace(api(), after=frozenset())])).ids("replace", "update") == ()
+        await kernel.apply([api(), world.component("worker")])
+        world.taken()
+    assert world.taken() == ["stop api", "stop worker"]
+
+
+async def test_a_replaced_worker_does_not_wait_for_a_replaced_api(world: World) -> None:
+    answered = anyio.Event()
+
+    def both(fixed: int) -> list[Component]:
+        api = replace(world.component("api", fixed=fixed), after=frozenset({"worker"}))
+        return [api, world.component("worker", fixed=fixed)]
+
+    async with Kernel() as kernel, anyio.create_task_group() as tasks:
+        await kernel.apply(both(1))
+        world.drains["api"] = answered.wait
+        tasks.start_soon(kernel.apply, both(2))
+        await wait_for(lambda: "stop worker" in world.log)
+        answered.set()
+        await wait_for(lambda: "drained api" in world.log)
 
 
 async def test_a_replacement_is_made_before_the_old_one_breaks(world: World) -> None:
@@ -436,6 +468,30 @@ class TestTheJournal:
         )
         assert first.plan[0]["action"] == "create"
         assert (second.number, second.outcome, second.error) == (2, "failed", "b: RuntimeError: no")
+
+    async def test_a_revision_that_failed_is_not_the_one_that_runs(self, world: World, tmp_path: Path) -> None:
+        async with Kernel(journal=Journal(tmp_path / "journal")) as kernel:
+            await kernel.apply([world.component("a")], declared={"name": "one"})
+            with pytest.raises(StartFailed):
+                await kernel.apply([world.component("b", boom="no")], declared={"name": "two"})
+            assert kernel.revision is not None
+            assert kernel.revision.number == 1
+            await kernel.apply([world.component("a")], declared={"name": "one"})
+            assert kernel.revision.number == 1
+
+    async def test_it_is_recorded_before_the_old_ones_have_ended(self, world: World, tmp_path: Path) -> None:
+        journal, seen = Journal(tmp_path / "journal"), []
+
+        async def look() -> None:
+            seen.append(("drains", len(journal.list())))
+
+        async with Kernel(journal=journal) as kernel:
+            await kernel.apply([world.component("a", fixed=1)], declared={"n": 1})
+            world.drains["a"] = look
+            held = [lambda: seen.append(("held", len(journal.list())))]
+            await kernel.apply([world.component("a", fixed=2)], declared={"n": 2}, on_held=held[0])
+            world.drains.clear()
+        assert seen == [("held", 2), ("drains", 2)]
 
     async def test_a_journal_that_cannot_be_written_stops_nothing(self, world: World, tmp_path: Path) -> None:
         (tmp_path / "journal").write_text("a file where the folder should be")

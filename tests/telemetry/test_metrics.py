@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from prometheus_client import REGISTRY
+from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.parser import text_string_to_metric_families
 
 from runtime.telemetry.metrics import Metrics
@@ -44,6 +45,33 @@ def test_services_add_theirs_and_take_them_out_again() -> None:
     metrics.remove(ran)
     assert "runtime_jobs_total" not in metrics.render().decode()
     metrics.counter("jobs_total", "Again.", ["queue"])
+
+
+class Shown:
+    def __init__(self, value: float) -> None:
+        self.value = value
+
+    def collect(self) -> list[GaugeMetricFamily]:
+        return [GaugeMetricFamily("runtime_shown", "What is shown.", value=self.value)]
+
+
+def test_of_two_that_show_the_same_the_newest_counts_while_it_is_there() -> None:
+    def shown() -> list[str]:
+        return [line for line in metrics.render().decode().splitlines() if line.startswith("runtime_shown")]
+
+    metrics, old, new = Metrics("one", "1"), Shown(1), Shown(2)
+    metrics.add(old)
+    metrics.add(new)
+    metrics.add(new)
+    assert shown() == ["runtime_shown 2.0"]
+    metrics.remove(new)  # its start failed
+    assert shown() == ["runtime_shown 1.0"]
+    metrics.add(new)
+    metrics.remove(old)
+    assert shown() == ["runtime_shown 2.0"]
+    metrics.remove(old)
+    metrics.remove(new)
+    assert shown() == []
 
 
 def test_the_process_is_measured() -> None:

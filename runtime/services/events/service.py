@@ -13,7 +13,7 @@ from runtime.errors import Invalid, NotFound, Pointer, Unreachable
 from runtime.health import Health
 from runtime.services.events.backend import Backend, Figures, Retention
 from runtime.services.events.drafts import LONGEST_ID, Drafts
-from runtime.services.events.figures import Throughput
+from runtime.services.events.figures import StreamCollector, Throughput
 from runtime.services.events.following import follow
 from runtime.services.events.platform import PlatformEvents
 from runtime.services.events.ports import Announcement, DeadEvent, Event, Missed, NewEvent, Replayed, StreamView
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from runtime.plugins import Mark
     from runtime.services.events.spec import EventsSpec, StreamSpec
+    from runtime.telemetry.metrics import Metrics
 
 logger = logging.getLogger("runtime.events")
 
@@ -40,23 +41,32 @@ class EventBus:
         spec: the `events` section.
         backend: where the streams are kept.
         types: classes of the user's own that the data of events fit.
+        metrics: shows how much goes through, while it runs.
 
     Raises:
         Fault: a type's schema or class cannot be used, or it has both.
     """
 
-    def __init__(self, spec: EventsSpec, backend: Backend, types: Iterable[Mark] = ()) -> None:
+    def __init__(
+        self, spec: EventsSpec, backend: Backend, types: Iterable[Mark] = (), metrics: Metrics | None = None
+    ) -> None:
         self.backend = backend
         self.throughput = Throughput()
         self.platform = PlatformEvents(spec, self)
         self._spec = spec
         self._drafts = Drafts(spec, types)
+        self._metrics = metrics
+        self._figures_shown = StreamCollector(self.throughput)
 
     async def start(self) -> None:
-        """Nothing to do: the streams are where they are kept."""
+        """The streams are where they are kept."""
+        if self._metrics is not None:
+            self._metrics.add(self._figures_shown)
 
     async def stop(self) -> None:
         """Lets go of those who follow a stream."""
+        if self._metrics is not None:
+            self._metrics.remove(self._figures_shown)
         await self.backend.close()
 
     async def update(self, fields: Mapping[str, Any]) -> None:

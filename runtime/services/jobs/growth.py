@@ -38,6 +38,7 @@ class Growth:
     def __init__(
         self,
         queue: str,
+        spec: QueueSpec,
         jobs: JobQueues,
         activity: Activity,
         resize: Callable[[int], None],
@@ -52,7 +53,7 @@ class Growth:
         self._scaler: Scaler | None = None
         self._bounded = asyncio.Event()
         self._tries = self._failures = 0
-        self.adopt(jobs.settings(queue))
+        self.adopt(spec)
 
     @property
     def reason(self) -> str:
@@ -61,6 +62,7 @@ class Growth:
 
     def adopt(self, spec: QueueSpec) -> int:
         """Takes over changed bounds; the concurrency within them."""
+        self._spec = spec
         wanted = spec.concurrency
         if isinstance(wanted, int):
             self._scaler = None
@@ -87,7 +89,7 @@ class Growth:
 
     async def _tick(self, scaler: Scaler, lag: LoopLag) -> None:
         try:
-            counts = await self._jobs.backend.counts(self._queue, limits(self._jobs.settings(self._queue)))
+            counts = await self._jobs.backend.counts(self._queue, limits(self._spec))
         except Fault:
             return  # the server is away: whoever claims says so
         before = scaler.concurrency

@@ -16,7 +16,7 @@ from runtime.services.jobs.cron import Cron
 
 if TYPE_CHECKING:
     from runtime.services.jobs.service import JobQueues
-    from runtime.services.jobs.spec import ScheduleSpec
+    from runtime.services.jobs.spec import QueueSpec, ScheduleSpec
     from runtime.storage.ports import Cache
 
 logger = logging.getLogger("runtime.jobs")
@@ -59,11 +59,19 @@ class Schedule:
     """
 
     def __init__(
-        self, name: str, spec: ScheduleSpec, jobs: JobQueues, cache: Cache, *, clock: Clock | None = None
+        self,
+        name: str,
+        spec: ScheduleSpec,
+        jobs: JobQueues,
+        cache: Cache,
+        *,
+        queue: QueueSpec | None = None,
+        clock: Clock | None = None,
     ) -> None:
         self._name = name
         self._spec = spec
         self._jobs = jobs
+        self._queue = queue
         self._cache = cache
         self._clock = clock or WallClock()
         self._cron = Cron(spec.cron, spec.timezone)
@@ -74,9 +82,11 @@ class Schedule:
         self._running: anyio.CancelScope | None = None
 
     async def start(self) -> None:
-        self._jobs.mark(self._spec.queue)
+        name = self._spec.queue
+        task = self._jobs.task(name, self._queue or self._jobs.settings(name))
+        _ = task.mark
         try:
-            self._jobs.parse(self._spec.queue, self._spec.payload)
+            task.parse(self._spec.payload)
         except Invalid as error:
             raise Invalid(f"schedules.{self._name}.payload: {error.message}", errors=error.errors) from error
         self._since = None

@@ -8,23 +8,22 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from runtime.errors import Conflict, Invalid, NotBuilt, NotFound, Pointer
-from runtime.services.document import Document
+from runtime.errors import Conflict, Invalid, NotFound, Pointer
 from runtime.services.jobs.batch import MOST_AT_ONCE, Batch, repeated, require_count
 from runtime.services.jobs.health import queue_health
 from runtime.services.jobs.limits import limits, most_slots, rate
-from runtime.services.jobs.payload import AT, PayloadType
 from runtime.services.jobs.ports import ENDED, Draft, JobStatus, JobView, QueueView, Refusal, Replayed
+from runtime.services.jobs.queue_task import QueueTask
 from runtime.services.jobs.spans import sent
+from runtime.services.jobs.spec import QueueSpec
 from runtime.services.names import unknown
 from runtime.telemetry.tracing import Tracing
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+    from collections.abc import AsyncIterator, Mapping, Sequence
 
     from runtime.plugins import Mark, Registry
     from runtime.services.jobs.backend import Backend, NewJob, Stored
-    from runtime.services.jobs.spec import QueueSpec
 
 LOOK: Final = 0.2
 """Seconds between two looks at a job that is watched."""
@@ -48,23 +47,39 @@ class JobQueues:
     ) -> None:
         self.backend = backend
         self._tracing = tracing or Tracing()
+        self._registry = registry
         self._queues = dict(queues)
-        self._marks: dict[str, Mark] = {}
-        self._accepts: dict[str, Callable[[Mapping[str, Any]], Any]] = {}
-        self._documents: dict[str, Document] = {}
-        for name, spec in self._queues.items():
-            mark = registry.get("task", spec.handler)
-            if mark is not None:
-                self._marks[name] = mark
-                self._accepts[name] = mark.accepts or PayloadType(mark.function, mark.origin).parse
-            if spec.payload is not None:
-                self._documents[name] = Document(spec.payload, AT)
+        self._tasks: dict[str, QueueTask] = {}
+        self._tasks = {name: self.task(name, spec) for name, spec in self._queues.items()}
 
     async def start(self) -> None:
         """Nothing to do: the queues are where the jobs are kept."""
 
     async def stop(self) -> None:
         """Nothing to do."""
+
+    async def update(self, fields: Mapping[str, Any]) -> None:
+        """Takes the section `queues` anew: from now on jobs are put into these queues and no others.
+
+        Jobs of a queue that is gone stay where they are, until it is declared again.
+
+        Raises:
+            Fault: a payload schema cannot be used; nothing has changed.
+        """
+        queues = {name: QueueSpec.model_validate(section) for name, section in fields["queues"].items()}
+        tasks = {name: self.task(name, spec) for name, spec in queues.items()}
+        self._queues, self._tasks = queues, tasks
+
+    def task(self, queue: str, spec: QueueSpec) -> QueueTask:
+        """What runs the jobs of a queue with this section, which need not be the one that holds yet.
+
+        Raises:
+            Fault: its payload type or payload schema cannot be used.
+        """
+        known = self._tasks.get(queue)
+        if known is not None and (known.handler, known.schema) == (spec.handler, spec.payload):
+            return known
+        return QueueTask(queue, spec, self._registry)
 
     def settings(self, queue: str) -> QueueSpec:
         """A queue's section of the spec.
@@ -88,10 +103,8 @@ class JobQueues:
             NotFound: no such queue.
             NotBuilt: this version does not have that task.
         """
-        handler = self.settings(queue).handler
-        if (mark := self._marks.get(queue)) is None:
-            raise NotBuilt(f'the handler "{handler}" of the queue "{queue}"')
-        return mark
+        self.settings(queue)
+        return self._tasks[queue].mark
 
     def parse(self, queue: str, payload: Mapping[str, Any]) -> Any:
         """What the queue's task gets for a payload.
@@ -99,9 +112,7 @@ class JobQueues:
         Raises:
             Invalid: the payload does not fit.
         """
-        if document := self._documents.get(queue):
-            document.check(payload, f'the payload of a job of "{queue}"')
-        return self._accepts[queue](payload)
+        return self._tasks[queue].parse(payload)
 
     def check(self, queue: str, draft: Draft) -> None:
         """Refuses what `submit` would refuse, but for a name that another job has; stores nothing.
@@ -265,7 +276,7 @@ class JobQueues:
         return QueueView(
             name=name,
             handler=spec.handler,
-            built=name in self._marks,
+            built=self._tasks[name].built,
             concurrency=most_slots(spec),
             rate=rate(spec),
             health=stands.status,

@@ -97,11 +97,12 @@ class QueueWorker:
         self._loops: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
-        self._calls: Calls = calls_of(self._jobs.mark(self._queue), self._slots, self._spec.memory)
+        self._task = self._jobs.task(self._queue, self._spec)
+        self._calls: Calls = calls_of(self._task.mark, self._slots, self._spec.memory)
         self._executor = Executor(self._traced, self._judged, self._limit, self._ended)
         self._patience = Patience(self._spec, self._executor, self._platform)
         self._claimer = self._jobs.backend.claimer(self._queue, limits(self._spec), self._slots, self._patience)
-        self._growth = Growth(self._queue, self._jobs, self._claimer.activity, self._resize, self._platform)
+        self._growth = Growth(self._queue, self._spec, self._jobs, self._claimer.activity, self._resize, self._platform)
         await self._claimer.begin()
         self._loops = [
             asyncio.create_task(self._growth.watch(), name=f"growth {self._queue}"),
@@ -195,7 +196,7 @@ class QueueWorker:
     async def _attempt(self, claimed: Claimed) -> Outcome:
         """Makes one try of a job; raises nothing but its own cancellation."""
         try:
-            payload = self._jobs.parse(self._queue, claimed.payload)
+            payload = self._task.parse(claimed.payload)
         except Invalid as error:  # it was accepted, so the task has changed since then: no try can succeed
             logger.error("%s: its task does not take its payload any more: %s", claimed.id, error, extra=about(claimed))
             return Outcome("failed", error=_sentence(error))

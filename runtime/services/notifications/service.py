@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from runtime.services.outbox.ports import Inbox, Outbox
     from runtime.spec.fields import Retry
     from runtime.storage.database import Database
+    from runtime.telemetry.metrics import Metrics
 
 logger = logging.getLogger("runtime.notifications")
 
@@ -74,6 +75,7 @@ class NotificationService:
         prefix: of its keys in Redis.
         public_url: where the API is reached from outside, for links in mails.
         grace: how long an open connection has to take what prefers it.
+        metrics: shows its figures while it runs.
     """
 
     def __init__(
@@ -95,7 +97,9 @@ class NotificationService:
         public_url: str | None,
         push_keys: PushKeys | None = None,
         grace: timedelta = GRACE,
+        metrics: Metrics | None = None,
     ) -> None:
+        self._metrics = metrics
         self._grace = grace
         self._push_keys = push_keys
         self._spec = spec
@@ -136,6 +140,8 @@ class NotificationService:
         self.devices = Devices(database, outbox, self._people, self._push_keys)
         self.reports = Reports(declared, self._channels, self._inbox, self.figures, self._ended)
         self.receipts = Receipts(declared, database)
+        if self._metrics is not None:
+            self._metrics.add(self.figures)
 
     async def watch(self) -> None:
         """Finds deliveries whose jobs are lost, and forgets the counts of days that are over."""
@@ -147,6 +153,8 @@ class NotificationService:
                 logger.warning("lost deliveries could not be looked for: %s", type(error).__name__)
 
     async def stop(self) -> None:
+        if self._metrics is not None:
+            self._metrics.remove(self.figures)
         await self._bell.stop()
 
     async def update(self, fields: Mapping[str, Any]) -> None:

@@ -192,7 +192,10 @@ class VaultStore:
         """Takes over the section; another credential makes a new session, the leases of the old one stay good."""
         if spec == self.spec:
             return
+        same = self.spec is not None and spec.model_copy(update={"paths": self.spec.paths}) == self.spec
         self.spec = spec
+        if same:
+            return
         signed = self.session.sign_ins if self.session is not None else 0
         self.session = Session(_by_hvac(spec), renew=spec.renew, sign_ins=signed)
 

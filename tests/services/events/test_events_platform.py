@@ -84,7 +84,7 @@ class Kernel:
 
 async def test_every_change_of_health_is_told_once(bus: EventBus) -> None:
     kernel = Kernel()
-    vitals = Vitals(kernel, bus.platform, lambda text: text.replace("s3cret", "***"))  # type: ignore[arg-type]
+    vitals = Vitals(kernel, lambda: bus.platform, lambda text: text.replace("s3cret", "***"))  # type: ignore[arg-type]
     kernel.answers = {"storage.redis": Health(), "jobs.a": Health(), "ai": Health("not built", "not here")}
     await vitals.look()
     await vitals.look()
