@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol, cast
 
 from runtime.assembly.site import Made, Site
 from runtime.kernel.component import Component
-from runtime.outline import Node, absent, outline
+from runtime.outline import AUDIT, Node, absent, outline
 
 if TYPE_CHECKING:
     from runtime.spec.load import Loaded
@@ -85,4 +85,6 @@ class Assembly:
 def _works(id_: str) -> bool:
     """Whether it works by itself, and nobody calls it: a worker, a subscription, a schedule, what is not built."""
     section, _, name = id_.partition(".")
-    return section in ("processes", "schedules") or (bool(name) and section in ("jobs", "events", "observability"))
+    if section == "observability":
+        return bool(name) and id_ != AUDIT
+    return section in ("processes", "schedules") or (bool(name) and section in ("jobs", "events"))

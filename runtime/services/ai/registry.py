@@ -6,6 +6,7 @@ import asyncio
 import logging
 import math
 import time
+from collections import Counter
 from typing import TYPE_CHECKING, Final, Literal
 
 import msgspec
@@ -59,6 +60,7 @@ class Registry:
         self._conditions = conditions
         self._breaker = breaker
         self._looked: dict[str, float] = {}
+        self._refusals: Counter[str] = Counter()
         self.ceilings = Ceilings()
 
     async def enter(self, provider: str) -> Entry:
@@ -82,6 +84,7 @@ class Registry:
     async def failed(self, provider: str, entry: Entry, failure: Failure) -> None:
         """An attempt failed."""
         if failure.disables:
+            self._refusals[provider] += 1
             if self._conditions[provider].state != "disabled":
                 logger.error("provider %s is disabled: it refuses the key of the spec", provider)
             await self._conditions.disable(provider, "it refuses the key of the spec")
@@ -120,14 +123,18 @@ class Registry:
         self._looked[provider] = now
         if not await self._conditions.take_probe(provider):
             return
+        refused = self._refusals[provider]
         try:
             async with asyncio.timeout(PROBE_TIMEOUT):
                 await self.clients[provider].models.probe()
         except (Failure, TimeoutError):
             await self._conditions.release(provider)
-        else:
-            await self._conditions.restore(provider)
-            logger.info("provider %s takes its key again", provider)
+            return
+        if self._refusals[provider] != refused:  # refused after it was asked: its answer is out of date
+            await self._conditions.release(provider)
+            return
+        await self._conditions.restore(provider)
+        logger.info("provider %s takes its key again", provider)
 
     def views(self) -> list[ProviderView]:
         """Every provider, as an operator sees it."""
