@@ -61,7 +61,7 @@ class Chains:
             if not breaker.admits():
                 waits.append(breaker.wait)
                 if not receipt.down:
-                    receipt = Receipt("later", reason=f"{candidate} is left alone for a while", down=True)
+                    receipt = Receipt("later", reason=f"{candidate} is left alone for a while", down=True, asked=False)
                 continue
             used, receipt = candidate, await channel.send(message)
             breaker.note(ok=not receipt.down)
@@ -69,7 +69,7 @@ class Chains:
             if not receipt.down:
                 return used, receipt
         if receipt.after is None and waits:
-            receipt = Receipt("later", reason=receipt.reason, after=min(waits), down=True)
+            receipt = Receipt("later", reason=receipt.reason, after=min(waits), down=True, asked=receipt.asked)
         elif receipt.outcome == "refused":  # it is us that nobody takes: an operator can mend that
             receipt = Receipt("later", reason=receipt.reason, after=receipt.after, down=True)
         return used, receipt

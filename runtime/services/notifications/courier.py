@@ -45,6 +45,8 @@ AT_ONCE: Final = 10
 RELEASE: Final = 2.0
 """Seconds that a worker which ends may take to give back what it has not begun."""
 UNDECLARED: Final = "the category is declared no more"
+PATIENCE: Final = timedelta(days=1)
+"""How long a delivery waits for a provider that is left alone, without any of its tries being spent."""
 MOST_REPEATS: Final = 2
 """Tries after which a delivery is given up of which each time the worker died."""
 
@@ -187,13 +189,14 @@ class Courier:
         assert case.who is not None  # noqa: S101 - `_against` has seen it
         quiet = None if case.going.urgent else self._planner.quiet(case.who, now)
         if quiet is not None:
-            return await self._again(case, "quiet hours", quiet)
+            return await self._again(case, "quiet hours", quiet, tried=False)
         try:
             message = await self._message(case)
         except Fault as error:  # the templates have changed since it was taken
             return await self._end(case.delivery, "failed", error.message)
         used, receipt = await self._chains.send(delivery.channel, message)
-        self._figures.tried(used, receipt)
+        if receipt.asked:
+            self._figures.tried(used, receipt)
         return await self._settle(case, used, receipt, now)
 
     def _against(self, case: Case) -> str:
@@ -267,6 +270,9 @@ class Courier:
 
     async def _later(self, case: Case, used: str, receipt: Receipt, now: datetime) -> str:
         retry = self._retries[case.delivery.kind]
+        if not receipt.asked and now - case.delivery.created_at < PATIENCE:
+            due = now + timedelta(seconds=max(retry.backoff, receipt.after or 0.0))
+            return await self._again(case, receipt.reason, due, tried=False)
         if case.delivery.attempts >= retry.attempts:
             return await self._end(
                 case.delivery, "failed", f"given up after {case.delivery.attempts} tries: {receipt.reason}", used
@@ -274,9 +280,9 @@ class Courier:
         wait = max(pause(case.delivery.attempts, retry), receipt.after or 0.0)
         return await self._again(case, receipt.reason, now + timedelta(seconds=wait))
 
-    async def _again(self, case: Case, reason: str, due: datetime) -> str:
+    async def _again(self, case: Case, reason: str, due: datetime, *, tried: bool = True) -> str:
         """Lets a delivery wait, with a job that takes it up again."""
-        await self._outcomes.write(Outcome(case.delivery, "queued", reason, due_at=due))
+        await self._outcomes.write(Outcome(case.delivery, "queued", reason, due_at=due, tried=tried))
         return "queued"
 
     async def _end(

@@ -124,6 +124,19 @@ async def test_what_never_works_ends_with_its_reason(site: Build, outcome: Any) 
     assert ((await at.service.health()).status == "degraded") == (outcome == "refused")
 
 
+async def test_a_provider_that_is_left_alone_costs_no_tries(site: Build) -> None:
+    """Two fail, which opens the breaker; the others wait for longer than all their tries would have taken."""
+    channel = Recorder("email", [Receipt("later", reason="down", down=True)] * 3)
+    breaker = {"failures": 2, "cooldown": "300ms"}
+    at = await site({"news": {"channels": ["email"]}}, channels={"email": channel}, breaker=breaker)
+    people = [await at.user(f"u{number}") for number in range(12)]
+    told = await at.notify("news", *people)
+    await at.work()
+    receipts = [row for row in (await at.settled(told)).values() if row.kind == "email"]
+    assert [row.status for row in receipts] == ["sent"] * 12
+    assert sum(row.attempts for row in receipts) == 12 + 3  # those that were asked for, and no others
+
+
 async def test_a_job_whose_time_is_over_gives_back_what_it_has_not_begun(site: Build, post: Any) -> None:
     at = await site()
     people = [await at.user(f"u{number}") for number in range(8)]

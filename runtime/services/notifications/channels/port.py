@@ -110,6 +110,7 @@ class Receipt:
         down: it is the provider that does not work, not the message: the breaker counts it, and the next of the chain
             is tried.
         details: what else is worth keeping: `{"segments": 2}`.
+        asked: whether a provider was: not where all that could be are left alone for a while.
     """
 
     outcome: Outcome
@@ -118,6 +119,7 @@ class Receipt:
     after: float | None = None
     down: bool = False
     details: Mapping[str, Any] = field(default_factory=dict)
+    asked: bool = True
 
 
 Event = Literal["delivered", "bounced", "complained", "failed", "stopped", "started"]

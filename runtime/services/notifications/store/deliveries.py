@@ -29,7 +29,9 @@ REPORTED = ("delivered", "bounced", "complained", "failed")
 
 _mine = update(deliveries).where(deliveries.c.id == bindparam("id_"))
 _went: dict[str, Any] = {name: bindparam(f"{name}_") for name in ("provider", "provider_id", "details", "sent_at")}
-_came: dict[str, Any] = {name: bindparam(f"{name}_") for name in ("status", "reason", "due_at", "updated_at")}
+_came: dict[str, Any] = {
+    name: bindparam(f"{name}_") for name in ("status", "reason", "attempts", "due_at", "updated_at")
+}
 _RECORD = _mine.where(deliveries.c.status == "sending").values(claim=None, **_went, **_came)
 # Written for many at a time, which a list of values in a statement does not allow.
 _reported = or_(*(deliveries.c.status == each for each in REPORTED))
@@ -44,6 +46,7 @@ class Outcome:
         provider: the channel that was given it, which may be a fallback.
         receipt: what it answered.
         due_at: when it is tried again.
+        tried: whether it counts as a try.
     """
 
     delivery: Delivery
@@ -52,6 +55,7 @@ class Outcome:
     provider: str | None = None
     receipt: Receipt | None = None
     due_at: datetime | None = None
+    tried: bool = True
 
 
 def name_of(notification: str, recipient: str, kind: str, address: str, step: str) -> str:
@@ -230,6 +234,7 @@ def _outcome(each: Outcome, now: datetime) -> dict[str, Any]:
         "id_": each.delivery.id,
         "status_": each.status,
         "reason_": each.reason[:LONGEST_REASON],
+        "attempts_": each.delivery.attempts - (not each.tried),
         "due_at_": each.due_at,
         "updated_at_": now,
         "provider_": each.provider,
