@@ -78,6 +78,7 @@ class Environment:
         """Ids of the components that the spec declares and this version does not run."""
         self._begun = time.monotonic()
         self._over = anyio.Event()
+        self._recorded = 0
 
     @property
     def loaded(self) -> Loaded:
@@ -159,9 +160,10 @@ class Environment:
             raise failure
 
     def _record(self, present: Present) -> None:
-        """Writes down that a revision was applied; a worker beside others runs a part of one that was."""
-        if self.part.beside_others or not audited(present.loaded.data):
+        """Writes down that a revision holds, once; a worker beside others runs a part of one that does."""
+        if self.part.beside_others or self.revision == self._recorded or not audited(present.loaded.data):
             return
+        self._recorded = self.revision
         kernel = present.kernel
         digest = kernel.revision.digest if kernel.revision else ""
         about = {"digest": digest, "version": __version__, "role": self.part.role}
